@@ -1,0 +1,1 @@
+"""The Compound Variational Auto-Encoder study (see README.md)."""

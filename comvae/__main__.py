@@ -1,0 +1,5 @@
+"""`python -m comvae`: see comvae/cli.py."""
+
+from comvae.cli import main
+
+main()

@@ -1,0 +1,209 @@
+"""The command line: each stage of the workflow without Snakemake."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from comvae.errors import ComvaeError
+
+app = typer.Typer(
+    help="The Compound VAE study, stage by stage. Snakemake calls these commands; "
+    "each of them also works alone. Files are explained in results/README.md.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Results = Annotated[
+    Path, typer.Option(help="Folder that holds all results.", file_okay=False)
+]
+Models = Annotated[Path, typer.Option(help="The file with the models' options.")]
+BlockConfig = Annotated[
+    Path, typer.Argument(metavar="RUN_JSON", help="A block's run.json.")
+]
+DatasetRecord = Annotated[
+    Path, typer.Option(help="The dataset.json that `comvae fetch` wrote.")
+]
+Device = Annotated[str, typer.Option(help="`auto`, `cpu` or `cuda`.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="CPU threads; 0 leaves the choice to PyTorch.")
+]
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """A subcommand whose own errors are one message and exit status 1."""
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> None:
+        from comvae.progress import start_logging
+
+        start_logging()
+        try:
+            function(*args, **options)
+        except ComvaeError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+
+    return app.command()(run)
+
+
+@command
+def configure(
+    study: Annotated[
+        Path, typer.Argument(help="A study file, e.g. config/config.yaml")
+    ],
+    models: Models = Path("config/models.yaml"),
+    results: Results = Path("results"),
+) -> None:
+    """Validate a study and write its plan and one run.json per block."""
+    from comvae.config import load_study
+    from comvae.files import write_text
+    from comvae.plan import plan_blocks, study_json
+
+    catalogue = load_study(source=study, models=models)
+    blocks = plan_blocks(catalogue, results)
+    write_text(results / "study.json", study_json(catalogue, blocks))
+    for block in blocks:
+        config = catalogue.run_config(block.dataset, block.model, list(block.seeds))
+        path = results / "runs" / block.folder / "run.json"
+        write_text(path, config.to_json())
+        print(path)
+
+
+@command
+def fetch(
+    dataset: Annotated[
+        str, typer.Argument(help="A name from the registry, e.g. mnist")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the arrays.")],
+    mirror: Annotated[
+        str | None,
+        typer.Option(help="Folder or base URL asked before the publishers."),
+    ] = None,
+) -> None:
+    """Fetch one dataset, verify it, and write its arrays and dataset.json."""
+    from comvae.datasets.fetching import fetch as fetch_dataset
+
+    print(fetch_dataset(dataset, output, mirror))
+
+
+@command
+def train(
+    run: BlockConfig,
+    dataset: DatasetRecord,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Train one block, all of its seeds in lockstep; writes beside its run.json."""
+    from comvae.artifacts import save_block
+    from comvae.config import load_run_config
+    from comvae.datasets.loading import load
+    from comvae.progress import epochs_shown
+    from comvae.training import train as train_block
+
+    config = load_run_config(run)
+    data = load(dataset.parent, config.data)
+    use = _device(device, threads)
+    what = f"{config.dataset} {config.model} {run.parent.name}"
+    images = len(data.train) * len(config.seeds)
+    with epochs_shown(what, config.training.epochs, images) as on_epoch:
+        trained = train_block(config, data, use, on_epoch)
+    save_block(run.parent, config, trained, use)
+
+
+@command
+def evaluate(
+    run: BlockConfig,
+    dataset: DatasetRecord,
+    output: Annotated[
+        Path, typer.Option(help="The metrics.csv to write; pictures/ go beside it.")
+    ],
+    samples: Annotated[int, typer.Option(min=1, help="Draws per image.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images at a time.")] = 500,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Evaluate one trained block on both splits, and draw its pictures."""
+    from comvae.artifacts import load_vae
+    from comvae.config import Evaluation, load_run_config
+    from comvae.datasets.loading import load
+    from comvae.evaluation import draw_pictures
+    from comvae.evaluation import evaluate as evaluate_block
+    from comvae.files import replacing
+
+    config = load_run_config(run)
+    data = load(dataset.parent, config.data)
+    use = _device(device, threads)
+    vae = load_vae(run.parent, config, data.train.shape[1], use)
+    draw_pictures(vae, config, data, output.parent / "pictures", use)
+    settings = Evaluation(samples=samples, batch_size=batch_size)
+    metrics = evaluate_block(vae, config, data, settings, use)
+    with replacing(output) as path:
+        metrics.to_csv(path, index=False)
+
+
+@command
+def track(
+    results: Results = Path("results"),
+    uri: Annotated[
+        str | None,
+        typer.Option(help="MLflow tracking URI. Default: SQLite below the results."),
+    ] = None,
+) -> None:
+    """Import every finished run of the study into MLflow; again changes nothing."""
+    from comvae.plan import Plan
+    from comvae.tracking import track as import_runs
+
+    plan = Plan.read(results)
+    folders = [results / "runs" / block.folder for block in plan.blocks]
+    print(import_runs(results, folders, uri or plan.tracking_uri))
+
+
+@command
+def tables(results: Results = Path("results")) -> None:
+    """Aggregate what is finished into runs.csv, table1.csv and cells.csv."""
+    from comvae.plan import Plan
+    from comvae.tables import write_tables
+
+    write_tables(results, Plan.read(results))
+
+
+@command
+def report(results: Results = Path("results")) -> None:
+    """Write Table 1, ours beside the paper's, as Markdown, and show it."""
+    from comvae.plan import Plan
+    from comvae.report import print_report, write_report
+
+    plan = Plan.read(results)
+    write_report(results, plan)
+    print_report(results, plan)
+
+
+@command
+def schemas(
+    root: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path(),
+) -> None:
+    """Write the settings' JSON schemas and documentation from comvae/config.py."""
+    from comvae.schemas import write_schemas
+
+    write_schemas(root)
+
+
+def _device(name: str, threads: int) -> Any:
+    import torch
+
+    from comvae.artifacts import pick_device
+
+    if threads:
+        torch.set_num_threads(threads)
+    return pick_device(name)
+
+
+def main() -> None:
+    """Entry point of `python -m comvae` and `comvae`."""
+    app()

@@ -1,0 +1,377 @@
+"""The settings of a study, and how they resolve into one config per block.
+
+A study is one YAML file (`config/*.yaml`); the models that it names are entries of
+`config/models.yaml`. Everything here is validated before anything runs, without
+importing torch. `docs/settings.md` and `workflow/schemas/*.json` are generated from
+these classes (`make schemas`).
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from comvae.errors import SettingsError
+from comvae.priors import WeightPrior
+from comvae.settings import Number, Settings, validate
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Positive = Annotated[int, Field(ge=1)]
+PositiveNumber = Annotated[Number, Field(gt=0)]
+Layer = Literal["linear", "bayesian", "dynamic"]
+
+
+class StaticBayesian(Settings):
+    """A Bayesian layer whose weight distribution is the same for every image."""
+
+    rho_init: Number = Field(
+        -5.0,
+        description="Initial rho of every weight, where sigma = softplus(rho): -5 is "
+        "sigma 0.0067. An initial -3 costs 3 nats.",
+    )
+    draws: Literal["minibatch", "image"] = Field(
+        "minibatch",
+        description="One weight draw for all images of a minibatch (Blundell et al. "
+        "2015), or one for each image.",
+    )
+
+
+class DynamicBayesian(Settings):
+    """A DBNN layer, whose weight distribution depends on the image (section 2.2)."""
+
+    mu_scale: PositiveNumber | None = Field(
+        None,
+        description="Initial scale of the weight means. With batch norm it is the "
+        "initial gamma of mu_w and mu_b; without, the factor on their maps. "
+        "Default: 1/sqrt(fan_in).",
+    )
+    mu_shift: Number = Field(
+        0.0, description="Initial shift of the weight means (beta of mu_w and mu_b)."
+    )
+    rho_scale: PositiveNumber = Field(
+        0.1,
+        description="Initial scale of rho around its shift: the initial gamma of rho_w "
+        "and rho_b with batch norm; without, the factor on their maps.",
+    )
+    rho_shift: Number = Field(
+        -3.0,
+        description="Initial shift of rho. Taken literally (no shift) sigma starts at "
+        "0.69 and drowns the signal.",
+    )
+    normalise_input: bool = Field(
+        True,
+        description="Without batch norm only: the maps read the layer's input divided "
+        "by its root mean square times sqrt(fan_in), so that the size of an image does "
+        "not set the size of its weights. Without it training diverges.",
+    )
+
+
+class ModelOptions(Settings):
+    """One model: a named composition of the readings of the paper."""
+
+    title: str = Field(description="The model's name in tables and charts.")
+    hidden_layer: Layer = Field(
+        "linear",
+        description="Hidden layers of the encoder: `linear` weights, `bayesian` (one "
+        "weight distribution), `dynamic` (DBNN: one weight distribution per image).",
+    )
+    latent_layer: Layer = Field(
+        "linear",
+        description="The two layers of the encoder that give the mean and the scale of "
+        "the latents.",
+    )
+    hidden_layers: Positive = Field(
+        1, description="Hidden layers in the encoder, and in the decoder."
+    )
+    weight_prior: WeightPrior | None = Field(
+        None,
+        description="Prior over the weights of Bayesian layers, by name (`gaussian`, "
+        "`mixture`) or with its parameters. Required where a layer is Bayesian.",
+    )
+    bayesian: StaticBayesian = StaticBayesian()
+    dynamic: DynamicBayesian = DynamicBayesian()
+    batch_norm_maps: bool = Field(
+        False,
+        description="Batch norm on mu_w, rho_w, mu_b and rho_b of every DBNN layer "
+        "(section 2.2.3).",
+    )
+    batch_norm_hidden: bool = Field(
+        False,
+        description="Batch norm on the hidden vectors of the encoder before ReLU "
+        "(section 2.2.3).",
+    )
+    batch_norm_momentum: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.1, description="Weight of the newest batch in the running statistics."
+    )
+    weight_kl: Literal["auto", "sampled"] = Field(
+        "auto",
+        description="`auto`: closed form where the prior has one, else the one-sample "
+        "estimate with the weights of the data term; `sampled`: always the estimate.",
+    )
+    weight_kl_over_images: Literal["mean", "sum"] = Field(
+        "mean",
+        description="How the weight KLs of a minibatch's images become one number in a "
+        "DBNN layer, which has one KL per image.",
+    )
+    complexity_weights: Literal["blundell", "uniform", "none"] = Field(
+        "blundell",
+        description="Weight pi_i of the weight KL in minibatch i of M: `blundell` "
+        "2^-i / (1 - 2^-M), restarted every epoch; `uniform` 1/M, the plain minibatch "
+        "ELBO; `none` 1.",
+    )
+    data_term: Literal["mean", "sum"] = Field(
+        "mean",
+        description="How reconstruction and latent KL of a minibatch's images are "
+        "reduced beside the weighted weight KL.",
+    )
+    likelihood: Literal["bernoulli", "continuous-bernoulli"] = Field(
+        "bernoulli",
+        description="Decoder likelihood of pixels in [0, 1]: Bernoulli cross-entropy "
+        "with logits, summed over pixels (the scale of Table 1), or the normalised "
+        "continuous Bernoulli.",
+    )
+    latent_scale: Literal["softplus", "exp"] = Field(
+        "softplus",
+        description="Standard deviation of the latents from the encoder's output s: "
+        "softplus(s), or exp(s/2), which explodes with input-dependent weights.",
+    )
+
+    @model_validator(mode="after")
+    def _prior_where_needed(self) -> "ModelOptions":
+        bayesian = {self.hidden_layer, self.latent_layer} != {"linear"}
+        if bayesian and self.weight_prior is None:
+            raise ValueError(
+                "a model with `bayesian` or `dynamic` layers needs a `weight_prior`: "
+                "`gaussian` or `mixture`"
+            )
+        if not bayesian and self.weight_prior is not None:
+            raise ValueError("`weight_prior` is set, but no layer is Bayesian")
+        return self
+
+
+class Training(Settings):
+    """How every model of the study is trained (section 3.1)."""
+
+    epochs: Positive = Field(50, description="Passes over the training split.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(
+        32, description="Images per minibatch; the last, smaller one is trained on too."
+    )
+    learning_rate: PositiveNumber = Field(0.001, description="Step size of Adam.")
+    hidden: Positive = Field(100, description="Width of every hidden layer.")
+    latent: Positive = Field(5, description="Dimensions of the latent vector z.")
+    seeds_per_block: Positive = Field(
+        5, description="Most seeds that train in lockstep in one job."
+    )
+
+
+class Evaluation(Settings):
+    """How trained models are evaluated."""
+
+    samples: Positive = Field(
+        10, description="Draws of weights and latents per image, averaged."
+    )
+    batch_size: Annotated[int, Field(ge=2)] = Field(
+        500, description="Images per evaluation batch; one static weight draw each."
+    )
+
+
+class Tracking(Settings):
+    """Where MLflow keeps the mirror of the results."""
+
+    uri: str | None = Field(
+        None,
+        description="MLflow tracking URI. Default: an SQLite store under "
+        "`results/mlflow/`.",
+    )
+
+
+class DataOptions(Settings):
+    """How the pixels of a dataset are read."""
+
+    binarize: Literal["none", "threshold", "stochastic"] = Field(
+        "none",
+        description="`none`: grey pixels in [0, 1]; `threshold`: 1 above a half; "
+        "`stochastic`: one fixed Bernoulli draw per pixel.",
+    )
+    data_seed: Annotated[int, Field(ge=0)] = Field(
+        0, description="Seed of the stochastic binarization."
+    )
+
+
+class Datasets(DataOptions):
+    """The datasets of a study. A plain list of names is short for `names`."""
+
+    names: Annotated[list[Name], Field(min_length=1)] = Field(
+        description="Names from the registry, `comvae/datasets`."
+    )
+    mirror: str | None = Field(
+        None,
+        description="Folder or base URL that is asked for files before their "
+        "publishers; the environment variable COMVAE_MIRROR goes before it.",
+    )
+
+    @field_validator("names")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        from comvae.datasets.registry import REGISTRY
+
+        _refuse_unknown("dataset", names, REGISTRY)
+        return _distinct(names)
+
+
+def _from_list(value: Any) -> Any:
+    return {"names": value} if isinstance(value, list) else value
+
+
+class Study(Settings):
+    """A study: datasets x models x seeds, and how they are trained and evaluated."""
+
+    study: Name = Field(description="Name of the study, shown in tables and charts.")
+    datasets: Annotated[Datasets, BeforeValidator(_from_list)] = Field(
+        description="Datasets: a list of names, or a mapping with more settings."
+    )
+    models: Literal["all"] | list[Name] = Field(
+        "all", description="Names from `config/models.yaml`, or `all` of them."
+    )
+    seeds: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]] = Field(
+        description="Number of seeds, counted from 0, or a list of them."
+    )
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    tracking: Tracking = Tracking()
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds, in ascending order."""
+        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
+        return sorted(set(seeds))
+
+
+class RunConfig(Settings):
+    """The resolved config of one block: all that its training depends on."""
+
+    dataset: Name
+    model: Name
+    seeds: Annotated[list[int], Field(min_length=1)]
+    options: ModelOptions
+    training: Training
+    data: DataOptions = DataOptions()
+
+    @property
+    def config_hash(self) -> str:
+        """Hash of what determines one seed's result: everything but the seeds."""
+        kept = self.model_dump(
+            mode="json",
+            exclude={
+                "seeds": True,
+                "training": {"seeds_per_block"},
+                "options": {"title"},
+            },
+        )
+        canonical = json.dumps(kept, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """The text of `run.json`."""
+        return self.model_dump_json(indent=2)
+
+
+class Catalogue(Settings):
+    """A study with the options of every model it names."""
+
+    study: Study
+    models: dict[Name, ModelOptions]
+
+    def run_config(self, dataset: str, model: str, seeds: list[int]) -> RunConfig:
+        """The resolved config of the block of `seeds` of one (dataset, model)."""
+        return RunConfig(
+            dataset=dataset,
+            model=model,
+            seeds=seeds,
+            options=self.models[model],
+            training=self.study.training,
+            data=DataOptions(
+                binarize=self.study.datasets.binarize,
+                data_seed=self.study.datasets.data_seed,
+            ),
+        )
+
+
+def load_study(
+    values: Mapping[str, Any] | None = None,
+    *,
+    source: str | Path,
+    models: str | Path,
+) -> Catalogue:
+    """The study in the file `source`, with its models from the file `models`.
+
+    `values` are the settings where the file was read already. Raises SettingsError
+    with one line per wrong setting.
+    """
+    if values is None:
+        values = read_yaml(source)
+    study = validate(Study, values, str(source))
+    options = load_models(models)
+    names = list(options) if study.models == "all" else study.models
+    try:
+        _refuse_unknown("model", names, options)
+        names = _distinct(names)
+    except ValueError as error:
+        raise SettingsError(f"{source}: models: found {names}. {error}.") from None
+    return Catalogue(study=study, models={name: options[name] for name in names})
+
+
+def load_models(path: str | Path) -> dict[str, ModelOptions]:
+    """Every model of a models file, by name; raises SettingsError."""
+    entries = read_yaml(path)
+    return {
+        name: validate(ModelOptions, entry, f"{path}: {name}")
+        for name, entry in entries.items()
+    }
+
+
+def load_run_config(path: str | Path) -> RunConfig:
+    """The config of a block from its `run.json`; raises SettingsError."""
+    try:
+        values = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{path}: found no readable config ({error}), expected the run.json that "
+            "the workflow or `comvae configure` writes"
+        ) from None
+    return validate(RunConfig, values, str(path))
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file; raises SettingsError."""
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        flat = " ".join(str(error).split())
+        raise SettingsError(f"{path}: is not valid YAML: {flat}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: found {values!r}, expected a mapping of settings")
+    return values
+
+
+def _refuse_unknown(what: str, names: list[str], known: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            raise ValueError(
+                f"Unknown {what} `{name}`.{hint} Allowed values: {', '.join(known)}"
+            )
+
+
+def _distinct(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("Each name may stand once")
+    return names

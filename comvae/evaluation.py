@@ -1,0 +1,141 @@
+"""ELBO terms of trained models on whole splits, and pictures of what they do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from comvae.config import Evaluation, ModelOptions, RunConfig
+from comvae.datasets.loading import Dataset
+from comvae.layers import Pass
+from comvae.noise import Noise
+from comvae.training import TERMS
+from comvae.vae import VAE
+
+PICTURED = 16  # images of a reconstruction grid; samples of a prior grid: its square
+
+
+def evaluate(
+    vae: VAE,
+    config: RunConfig,
+    dataset: Dataset,
+    settings: Evaluation,
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:
+    """The ELBO terms of every seed on both splits, one row per (seed, split, mode).
+
+    The mode `default` samples weights and normalises with running statistics;
+    `mean-weights` and `batch-statistics` stand beside it where a model has random
+    weights or batch norm. Columns: seed, split, mode, images and TERMS, in nats.
+    The latent noise of a seed is the same for all models, so that they compare paired.
+    """
+    rows = []
+    for split in ("train", "test"):
+        images = getattr(dataset, split).to(device)
+        for mode in modes(config.options):
+            means = _mean_terms(vae, config, dataset, images, settings, mode, split)
+            for seed, values in zip(config.seeds, means.T.tolist(), strict=True):
+                row = dict(seed=seed, split=split, mode=mode, images=len(images))
+                rows.append(row | dict(zip(TERMS, values, strict=True)))
+    return pd.DataFrame(rows).sort_values(["seed", "split", "mode"], ignore_index=True)
+
+
+def modes(options: ModelOptions) -> list[str]:
+    """The evaluation modes that differ for a model."""
+    chosen = ["default"]
+    if options.weight_prior is not None:
+        chosen.append("mean-weights")
+    if options.batch_norm_maps or options.batch_norm_hidden:
+        chosen.append("batch-statistics")
+    return chosen
+
+
+@torch.no_grad()
+def _mean_terms(
+    vae: VAE,
+    config: RunConfig,
+    dataset: Dataset,
+    images: Tensor,
+    settings: Evaluation,
+    mode: str,
+    split: str,
+) -> Tensor:
+    """Means of TERMS over images and draws, float64 (4, seeds)."""
+    noise = Noise(config.seeds, f"evaluation {split}", images.device)
+    how = Pass(
+        noise,
+        sample_weights=mode != "mean-weights",
+        batch_statistics=mode == "batch-statistics",
+    )
+    # batch statistics mean those that training saw
+    size = (
+        config.training.batch_size
+        if mode == "batch-statistics"
+        else settings.batch_size
+    )
+    totals = torch.zeros(3, len(config.seeds), dtype=torch.float64, device=noise.device)
+    for _ in range(settings.samples):
+        for batch in batches(images, size):
+            x = dataset.to_float(batch).expand(len(config.seeds), *batch.shape)
+            terms = vae(x, how)
+            totals[0] += terms.reconstruction.sum(1)
+            totals[1] += terms.latent_kl.sum(1)
+            totals[2] += terms.weight_kl * len(batch)
+    reconstruction, latent_kl, weight_kl = totals / (len(images) * settings.samples)
+    if mode == "mean-weights":
+        weight_kl = torch.full_like(weight_kl, torch.nan)  # fixed weights have none
+    return torch.stack(
+        [reconstruction, latent_kl, reconstruction + latent_kl, weight_kl]
+    )
+
+
+def batches(images: Tensor, size: int) -> Iterator[Tensor]:
+    """`images` in order, `size` at a time; a last single image joins its neighbours,
+    because a batch of one has no batch statistics."""
+    start, count = 0, len(images)
+    while start < count:
+        stop = min(start + size, count)
+        if count - stop == 1:
+            stop = count
+        yield images[start:stop]
+        start = stop
+
+
+@torch.no_grad()
+def draw_pictures(
+    vae: VAE,
+    config: RunConfig,
+    dataset: Dataset,
+    folder: Path,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Write `seed-<s>-reconstructions.png` and `seed-<s>-samples.png` for every seed.
+
+    Reconstructions: test images, the same for all models, above the pixel means decoded
+    from the mean of q(z given x), weights at their means. Samples: pixel means decoded
+    from draws of the prior, the same draws for all models.
+    """
+    noise = Noise(config.seeds, "pictures", device)
+    how = Pass(noise, sample_weights=False)
+    spread = torch.linspace(0, len(dataset.test) - 1, PICTURED).long()
+    x = dataset.to_float(dataset.test[spread].to(device))
+    mean, _, _ = vae.encoder(x.expand(len(config.seeds), *x.shape), how)
+    reconstructed = vae.decoder(mean, how).sigmoid()
+    z = noise.normal("latents", PICTURED * PICTURED // 2, vae.latent)
+    sampled = vae.decoder(z, how).sigmoid()
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, seed in enumerate(config.seeds):
+        pair = torch.cat([x, reconstructed[index]])
+        _save_grid(pair, dataset, folder / f"seed-{seed}-reconstructions.png")
+        _save_grid(sampled[index], dataset, folder / f"seed-{seed}-samples.png")
+
+
+def _save_grid(images: Tensor, dataset: Dataset, path: Path) -> None:
+    from torchvision.utils import save_image  # a second to import, for pictures alone
+
+    pictures = images.view(-1, 1, dataset.height, dataset.width).cpu()
+    enlarge = max(1, 56 // dataset.width)
+    pictures = pictures.repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3)
+    save_image(pictures, path, nrow=PICTURED, padding=2, pad_value=1.0)

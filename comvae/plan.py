@@ -1,0 +1,138 @@
+"""Which blocks a study consists of, and where their files live.
+
+Seeds are grouped into blocks that train in lockstep. A block that is on disk already is
+kept, so that adding seeds to a study adds blocks and retrains nothing.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from comvae.config import Catalogue
+from comvae.errors import ResultsError
+
+
+@dataclass(frozen=True)
+class Block:
+    """The seeds of one (dataset, model) that train in lockstep in one job."""
+
+    dataset: str
+    model: str
+    seeds: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """`seeds-0-4` for a run of seeds, `seeds-0,3` for others."""
+        first, last = self.seeds[0], self.seeds[-1]
+        if len(self.seeds) == 1:
+            return f"seeds-{first}"
+        if self.seeds == tuple(range(first, last + 1)):
+            return f"seeds-{first}-{last}"
+        return "seeds-" + ",".join(str(seed) for seed in self.seeds)
+
+    @property
+    def folder(self) -> Path:
+        """The block's folder below `results/runs` and `results/evaluations`."""
+        return Path(self.dataset, self.model, self.name)
+
+
+def parse_seeds(name: str) -> tuple[int, ...]:
+    """The seeds of a block from its name; raises ValueError."""
+    numbers = name.removeprefix("seeds-")
+    if "-" in numbers:
+        first, last = numbers.split("-")
+        return tuple(range(int(first), int(last) + 1))
+    return tuple(int(number) for number in numbers.split(","))
+
+
+def plan_blocks(catalogue: Catalogue, results: Path) -> list[Block]:
+    """The blocks of a study, in the order of its datasets and models.
+
+    Blocks below `results` are kept where they hold only seeds of the study; the
+    remaining seeds form new blocks of at most `training.seeds_per_block`.
+    """
+    study = catalogue.study
+    size = study.training.seeds_per_block
+    return [
+        block
+        for dataset in study.datasets.names
+        for model in catalogue.models
+        for block in _blocks_of(dataset, model, study.seed_list, size, results)
+    ]
+
+
+def _blocks_of(
+    dataset: str, model: str, seeds: list[int], size: int, results: Path
+) -> list[Block]:
+    missing = list(seeds)
+    blocks = []
+    for known in _known_seeds(results / "runs" / dataset / model):
+        if set(known) <= set(missing):
+            blocks.append(Block(dataset, model, known))
+            missing = [seed for seed in missing if seed not in known]
+    for start in range(0, len(missing), size):
+        blocks.append(Block(dataset, model, tuple(missing[start : start + size])))
+    return sorted(blocks, key=lambda block: block.seeds)
+
+
+def _known_seeds(folder: Path) -> list[tuple[int, ...]]:
+    """The seeds of the blocks on disk, larger blocks first."""
+    known = []
+    for path in folder.glob("seeds-*/run.json"):
+        try:
+            known.append(parse_seeds(path.parent.name))
+        except ValueError:
+            continue  # a folder that this program did not name
+    return sorted(known, key=lambda seeds: (-len(seeds), seeds))
+
+
+def study_json(catalogue: Catalogue, blocks: Iterable[Block]) -> str:
+    """The text of `results/study.json`: what tables, tracking and dashboard read."""
+    study = catalogue.study
+    plan = {
+        "study": study.study,
+        "seeds": study.seed_list,
+        "datasets": study.datasets.names,
+        "models": {name: m.title for name, m in catalogue.models.items()},
+        "tracking_uri": study.tracking.uri,
+        "blocks": [
+            {"dataset": b.dataset, "model": b.model, "seeds": list(b.seeds)}
+            for b in blocks
+        ],
+    }
+    return json.dumps(plan, indent=2, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study as `results/study.json` names it."""
+
+    study: str
+    datasets: list[str]
+    models: dict[str, str]  # name -> title
+    blocks: list[Block]
+    tracking_uri: str | None
+
+    @classmethod
+    def read(cls, results: Path) -> "Plan":
+        """The plan below `results`; raises ResultsError."""
+        path = results / "study.json"
+        try:
+            values = json.loads(path.read_text())
+            blocks = [
+                Block(b["dataset"], b["model"], tuple(b["seeds"]))
+                for b in values["blocks"]
+            ]
+            return cls(
+                values["study"],
+                values["datasets"],
+                values["models"],
+                blocks,
+                values["tracking_uri"],
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ResultsError(
+                f"{path}: found no readable plan of the study ({error}); run "
+                "`snakemake` or `comvae configure` first"
+            ) from None

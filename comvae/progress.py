@@ -1,0 +1,89 @@
+"""Progress of long work: a bar on a terminal, plain lines in a log."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+log = logging.getLogger("comvae")
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+def start_logging() -> None:
+    """Send the project's log messages to standard error, with the time of day."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+    )
+
+
+@contextmanager
+def epochs_shown(
+    what: str, epochs: int, images: int
+) -> Iterator[Callable[[int, pd.DataFrame], None]]:
+    """A callback for `comvae.training.train` that shows each epoch.
+
+    `images` is the number of images that all seeds see in one epoch.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with _bar(console) as bar:
+            task = bar.add_task(what, total=epochs, terms="")
+
+            def show(epoch: int, rows: pd.DataFrame) -> None:
+                bar.update(task, completed=epoch, terms=_terms(rows))
+
+            yield show
+        return
+    started = last = time.monotonic()
+    log.info("%s: training for %d epochs", what, epochs)
+
+    def line(epoch: int, rows: pd.DataFrame) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if epoch in (1, epochs) or now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            per_epoch = (now - started) / epoch
+            log.info(
+                "%s: epoch %d/%d, %s, %.0f images/s, %.0f s left",
+                *(what, epoch, epochs, _terms(rows)),
+                *(images / per_epoch, per_epoch * (epochs - epoch)),
+            )
+
+    yield line
+
+
+def _terms(rows: pd.DataFrame) -> str:
+    """The first seed's terms and the spread of the negative ELBO over seeds."""
+    first, elbo = rows.iloc[0], rows["negative_elbo"]
+    text = f"{first['reconstruction']:.2f} + {first['latent_kl']:.2f} nats"
+    if len(rows) > 1:
+        text += f" (seeds {elbo.min():.2f} to {elbo.max():.2f})"
+    return text
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[terms]}"),
+        console=console,
+    )

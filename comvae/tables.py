@@ -1,0 +1,165 @@
+"""Finished runs -> tidy tables: one row per run, then statistics over the seeds."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from comvae.errors import ResultsError
+from comvae.files import replacing
+from comvae.plan import Block, Plan
+
+SPLITS = ("train", "test", "train-running")
+METRICS = ("reconstruction", "latent_kl", "negative_elbo")
+RUN_COLUMNS = [
+    *("dataset", "model", "seed", "split"),
+    *("reconstruction", "latent_kl", "negative_elbo", "weight_kl"),
+    *("parameters", "epochs", "train_seconds"),
+    *("device", "config_hash", "git_commit"),
+]
+TABLE1_COLUMNS = [
+    *("dataset", "model", "split", "metric"),
+    *("mean", "std", "ci_low", "ci_high", "n_seeds", "paper"),
+]
+CELL_COLUMNS = ["dataset", "model", "seed", "status", "block", "detail"]
+CONFIDENCE = 0.95
+
+
+def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
+    """Write runs.csv, table1.csv and cells.csv below `results/tables`.
+
+    Whatever is damaged or missing becomes a row that says so; nothing is left out.
+    """
+    runs, cells = collect(results, plan.blocks)
+    tables = {"runs": runs, "table1": table1(runs), "cells": cells}
+    for name, table in tables.items():
+        with replacing(results / "tables" / f"{name}.csv") as path:
+            table.to_csv(path, index=False)
+    return tables
+
+
+def collect(
+    results: Path, blocks: Iterable[Block]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`runs` (RUN_COLUMNS) and `cells` (CELL_COLUMNS) of the blocks.
+
+    A run that is missing or failed has its rows in `runs`, with empty metrics.
+    """
+    runs, cells = [], []
+    for block in blocks:
+        rows, failed, problem = _read_block(results, block)
+        for seed in block.seeds:
+            cell = dict(dataset=block.dataset, model=block.model, seed=seed)
+            detail = failed.get(seed, problem)
+            status = (
+                "failed" if seed in failed else "missing" if problem else "finished"
+            )
+            cells.append(cell | dict(status=status, block=block.name, detail=detail))
+            for split in SPLITS:
+                known = rows.get((seed, split), {}) if status == "finished" else {}
+                runs.append(cell | dict(split=split) | known)
+    return (
+        pd.DataFrame(runs, columns=RUN_COLUMNS),
+        pd.DataFrame(cells, columns=CELL_COLUMNS),
+    )
+
+
+def table1(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard deviation and 95% interval over seeds, beside the paper's value.
+
+    The interval is Student's t over the seeds' values; it is empty below two seeds.
+    """
+    paper = paper_values()
+    rows = []
+    for (dataset, model, split), group in runs.groupby(
+        ["dataset", "model", "split"], sort=False
+    ):
+        for metric in METRICS:
+            cell = dict(dataset=dataset, model=model, split=split, metric=metric)
+            value = paper.get((dataset, model, split, metric))
+            rows.append(cell | summary(group[metric]) | dict(paper=value))
+    return pd.DataFrame(rows, columns=TABLE1_COLUMNS)
+
+
+def summary(values: pd.Series) -> dict[str, float]:
+    """mean, std, ci_low, ci_high and n_seeds of the values that are there."""
+    values = values.dropna().astype(float)
+    n = len(values)
+    mean = values.mean() if n else np.nan
+    std = values.std(ddof=1) if n > 1 else np.nan
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * std / np.sqrt(n) if n > 1 else std
+    return dict(mean=mean, std=std, ci_low=mean - half, ci_high=mean + half, n_seeds=n)
+
+
+def paper_values() -> dict[tuple[str, str, str, str], float]:
+    """The paper's Table 1 by (dataset, model, split, metric), nats per image.
+
+    Its training rows stand under `train-running`; its EMNIST under `emnist-mnist`.
+    """
+    paper = pd.read_csv(Path(__file__).with_name("paper.csv"))
+    long = paper.melt(["dataset", "model", "split"], var_name="metric")
+    keys = long[["dataset", "model", "split", "metric"]].itertuples(index=False)
+    return {tuple(key): value for key, value in zip(keys, long["value"], strict=True)}
+
+
+def _read_block(
+    results: Path, block: Block
+) -> tuple[dict[tuple[int, str], dict], dict[int, str], str]:
+    """The block's rows by (seed, split), its failed seeds with reasons, and what is
+    wrong with the block as a whole (empty if nothing is)."""
+    run, evaluation = (
+        results / kind / block.folder for kind in ("runs", "evaluations")
+    )
+    if not (run / "training.json").exists():
+        return {}, {}, f"not trained; its log would be logs/train/{block.folder}.log"
+    try:
+        training = json.loads((run / "training.json").read_text())
+        failed = {int(seed): why for seed, why in training["failed"].items()}
+        history = _read_csv(run / "history.csv", ["seed", "epoch"])
+        provenance = dict(
+            parameters=training["parameters"],
+            epochs=int(history["epoch"].max()),
+            train_seconds=training["train_seconds"] / len(block.seeds),
+            device=training["device"],
+            config_hash=training["config_hash"],
+            git_commit=training["git_commit"],
+        )
+        if set(failed) == set(block.seeds):
+            return {}, failed, ""
+        metrics = _read_csv(evaluation / "metrics.csv", ["seed", "split", "mode"])
+        last = history[history["epoch"] == history["epoch"].max()]
+        rows = pd.concat(
+            [metrics[metrics["mode"] == "default"], last.assign(split="train-running")]
+        )
+        columns = ["seed", "split", *METRICS, "weight_kl"]
+        found = {
+            (row.pop("seed"), row["split"]): row | provenance
+            for row in rows[columns].to_dict("records")
+        }
+    except (ResultsError, OSError, ValueError, KeyError, TypeError) as error:
+        return {}, {}, f"unreadable: {error}"
+    absent = [
+        f"seed {seed} {split}"
+        for seed in block.seeds
+        for split in SPLITS
+        if seed not in failed and (seed, split) not in found
+    ]
+    problem = f"{evaluation / 'metrics.csv'} lacks {', '.join(absent)}"
+    return found, failed, problem if absent else ""
+
+
+def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    if not path.exists():
+        raise ResultsError(f"{path} is missing")
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:
+        raise ResultsError(f"{path} is damaged: {error}") from None
+    missing = {*columns, *METRICS, "weight_kl"} - set(table.columns)
+    if missing or table.empty:
+        wanted = ", ".join(sorted(missing)) or "rows"
+        raise ResultsError(f"{path} is damaged: it has no {wanted}")
+    return table

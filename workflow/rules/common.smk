@@ -1,0 +1,58 @@
+"""The validated study, and the helpers that name its files."""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(workflow.basedir))
+
+from comvae.config import load_study
+from comvae.errors import ComvaeError
+from comvae.plan import parse_seeds, plan_blocks, study_json
+
+RESULTS = Path("results")
+
+try:
+    STUDY = load_study(
+        config,
+        source=", ".join(os.path.relpath(path) for path in workflow.configfiles),
+        models=os.path.relpath(Path(workflow.basedir, "config", "models.yaml")),
+    )
+except ComvaeError as error:
+    raise WorkflowError(str(error)) from None
+
+BLOCKS = plan_blocks(STUDY, RESULTS)
+
+# Jobs run the interpreter that runs this workflow, activated or not, and the code beside
+# it, installed or not.
+os.environ.update(
+    PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.getenv('PATH', os.defpath)}",
+    PYTHONPATH=str(workflow.basedir),
+)
+# The mirror is no parameter of a rule: another mirror holds the same verified bytes.
+if STUDY.study.datasets.mirror:
+    os.environ.setdefault("COMVAE_MIRROR", STUDY.study.datasets.mirror)
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9-]+",
+    model=r"[a-z0-9-]+",
+    block=r"seeds-[0-9,-]+",
+
+
+def block_config(wildcards):
+    """The resolved config of a block, as the text of its run.json."""
+    seeds = list(parse_seeds(wildcards.block))
+    return STUDY.run_config(wildcards.dataset, wildcards.model, seeds).to_json()
+
+
+def study_plan(wildcards):
+    """The text of results/study.json."""
+    return study_json(STUDY, BLOCKS)
+
+
+def all_metrics(wildcards):
+    """The metrics of every block of the study."""
+    return [f"results/evaluations/{block.folder}/metrics.csv" for block in BLOCKS]

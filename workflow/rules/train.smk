@@ -1,0 +1,55 @@
+"""Stage train: one job per block, whose seeds train in lockstep."""
+
+
+localrules:
+    plan,
+    configure,
+
+
+rule plan:
+    """Write down what the study consists of."""
+    output:
+        plan="results/study.json",
+    log:
+        "logs/plan.log",
+    conda:
+        "../../environment.yml"
+    params:
+        plan=study_plan,
+    shell:
+        "printf '%s\\n' {params.plan:q} > {output.plan} 2> {log}"
+
+
+rule configure:
+    """Write the resolved config of one block; it changes only if its settings do."""
+    output:
+        config="results/runs/{dataset}/{model}/{block}/run.json",
+    log:
+        "logs/configure/{dataset}/{model}/{block}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        config=block_config,
+    shell:
+        "printf '%s\\n' {params.config:q} > {output.config} 2> {log}"
+
+
+rule train:
+    """Train one block: all of its seeds in lockstep."""
+    input:
+        config="results/runs/{dataset}/{model}/{block}/run.json",
+        dataset="results/datasets/{dataset}/dataset.json",
+    output:
+        weights="results/runs/{dataset}/{model}/{block}/weights.safetensors",
+        history="results/runs/{dataset}/{model}/{block}/history.csv",
+        record="results/runs/{dataset}/{model}/{block}/training.json",
+    log:
+        "logs/train/{dataset}/{model}/{block}.log",
+    benchmark:
+        "logs/train/{dataset}/{model}/{block}.benchmark.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    shell:
+        "python -m comvae train {input.config} --dataset {input.dataset}"
+        " --threads {threads} &> {log}"
