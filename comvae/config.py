@@ -228,6 +228,29 @@ def _from_list(value: Any) -> Any:
     return {"names": value} if isinstance(value, list) else value
 
 
+def _checked_models(value: Any) -> Any:
+    names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    if value != "all" and not (names and value):
+        raise ValueError("Expected `all` or a list of names from config/models.yaml")
+    return value
+
+
+def _checked_seeds(value: Any) -> Any:
+    for seeds in value.values() if isinstance(value, dict) else [value]:
+        listed = isinstance(seeds, list) and len(seeds) > 0
+        least = 0 if listed else 1
+        for number in seeds if listed else [seeds]:
+            if type(number) is not int or number < least:
+                raise ValueError(
+                    "Expected a number of seeds, 1 or more; or a list of seeds, each 0 "
+                    "or more; or one of these for each model by name"
+                )
+    return value
+
+
+Seeds = int | list[int]
+
+
 class Study(Settings):
     """A study: datasets x models x seeds, and how they are trained and evaluated."""
 
@@ -235,21 +258,21 @@ class Study(Settings):
     datasets: Annotated[Datasets, BeforeValidator(_from_list)] = Field(
         description="Datasets: a list of names, or a mapping with more settings."
     )
-    models: Literal["all"] | list[Name] = Field(
-        "all", description="Names from `config/models.yaml`, or `all` of them."
+    models: Annotated[Literal["all"] | list[str], BeforeValidator(_checked_models)] = (
+        Field("all", description="Names from `config/models.yaml`, or `all` of them.")
     )
-    seeds: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]] = Field(
-        description="Number of seeds, counted from 0, or a list of them."
+    seeds: Annotated[Seeds | dict[str, Seeds], BeforeValidator(_checked_seeds)] = Field(
+        description="Number of seeds, counted from 0, or a list of them; or one of "
+        "these for each model by name.",
     )
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     tracking: Tracking = Tracking()
 
-    @property
-    def seed_list(self) -> list[int]:
-        """The seeds, in ascending order."""
-        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
-        return sorted(set(seeds))
+    def seeds_of(self, model: str) -> list[int]:
+        """The seeds of a model, in ascending order."""
+        seeds = self.seeds[model] if isinstance(self.seeds, dict) else self.seeds
+        return sorted(set(range(seeds) if isinstance(seeds, int) else seeds))
 
 
 class RunConfig(Settings):
@@ -323,6 +346,11 @@ def load_study(
         names = _distinct(names)
     except ValueError as error:
         raise SettingsError(f"{source}: models: found {names}. {error}.") from None
+    if isinstance(study.seeds, dict) and set(study.seeds) != set(names):
+        raise SettingsError(
+            f"{source}: seeds: found seeds for {', '.join(study.seeds)}. Expected one "
+            f"entry for each model of the study: {', '.join(names)}."
+        )
     return Catalogue(study=study, models={name: options[name] for name in names})
 
 

@@ -15,7 +15,7 @@ from comvae.config import DynamicBayesian, StaticBayesian
 from comvae.noise import Noise
 from comvae.priors import WeightPrior, normal_log_prob
 
-BATCH_NORM_EPS = 1e-5
+NORM_EPS = 1e-5
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,9 @@ class ScaledMap(nn.Module):
     def forward(self, columns: Tensor, how: Pass) -> Tensor:
         """(seeds, fan_in, batch) -> (seeds, size, batch)."""
         if self.normalise_input:
-            columns = columns / columns.square().mean(1, keepdim=True).sqrt()
+            # eps: ReLU can leave a hidden vector of zeros, which has no direction
+            power = columns.square().mean(1, keepdim=True) + NORM_EPS
+            columns = columns * power.rsqrt()
         return self.shift + self.scale * torch.bmm(self.map, columns)
 
 
@@ -243,7 +245,7 @@ class BatchNorm(nn.Module):
             self.beta.view(-1),
             training=how.batch_statistics,
             momentum=self.momentum,
-            eps=BATCH_NORM_EPS,
+            eps=NORM_EPS,
         )
         return out.view(seeds, features, batch)
 

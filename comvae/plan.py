@@ -58,7 +58,7 @@ def plan_blocks(catalogue: Catalogue, results: Path) -> list[Block]:
         block
         for dataset in study.datasets.names
         for model in catalogue.models
-        for block in _blocks_of(dataset, model, study.seed_list, size, results)
+        for block in _blocks_of(dataset, model, study.seeds_of(model), size, results)
     ]
 
 
@@ -92,7 +92,6 @@ def study_json(catalogue: Catalogue, blocks: Iterable[Block]) -> str:
     study = catalogue.study
     plan = {
         "study": study.study,
-        "seeds": study.seed_list,
         "datasets": study.datasets.names,
         "models": {name: m.title for name, m in catalogue.models.items()},
         "tracking_uri": study.tracking.uri,

@@ -42,8 +42,7 @@ def validate(kind: type[S], values: Any, source: str) -> S:
 
 
 def _problem(kind: type[Settings], detail: ErrorDetails) -> str:
-    location, found = detail["loc"], detail["input"]
-    names = [str(part) for part in location]
+    names, found = _without_tags(kind, detail["loc"]), detail["input"]
     key = ".".join(names)
     if detail["type"] == "extra_forbidden":
         allowed = _keys_at(kind, names[:-1])
@@ -55,7 +54,16 @@ def _problem(kind: type[Settings], detail: ErrorDetails) -> str:
         )
     if detail["type"] == "missing":
         return f"{key}: this setting is required and missing."
-    return f"{key}: found {_shown(found)}. {_expectation(detail)}"
+    return f"{key or 'as a whole'}: found {_shown(found)}. {_expectation(detail)}"
+
+
+def _without_tags(kind: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The keys of a location, without the union members that it went through."""
+    names: list[str] = []
+    for index, part in enumerate(location, start=1):
+        if index == len(location) or part in _keys_at(kind, names):
+            names.append(str(part))
+    return names
 
 
 def _expectation(detail: ErrorDetails) -> str:

@@ -1,0 +1,47 @@
+"""What several tests share: models, a small dataset, and one thread for PyTorch."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from comvae.config import ModelOptions, RunConfig, Training, load_models
+from comvae.datasets.loading import Dataset
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tests share two cores; small tensors gain nothing from a second thread."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def models() -> dict[str, ModelOptions]:
+    return load_models(ROOT / "config" / "models.yaml")
+
+
+@pytest.fixture(scope="session")
+def blobs() -> Dataset:
+    """64 + 20 small pictures of 3x4 pixels, each one of four patterns with noise."""
+    generator = torch.Generator().manual_seed(0)
+    patterns = torch.randint(0, 256, (4, 12), generator=generator)
+    kinds = torch.randint(0, 4, (84,), generator=generator)
+    noise = torch.randint(-20, 21, (84, 12), generator=generator)
+    images = (patterns[kinds] + noise).clamp(0, 255).to(torch.uint8)
+    return Dataset("blobs", images[:64], images[64:], pixel_max=255, height=3, width=4)
+
+
+def run_config(
+    options: ModelOptions, seeds: list[int], epochs: int = 2, **training: object
+) -> RunConfig:
+    """A small config for `blobs`."""
+    settings = {"epochs": epochs, "batch_size": 16, "hidden": 8, "latent": 4}
+    return RunConfig(
+        dataset="blobs",
+        model="any",
+        seeds=seeds,
+        options=options,
+        training=Training(**(settings | training)),
+    )
