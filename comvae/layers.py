@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from comvae.config import DynamicBayesian, StaticBayesian
 from comvae.noise import Noise
-from comvae.priors import WeightPrior, normal_log_prob
+from comvae.priors import LOG_SQRT_2PI, WeightPrior
 
 NORM_EPS = 1e-5
 
@@ -39,12 +39,15 @@ class BayesianOptions:
 
 
 class Linear(nn.Module):
-    """h = W x + b for each seed; initialised like `torch.nn.Linear`."""
+    """h = x W + b for each seed; initialised like `torch.nn.Linear`.
+
+    W is (seeds, fan_in, fan_out), so that neither it nor its gradient is transposed.
+    """
 
     def __init__(self, fan_in: int, fan_out: int, init: Noise) -> None:
         super().__init__()
         bound = 1 / math.sqrt(fan_in)
-        self.weight = nn.Parameter(init.uniform("weights", bound, fan_out, fan_in))
+        self.weight = nn.Parameter(init.uniform("weights", bound, fan_in, fan_out))
         self.bias = nn.Parameter(init.uniform("weights", bound, fan_out))
 
     def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
@@ -53,7 +56,7 @@ class Linear(nn.Module):
 
 
 class BayesianLinear(nn.Module):
-    """h = w x + b with w = mu + softplus(rho) eps (Blundell et al. 2015)."""
+    """h = x w + b with w = mu + softplus(rho) eps (Blundell et al. 2015)."""
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class BayesianLinear(nn.Module):
         super().__init__()
         self.options, self.bayesian = options, bayesian
         bound = 1 / math.sqrt(fan_in)
-        self.weight_mu = nn.Parameter(init.uniform("weights", bound, fan_out, fan_in))
+        self.weight_mu = nn.Parameter(init.uniform("weights", bound, fan_in, fan_out))
         self.bias_mu = nn.Parameter(init.uniform("weights", bound, fan_out))
         self.weight_rho = nn.Parameter(
             torch.full_like(self.weight_mu, options.rho_init)
@@ -84,7 +87,7 @@ class BayesianLinear(nn.Module):
         b, b_kl = self._draw("bias", images, how)
         if w.shape[1] == 1:
             return _affine(x, w[:, 0], b[:, 0]), w_kl + b_kl
-        return torch.einsum("sboi,sbi->sbo", w, x) + b, w_kl + b_kl
+        return torch.einsum("sbio,sbi->sbo", w, x) + b, w_kl + b_kl
 
     def _draw(self, name: str, images: int, how: Pass) -> tuple[Tensor, Tensor]:
         mu = getattr(self, f"{name}_mu").unsqueeze(1)
@@ -247,7 +250,12 @@ class BatchNorm(nn.Module):
             momentum=self.momentum,
             eps=NORM_EPS,
         )
-        return out.view(seeds, features, batch)
+        out = out.view(seeds, features, batch)
+        if out.requires_grad:
+            # a transposed gradient takes another kernel, and rounds otherwise, where
+            # there is one seed alone
+            out.register_hook(Tensor.contiguous)
+        return out
 
 
 def weight_kl(
@@ -260,9 +268,9 @@ def weight_kl(
     """
     if bayesian.weight_kl == "auto" and hasattr(bayesian.prior, "kl"):
         return bayesian.prior.kl(mu, sigma).expand_as(w)
-    log_q = normal_log_prob(eps, 1.0) - sigma.log()
+    log_q = (-0.5 * eps * eps - LOG_SQRT_2PI) - sigma.log()
     return log_q - bayesian.prior.log_prob(w)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+    return torch.baddbmm(bias.unsqueeze(1), x, weight)

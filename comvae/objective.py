@@ -50,6 +50,15 @@ def complexity_weights(scheme: str, minibatches: int) -> Tensor:
     return torch.full((minibatches,), weight, dtype=torch.float64)
 
 
+def matters(complexity_weight: float) -> bool:
+    """Whether a weight KL with this weight can be seen in a float32 loss.
+
+    Weight KLs are at most some million nats, losses some hundred: below 2^-40 the
+    product is under a millionth of a nat, a tenth of what float32 resolves there.
+    """
+    return complexity_weight > 2**-40
+
+
 def reconstruction_loss(likelihood: str, logits: Tensor, x: Tensor) -> Tensor:
     """-log p(x given z) of each image in nats, summed over the last axis (pixels).
 

@@ -3,8 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import torch
@@ -15,7 +15,7 @@ from comvae.datasets.loading import Dataset
 from comvae.errors import SettingsError
 from comvae.layers import Pass
 from comvae.noise import Noise
-from comvae.objective import Terms, complexity_weights, minibatch_loss
+from comvae.objective import Terms, complexity_weights, matters, minibatch_loss
 from comvae.vae import VAE, build
 
 log = logging.getLogger("comvae")
@@ -57,15 +57,14 @@ def train(
     noise = Noise(config.seeds, "training", device)
     weights = complexity_weights(
         config.options.complexity_weights, math.ceil(len(images) / batch_size)
-    ).to(device, torch.float32)
+    ).tolist()
 
     history, failed = [], {}
     start = time.perf_counter()
     for epoch in range(1, config.training.epochs + 1):
         order = noise.permutation("order", len(images))
-        means = _train_epoch(
-            vae, optimiser, dataset, images, order, batch_size, weights, noise
-        )
+        batches = order.split(batch_size, 1)
+        means = _train_epoch(vae, optimiser, dataset, images, batches, weights, noise)
         rows = _rows(config.seeds, means).assign(epoch=epoch)
         history.append(rows)
         for seed, reason in _not_finite(rows).items():
@@ -85,23 +84,27 @@ def _train_epoch(
     optimiser: torch.optim.Optimizer,
     dataset: Dataset,
     images: Tensor,
-    order: Tensor,
-    batch_size: int,
-    weights: Tensor,
+    batches: Sequence[Tensor],
+    weights: Sequence[float],
     noise: Noise,
 ) -> Tensor:
-    """One epoch; the means of reconstruction, latent KL and weight KL, (3, seeds)."""
+    """One epoch; the means of reconstruction, latent KL and weight KL, (3, seeds).
+
+    The weight KL is left out where its complexity weight is too small to matter; its
+    mean is over the minibatches that have it.
+    """
     how = Pass(noise, batch_statistics=True, update_statistics=True)
-    totals = torch.zeros(3, len(order), dtype=torch.float64, device=images.device)
-    for batch, weight in zip(order.split(batch_size, 1), weights, strict=True):
+    seeds = len(batches[0])
+    totals = torch.zeros(3, seeds, dtype=torch.float64, device=images.device)
+    for batch, weight in zip(batches, weights, strict=True):
         x = dataset.to_float(images[batch])
-        terms = vae(x, how)
+        terms = vae(x, replace(how, weight_kl=matters(weight)))
         optimiser.zero_grad(set_to_none=True)
         minibatch_loss(terms, weight, vae.options).sum().backward()
         optimiser.step()
         totals += _sums(terms)
-    counts = totals.new_tensor([[len(images)], [len(images)], [len(weights)]])
-    return totals / counts
+    counts = [len(images), len(images), sum(map(matters, weights))]
+    return totals / totals.new_tensor(counts).unsqueeze(1)
 
 
 def _sums(terms: Terms) -> Tensor:

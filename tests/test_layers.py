@@ -49,7 +49,7 @@ def test_linear_is_torch_linear_for_each_seed():
     layer, x = Linear(IN, OUT, Noise(SEEDS, "init")), inputs()
     h, kl = layer(x, training_pass())
     for s in range(len(SEEDS)):
-        expected = F.linear(x[s], layer.weight[s], layer.bias[s])
+        expected = F.linear(x[s], layer.weight[s].T, layer.bias[s])
         torch.testing.assert_close(h[s], expected)
     assert kl.tolist() == [0, 0]
 
@@ -72,7 +72,7 @@ def test_bayesian_linear_follows_blundell(draws, prior):
     h, kl = layer(x, training_pass())
     images = BATCH if draws == "image" else 1
     noise = Noise(SEEDS, "t")
-    eps_w = noise.normal("weights", images, OUT, IN).double()
+    eps_w = noise.normal("weights", images, IN, OUT).double()
     eps_b = noise.normal("weights", images, OUT).double()
     for s in range(len(SEEDS)):
         total = 0.0
@@ -85,7 +85,7 @@ def test_bayesian_linear_follows_blundell(draws, prior):
                 layer.bias_mu[s], layer.bias_rho[s], eps_b[s, draw], prior
             )
             torch.testing.assert_close(
-                h[s, i].double(), w @ x[s, i].double() + b, rtol=1e-4, atol=1e-5
+                h[s, i].double(), x[s, i].double() @ w + b, rtol=1e-4, atol=1e-5
             )
             total += w_kl + b_kl
         assert kl[s].item() == pytest.approx(total / BATCH, rel=1e-4)

@@ -1,0 +1,208 @@
+"""Fetch a dataset: find its files, verify them, and store them as arrays."""
+
+import difflib
+import importlib
+import logging
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from comvae.datasets.download import PATIENCE, Downloader, Patience
+from comvae.datasets.finding import Finder
+from comvae.datasets.places import mirrors
+from comvae.datasets.registry import REGISTRY
+from comvae.datasets.source import PARTS, SPLITS, Bundled, DatasetSource
+from comvae.datasets.store import (
+    RECORD,
+    DatasetRecord,
+    FileRecord,
+    publish,
+    read_array,
+    read_record,
+    sha256_of,
+)
+from comvae.errors import DatasetError
+
+log = logging.getLogger("comvae")
+
+
+def fetch(
+    name: str,
+    output: Path,
+    mirror: str | None = None,
+    registry: Mapping[str, DatasetSource] = REGISTRY,
+    patience: Patience = PATIENCE,
+) -> Path:
+    """Fetch the dataset `name` into the folder `output`; return its dataset.json.
+
+    Files are looked for in the mirror that COMVAE_MIRROR names, in `mirror`, and at
+    their publishers, in this order. Writes {train,test}-{images,labels}.npy, uint8,
+    and dataset.json last, which marks the dataset whole. A folder that holds the whole
+    dataset already is left as it is. Raises DatasetError, and then leaves no
+    dataset.json that was not there and whole before.
+    """
+    source = _known(name, registry)
+    output = Path(output)
+    try:
+        if _is_whole(output, name, source):
+            log.info("%s: already whole in %s", name, output)
+            return output / RECORD
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=output) as folder:
+            return _fetch(name, source, output, mirror, Path(folder), patience)
+    except OSError as error:
+        raise DatasetError(
+            f"{name}: cannot be written to {output} ({error.strerror or error}). Make "
+            "room or choose another folder, and run again."
+        ) from None
+
+
+def _fetch(
+    name: str,
+    source: DatasetSource,
+    output: Path,
+    mirror: str | None,
+    folder: Path,
+    patience: Patience,
+) -> Path:
+    if isinstance(source.origin, Bundled):
+        arrays, origins = _read_bundled(name, source, source.origin)
+        files, changes = {}, list(source.origin.changes)
+    else:
+        finder = Finder(source.origin, mirrors(mirror), folder, Downloader(patience))
+        found = {
+            part: finder.find(part, source.published_shape(part)) for part in PARTS
+        }
+        origins = {part: str(found[part].place) for part in PARTS}
+        files = {part: found[part].record for part in PARTS}
+        contents = {part: found[part].content for part in PARTS}
+        arrays, changes = _normalised(name, source, contents)
+    record = _record(name, source, arrays, origins, files, changes)
+    path = publish(output, record, arrays)
+    log.info("%s: %d + %d images in %s", name, source.train, source.test, output)
+    return path
+
+
+def _known(name: str, registry: Mapping[str, DatasetSource]) -> DatasetSource:
+    if name not in registry:
+        close = difflib.get_close_matches(name, registry, n=1)
+        hint = f" Did you mean `{close[0]}`?" if close else ""
+        raise DatasetError(
+            f"unknown dataset `{name}`.{hint} Known are: {', '.join(registry)}."
+        )
+    return registry[name]
+
+
+def _is_whole(output: Path, name: str, source: DatasetSource) -> bool:
+    """Whether `output` holds this very dataset, with every array intact.
+
+    Removes the record of a dataset that is not whole, before anything trusts it.
+    Raises DatasetError where the folder holds another dataset.
+    """
+    if not (output / RECORD).exists():
+        return False
+    try:
+        record = read_record(output)
+        if record.name == name:
+            for part in PARTS:
+                read_array(output, record, part)
+    except DatasetError as error:
+        log.warning("%s", error)
+        (output / RECORD).unlink(missing_ok=True)
+        return False
+    if record.name != name:
+        raise DatasetError(
+            f"{output}: found the dataset `{record.name}`, expected `{name}` or a new "
+            "folder. Choose another folder."
+        )
+    if _is_current(record, source):
+        return True
+    log.warning("%s: the registry says otherwise by now; fetched again", output)
+    (output / RECORD).unlink(missing_ok=True)
+    return False
+
+
+def _is_current(record: DatasetRecord, source: DatasetSource) -> bool:
+    """Whether a record is of the sizes and checksums that the registry has now."""
+    values = ("title", "height", "width", "classes", "pixel_max")
+    if any(getattr(record, key) != getattr(source, key) for key in values):
+        return False
+    if record.counts != {"train": source.train, "test": source.test}:
+        return False
+    if isinstance(source.origin, Bundled):
+        return record.arrays == source.origin.sha256
+    return set(record.files) == set(PARTS) and all(
+        file.sha256 in (None, record.files[part].sha256)
+        and not (file.gzip_sha256 and record.files[part].verified == "structure")
+        for part, file in source.origin.files.items()
+    )
+
+
+def _read_bundled(
+    name: str, source: DatasetSource, origin: Bundled
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    module, function = origin.reader.split(":")
+    arrays = getattr(importlib.import_module(module), function)()
+    installed = f"{origin.package} {version(origin.package)}"
+    for part in PARTS:
+        found = sha256_of(arrays[part])
+        if arrays[part].shape != source.shape(part) or found != origin.sha256[part]:
+            raise DatasetError(
+                f"{name}: {part} of {installed}: found {arrays[part].shape} with "
+                f"SHA-256 {found}, expected {source.shape(part)} with "
+                f"{origin.sha256[part]}. Install another version of {origin.package}."
+            )
+    return arrays, dict.fromkeys(PARTS, installed)
+
+
+def _normalised(
+    name: str, source: DatasetSource, arrays: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Upright images and labels from 0; and in words what was changed."""
+    first, last = source.first_label, source.first_label + source.classes - 1
+    changes = []
+    result = {}
+    for part, array in arrays.items():
+        if part.endswith("images"):
+            result[part] = array.transpose(0, 2, 1) if source.transposed else array
+            continue
+        low, high = int(array.min()), int(array.max())
+        if low < first or high > last:
+            raise DatasetError(
+                f"{name}: {part}: found labels from {low} to {high}, expected {first} "
+                f"to {last}. The images and labels are not of this dataset."
+            )
+        result[part] = array - np.uint8(first)
+    if source.transposed:
+        changes.append("images turned upright: published with rows and columns swapped")
+    if first:
+        changes.append(f"labels {first}..{last} stored as 0..{source.classes - 1}")
+    return result, changes
+
+
+def _record(
+    name: str,
+    source: DatasetSource,
+    arrays: dict[str, np.ndarray],
+    origins: dict[str, str],
+    files: dict[str, FileRecord],
+    changes: list[str],
+) -> DatasetRecord:
+    means = {split: float(arrays[f"{split}-images"].mean()) for split in SPLITS}
+    return DatasetRecord(
+        name=name,
+        title=source.title,
+        source=origins,
+        files=files,
+        counts={"train": source.train, "test": source.test},
+        height=source.height,
+        width=source.width,
+        classes=source.classes,
+        pixel_max=source.pixel_max,
+        mean_intensity={key: mean / source.pixel_max for key, mean in means.items()},
+        changes=changes,
+        arrays={part: sha256_of(arrays[part]) for part in PARTS},
+    )
