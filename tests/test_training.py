@@ -35,13 +35,15 @@ def test_a_seed_is_the_same_alone_in_two_and_in_five(name, models, blobs):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_seed_is_the_same_within_float32_at_odd_sizes(name, models, blobs):
     """Which elements fall to vector instructions, and which to the rest that rounds
-    otherwise, depends on the seeds beside it."""
+    otherwise, depends on the seeds beside it. One epoch: the spike of the mixture prior
+    multiplies a rounding error by about ten in each further one."""
+    sizes = {"epochs": 1, "batch_size": 15, "hidden": 7, "latent": 3}
     alone, beside = (
-        train(run_config(models[name], block, 3, batch_size=15, hidden=7), blobs)
+        train(run_config(models[name], block, **sizes), blobs)
         for block in ([3], [1, 3])
     )
     torch.testing.assert_close(
-        history_of(3, beside), history_of(3, alone), rtol=1e-4, atol=1e-4
+        history_of(3, beside), history_of(3, alone), rtol=1e-5, atol=1e-6
     )
 
 

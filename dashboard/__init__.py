@@ -1,0 +1,1 @@
+"""The dashboard: a view of the files under `results/`, which it never changes."""

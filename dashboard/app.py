@@ -1,0 +1,24 @@
+"""The entry point: `make dashboard`, or `streamlit run dashboard/app.py`."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+# Streamlit puts this folder on the path, but not the one that holds the package. It is
+# taken out first, since this script runs again at every click.
+ROOT = str(Path(__file__).resolve().parents[1])
+sys.path[:] = [ROOT, *(folder for folder in sys.path if folder != ROOT)]
+
+from dashboard.components import enter_page  # noqa: E402 (needs the path)
+
+st.set_page_config(page_title="ComVAE study", layout="wide")
+page = st.navigation(
+    [
+        st.Page("views/table1.py", title="Table 1", url_path="table-1", default=True),
+        st.Page("views/run.py", title="Run", url_path="run"),
+    ],
+    position="top",
+)
+enter_page(page.title)
+page.run()

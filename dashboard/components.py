@@ -1,0 +1,130 @@
+"""Pieces of pages: choices kept in the URL, notices, tables of text."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from dashboard.theme import Ink, ink
+
+T = TypeVar("T")
+
+
+def plain(text: object) -> str:
+    """`text` with every character that Markdown could read as markup escaped.
+
+    Streamlit renders captions, tables and messages as Markdown; names and messages
+    that come from files must show as they are.
+    """
+    flat = re.sub(r"[ \t\r\n\f\v]+", " ", str(text))  # but keep non-breaking spaces
+    # an address would become a link even with escapes: an invisible joiner prevents it
+    flat = re.sub(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", "\N{WORD JOINER}", flat)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", flat)
+
+
+def choose(
+    label: str,
+    key: str,
+    options: Sequence[T],
+    name: Callable[[T], str] = str,
+) -> T:
+    """One of `options`: what the URL says, else the last choice, else the first.
+
+    The choice is kept in the URL as `?key=option`. A first choice that nobody made is
+    not written there, since every write is one more step for the browser's Back.
+    """
+    by_text = {str(option): option for option in options}
+    state, url = st.session_state, st.query_params.get(key)
+    wanted = by_text.get(url or state.get(f"last-{key}", ""), options[0])
+    index = options.index(wanted)
+    if url != state.get(f"url-{key}", url):
+        # the browser's Back or Forward: the URL has moved, the widget has not
+        state[key], index = by_text.get(url or "", options[0]), 0
+    chosen = st.selectbox(label, options, index=index, format_func=name, key=key)
+    if url is not None or chosen != options[0]:
+        st.query_params[key] = str(chosen)
+    state[f"last-{key}"], state[f"url-{key}"] = str(chosen), st.query_params.get(key)
+    return chosen
+
+
+def enter_page(page: str) -> None:
+    """Forget what the URL was on another page, whose choices have other meanings."""
+    state = st.session_state
+    if state.get("page") != page:
+        for key in [key for key in state if str(key).startswith("url-")]:
+            del state[key]
+        state["page"] = page
+
+
+def dark() -> bool:
+    """Whether the visitor looks at the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def chart_ink() -> Ink:
+    """The colours of text and lines for the visitor's theme."""
+    return ink(dark())
+
+
+def show_chart(chart: alt.LayerChart, *, says: str) -> None:
+    """A chart over the full width; `says` is its message for screen readers."""
+    st.altair_chart(chart, width="stretch", alt=says)
+
+
+def text_table(table: pd.DataFrame, *, says: str) -> None:
+    """A table of text as real HTML, which screen readers and searches can read."""
+    escaped = table.map(plain).rename(columns=plain)
+    st.table(escaped, border="horizontal", hide_index=True, alt=says)
+
+
+def pairs_table(values: dict[str, Any], *, heads: tuple[str, str], says: str) -> None:
+    """Settings and their values, nested ones as `outer.inner`."""
+    rows = [(key, _shown(value)) for key, value in _flat(values)]
+    text_table(pd.DataFrame(rows, columns=list(heads)), says=says)
+
+
+def notices(problems: Sequence[str]) -> None:
+    """What could not be read; the rest of the page stands."""
+    for problem in problems:
+        st.warning(plain(problem))
+
+
+def nothing_yet(folder: object) -> None:
+    """The page before the first result."""
+    st.info(
+        f"There are no results in {plain(folder)} yet. In a terminal, at the root of "
+        "the repository, run"
+    )
+    st.code("make study", language="bash")
+    st.markdown(
+        "It trains every model of the study and fills this page; then reload it. "
+        "Results that lie elsewhere are found through the environment variable "
+        "`COMVAE_RESULTS`."
+    )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value))
+    return rows
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, list):
+        return ", ".join(_shown(item) for item in value)
+    return "none" if value == {} else str(value)
