@@ -21,7 +21,8 @@ $(INSTALLED): pyproject.toml requirements.lock
 	touch $@
 
 study: $(INSTALLED) ## train, evaluate and tabulate the study (STUDY=config/…, CORES=…)
-	python workflow/scripts/run.py --cores $(CORES) --configfile $(STUDY) \
+	@test -f $(STUDY) || { echo "STUDY=$(STUDY): there is no such file" >&2; exit 2; }
+	@python workflow/scripts/run.py --cores $(CORES) --configfile $(STUDY) \
 	  --keep-going --rerun-incomplete --show-failed-logs; \
 	status=$$?; python -m comvae report; exit $$status
 
@@ -29,8 +30,9 @@ dashboard: $(INSTALLED) ## compare variants in the browser (loopback only)
 	streamlit run dashboard/app.py
 
 mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
+	@test -f results/mlflow/mlflow.db || { echo "no runs yet: make study first" >&2; exit 2; }
 	mlflow ui --host 127.0.0.1 --port 5000 \
-	  --backend-store-uri sqlite:///$(CURDIR)/results/mlflow/mlflow.db
+	  --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow/mlflow.db"
 
 test: $(INSTALLED) ## the test suite
 	pytest --ignore=tests/integration

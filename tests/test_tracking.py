@@ -221,17 +221,20 @@ def test_a_run_holds_settings_history_metrics_tags_and_artifacts(imported):
     )
 
 
-def test_the_queries_of_the_documentation_answer(imported, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page,queries", [("docs/mlflow.md", 3), ("README.md", 1)])
+def test_the_queries_of_the_documentation_answer(
+    page, queries, imported, tmp_path, monkeypatch
+):
     results, _ = imported
-    page = (ROOT / "docs" / "mlflow.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    assert len(blocks) == 3
+    code = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    blocks = [block for block in code if "print(" in block]
+    assert len(blocks) == queries
     # The page is written for the root of the repository.
     (tmp_path / "results").symlink_to(results)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     for block in blocks:
-        exec(compile(block, "docs/mlflow.md", "exec"), names)
+        exec(compile(block, page, "exec"), names)
     assert sorted(names["runs"]["tags.seed"]) == ["0", "1"]
     assert set(names["runs"]["tags.model"]) == {"compound-mixture"}
     # value() grows with the seed and is the same for all models.

@@ -14,11 +14,20 @@ from comvae.plan import parse_seeds, plan_blocks, study_json
 
 RESULTS = Path("results")
 
+
+def short_path(path):
+    """A path for messages: relative to this folder where it lies below it."""
+    path = Path(path)
+    return str(
+        path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    )
+
+
 try:
     STUDY = load_study(
         config,
-        source=", ".join(os.path.relpath(path) for path in workflow.configfiles),
-        models=os.path.relpath(Path(workflow.basedir, "config", "models.yaml")),
+        source=", ".join(short_path(path) for path in workflow.configfiles),
+        models=short_path(Path(workflow.basedir, "config", "models.yaml")),
     )
 except ComvaeError as error:
     raise WorkflowError(str(error)) from None
