@@ -62,6 +62,12 @@ def study_plan(wildcards):
     return study_json(STUDY, BLOCKS)
 
 
+def write_plan(plan, path, log):
+    """Write the plan; a shell command must not be as long as that of a large study."""
+    Path(path).write_text(plan)
+    Path(log).write_text(f"{len(BLOCKS)} blocks in {path}\n")
+
+
 def all_metrics(wildcards):
     """The metrics of every block of the study."""
     return [f"results/evaluations/{block.folder}/metrics.csv" for block in BLOCKS]

@@ -15,9 +15,7 @@ rule plan:
     params:
         plan=study_plan,
     run:
-        # no shell command: the plan of a large study is longer than one may be
-        Path(output.plan).write_text(params.plan)
-        Path(log[0]).write_text(f"{len(BLOCKS)} blocks in {output.plan}\n")
+        write_plan(params.plan, output.plan, log[0])
 
 
 rule configure:
