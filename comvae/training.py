@@ -46,6 +46,9 @@ def train(
     A seed whose terms become infinite or NaN is listed under `failed`; the others
     finish. Raises SettingsError where the last minibatch would be too small.
     """
+    # Adam's first moment of a pixel that is rarely ink decays to a subnormal number and
+    # stays there: on a CPU its arithmetic makes the step up to fifteen times slower.
+    torch.set_flush_denormal(True)
     device = torch.device(device)
     images = dataset.train.to(device)
     batch_size = config.training.batch_size
