@@ -16,6 +16,8 @@ rule evaluate:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        gpu=1,
     params:
         samples=STUDY.study.evaluation.samples,
         batch_size=STUDY.study.evaluation.batch_size,

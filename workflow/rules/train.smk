@@ -48,6 +48,8 @@ rule train:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        gpu=1,
     shell:
         "python -m comvae train {input.config} --dataset {input.dataset}"
         " --threads {threads} &> {log}"
