@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from comvae.config import RunConfig
-from comvae.errors import ResultsError
+from comvae.errors import ResultsError, SettingsError
 from comvae.files import replacing, write_text
 from comvae.training import Trained
 from comvae.vae import VAE, build
@@ -62,7 +62,10 @@ def load_vae(folder: Path, config: RunConfig, pixels: int, device: torch.device)
                 f"run.json beside it is config {config.config_hash}; train it again"
             )
         vae.load_state_dict(load_file(path, device=str(device)))
-    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+    except (
+        *(OSError, ValueError, KeyError, TypeError),
+        *(SafetensorError, RuntimeError),
+    ) as error:
         raise ResultsError(
             f"{path}: found no readable weights for this config ({error}); remove the "
             "folder and train the block again"
@@ -71,9 +74,17 @@ def load_vae(folder: Path, config: RunConfig, pixels: int, device: torch.device)
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto`: the GPU if there is one; else the device that `name` names."""
+    """`auto`: the GPU if there is one; else the device that `name` names.
+
+    Raises SettingsError where there is no such device.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise SettingsError(
+            "device: found `cuda`, but PyTorch sees no GPU here; use `auto` or `cpu`"
+        )
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if available else "cpu"
     return torch.device(name)
 
 

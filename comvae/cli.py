@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,7 +29,10 @@ BlockConfig = Annotated[
 DatasetRecord = Annotated[
     Path, typer.Option(help="The dataset.json that `comvae fetch` wrote.")
 ]
-Device = Annotated[str, typer.Option(help="`auto`, `cpu` or `cuda`.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    typer.Option(help="`auto` takes the GPU if there is one."),
+]
 Threads = Annotated[
     int, typer.Option(min=0, help="CPU threads; 0 leaves the choice to PyTorch.")
 ]

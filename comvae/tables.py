@@ -1,6 +1,7 @@
 """Finished runs -> tidy tables: one row per run, then statistics over the seeds."""
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -139,16 +140,27 @@ def _read_block(
             (row.pop("seed"), row["split"]): row | provenance
             for row in rows[columns].to_dict("records")
         }
-    except (ResultsError, OSError, ValueError, KeyError, TypeError) as error:
+    except (
+        ResultsError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         return {}, {}, f"unreadable: {error}"
     absent = [
         f"seed {seed} {split}"
         for seed in block.seeds
         for split in SPLITS
-        if seed not in failed and (seed, split) not in found
+        if seed not in failed and not _whole(found.get((seed, split), {}))
     ]
     problem = f"{evaluation / 'metrics.csv'} lacks {', '.join(absent)}"
     return found, failed, problem if absent else ""
+
+
+def _whole(row: dict) -> bool:
+    return all(math.isfinite(row.get(metric, math.nan)) for metric in METRICS)
 
 
 def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
@@ -162,4 +174,9 @@ def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     if missing or table.empty:
         wanted = ", ".join(sorted(missing)) or "rows"
         raise ResultsError(f"{path} is damaged: it has no {wanted}")
+    text = [
+        c for c in ("seed", *METRICS, "weight_kl") if table[c].dtype.kind not in "if"
+    ]
+    if text:
+        raise ResultsError(f"{path} is damaged: {', '.join(text)} holds text")
     return table

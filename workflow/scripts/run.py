@@ -26,7 +26,9 @@ def main() -> None:
         )
     snakemake = [sys.executable, "-m", "snakemake"]
     if any(Path(".snakemake", "locks").glob("*")):
-        subprocess.run([*snakemake, "--unlock", *sys.argv[1:]], check=True)
+        unlocked = subprocess.run([*snakemake, "--unlock", *sys.argv[1:]])
+        if unlocked.returncode:
+            sys.exit(unlocked.returncode)
     os.set_inheritable(handle, True)
     os.execv(snakemake[0], [*snakemake, *sys.argv[1:]])
 
