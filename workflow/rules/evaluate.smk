@@ -15,7 +15,7 @@ rule evaluate:
         "logs/evaluate/{dataset}/{model}/{block}.log",
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: block_threads
     resources:
         gpu=1,
     params:

@@ -47,7 +47,7 @@ rule train:
         "logs/train/{dataset}/{model}/{block}.benchmark.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: block_threads
     resources:
         gpu=1,
     shell:
