@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from comvae.errors import ResultsError
 from comvae.files import replacing
@@ -91,7 +91,7 @@ def summary(values: pd.Series) -> dict[str, float]:
     n = len(values)
     mean = values.mean() if n else np.nan
     std = values.std(ddof=1) if n > 1 else np.nan
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * std / np.sqrt(n) if n > 1 else std
+    half = stdtrit(n - 1, (1 + CONFIDENCE) / 2) * std / np.sqrt(n) if n > 1 else std
     return dict(mean=mean, std=std, ci_low=mean - half, ci_high=mean + half, n_seeds=n)
 
 

@@ -9,6 +9,7 @@ from comvae.config import ModelOptions, RunConfig, Training, load_models
 from comvae.datasets.loading import Dataset
 
 ROOT = Path(__file__).parents[1]
+MODELS = list(load_models(ROOT / "config" / "models.yaml"))
 
 
 @pytest.fixture(autouse=True)

@@ -7,18 +7,16 @@ from importlib.metadata import version
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, run_config
+from conftest import MODELS, run_config
 from safetensors import safe_open
 
 import comvae.artifacts
 from comvae.artifacts import device_name, git_commit, load_vae, pick_device, save_block
-from comvae.config import load_models
 from comvae.errors import ResultsError
 from comvae.training import train
 
 CPU = torch.device("cpu")
 PIXELS = 12
-MODELS = list(load_models(ROOT / "config" / "models.yaml"))
 
 
 def saved(folder, options, dataset, **training):

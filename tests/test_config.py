@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from comvae.config import load_models, load_run_config, load_study
+from comvae.config import RunConfig, load_models, load_run_config, load_study
 from comvae.errors import SettingsError
 from comvae.priors import ScaleMixturePrior
 from comvae.schemas import generated_texts
@@ -181,6 +181,38 @@ def test_config_hash_is_of_what_determines_a_seeds_result():
     ]
     assert {config.config_hash for config in same} == {base.config_hash}
     assert len({config.config_hash for config in [base, *other]}) == 4
+
+
+@pytest.mark.parametrize(
+    "path,value,same",
+    [
+        ("dataset", "mnist", False),
+        ("model", "compound-gaussian", False),
+        ("seeds", [5], True),
+        ("options.title", "Another name", True),
+        ("options.hidden_layers", 2, False),
+        ("options.complexity_weights", "none", False),
+        ("options.weight_prior.spike", 0.5, False),
+        ("options.dynamic.rho_shift", -4.0, False),
+        ("options.bayesian.draws", "image", False),
+        ("training.seeds_per_block", 1, True),
+        ("training.learning_rate", 0.5, False),
+        ("training.batch_size", 2, False),
+        ("data.binarize", "threshold", False),
+        ("data.data_seed", 3, False),
+    ],
+)
+def test_config_hash_changes_with_all_but_seeds_blocks_and_title(path, value, same):
+    base = load().run_config("digits", "compound-mixture", [0])
+    values = base.model_dump(mode="json")
+    *parents, name = path.split(".")
+    inner = values
+    for parent in parents:
+        inner = inner[parent]
+    assert inner[name] != value
+    inner[name] = value
+    changed = RunConfig.model_validate(values)
+    assert (changed.config_hash == base.config_hash) is same
 
 
 def test_damaged_run_config_is_one_message(tmp_path):

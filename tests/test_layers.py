@@ -15,7 +15,9 @@ from comvae.layers import (
     BayesianOptions,
     DynamicBayesianLinear,
     Linear,
+    NormalisedMap,
     Pass,
+    ScaledMap,
 )
 from comvae.noise import Noise
 from comvae.priors import GaussianPrior, ScaleMixturePrior
@@ -61,6 +63,17 @@ def test_linear_starts_in_the_range_of_torch_linear():
         assert parameter.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)
 
 
+def test_bayesian_linear_starts_like_torch_linear_with_the_rho_of_the_options():
+    layer = BayesianLinear(
+        *(100, 400, Noise([0], "init")),
+        *(StaticBayesian(rho_init=-4.0), BayesianOptions(MIXTURE)),
+    )
+    for mu in (layer.weight_mu, layer.bias_mu):
+        assert mu.abs().max() <= 0.1
+        assert mu.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)
+    assert (layer.weight_rho == -4).all() and (layer.bias_rho == -4).all()
+
+
 @pytest.mark.parametrize("draws", ["minibatch", "image"])
 @pytest.mark.parametrize("prior", [MIXTURE, GaussianPrior(scale=0.5)])
 def test_bayesian_linear_follows_blundell(draws, prior):
@@ -89,6 +102,24 @@ def test_bayesian_linear_follows_blundell(draws, prior):
             )
             total += w_kl + b_kl
         assert kl[s].item() == pytest.approx(total / BATCH, rel=1e-4)
+
+
+@pytest.mark.parametrize("draws", ["minibatch", "image"])
+def test_bayesian_linear_with_its_weights_at_their_means(draws):
+    layer = BayesianLinear(
+        *(IN, OUT, Noise(SEEDS, "init")),
+        *(StaticBayesian(draws=draws, rho_init=-1.0), BayesianOptions(MIXTURE)),
+    )
+    x = inputs()
+    h, kl = layer(x, Pass(Noise(SEEDS, "t"), sample_weights=False))
+    for s in range(len(SEEDS)):
+        expected = F.linear(x[s], layer.weight_mu[s].T, layer.bias_mu[s])
+        torch.testing.assert_close(h[s], expected)
+    assert kl.tolist() == [0, 0]
+    sampled, kl = layer(x, training_pass())
+    same, none = layer(x, Pass(Noise(SEEDS, "t"), weight_kl=False))
+    assert torch.equal(sampled, same) and not torch.allclose(sampled, h)
+    assert (kl != 0).all() and none.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
@@ -175,6 +206,66 @@ def test_dynamic_weights_start_at_the_scale_that_the_options_name(batch_norm):
 
 def training_pass_for(seeds: list[int]) -> Pass:
     return Pass(Noise(seeds, "t"), batch_statistics=True, update_statistics=True)
+
+
+def test_maps_of_a_dynamic_layer_start_with_the_scales_and_shifts_of_the_options():
+    options = DynamicBayesian(
+        mu_scale=0.7, mu_shift=0.2, rho_scale=0.3, rho_shift=-2, normalise_input=False
+    )
+    expected = {"mu": (0.7, 0.2), "rho": (0.3, -2.0)}
+    for batch_norm in (True, False):
+        layer = DynamicBayesianLinear(
+            *(IN, OUT, Noise(SEEDS, "init"), options),
+            *(BayesianOptions(MIXTURE), batch_norm, 0.3),
+        )
+        for of in ("weight", "bias"):
+            for name, (scale, shift) in expected.items():
+                weight_map = getattr(layer, f"{of}_{name}")
+                size = OUT * IN if of == "weight" else OUT
+                assert weight_map.map.shape == (len(SEEDS), size, IN)
+                if batch_norm:
+                    norm = weight_map.norm
+                    torch.testing.assert_close(
+                        norm.gamma, torch.full((len(SEEDS), size), scale)
+                    )
+                    torch.testing.assert_close(
+                        norm.beta, torch.full((len(SEEDS), size), shift)
+                    )
+                    assert norm.momentum == 0.3
+                else:
+                    assert (weight_map.scale, weight_map.shift) == (scale, shift)
+                    assert not weight_map.normalise_input
+
+
+def test_maps_start_in_the_range_of_torch_linear():
+    options = DynamicBayesian()
+    scaled = ScaledMap(100, 400, Noise([0], "init"), 1.0, 0.0, options)
+    normalised = NormalisedMap(100, 400, Noise([0], "init"), 1.0, 0.0, 0.1)
+    for weights in (scaled.map, normalised.map):
+        assert weights.abs().max() <= 0.1
+        assert weights.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)
+
+
+def test_maps_without_batch_norm_follow_the_size_of_the_input_only_where_asked():
+    columns = inputs().transpose(1, 2)
+    for normalise_input in (True, False):
+        options = DynamicBayesian(normalise_input=normalise_input)
+        weight_map = ScaledMap(IN, OUT, Noise(SEEDS, "init"), 0.5, -3.0, options)
+        x = columns
+        if normalise_input:
+            x = x / ((x**2).mean(1, keepdim=True) + 1e-5).sqrt()
+        expected = torch.einsum("soi,sib->sob", weight_map.map, x) * 0.5 - 3
+        torch.testing.assert_close(weight_map(columns, training_pass()), expected)
+
+
+def test_gradients_of_a_map_are_finite_where_relu_left_nothing():
+    weight_map = ScaledMap(IN, OUT, Noise(SEEDS, "init"), 0.5, -3.0, DynamicBayesian())
+    columns = torch.zeros(len(SEEDS), IN, BATCH, requires_grad=True)
+    out = weight_map(columns, training_pass())
+    out.sum().backward()
+    assert (out == -3).all()
+    assert torch.isfinite(columns.grad).all()
+    assert torch.isfinite(weight_map.map.grad).all()
 
 
 def test_batch_norm_is_torch_batch_norm_for_each_seed():

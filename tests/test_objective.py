@@ -13,6 +13,7 @@ from comvae.objective import (
     Terms,
     complexity_weights,
     gaussian_kl,
+    matters,
     minibatch_loss,
     reconstruction_loss,
 )
@@ -35,6 +36,14 @@ def test_other_schemes():
     assert complexity_weights("uniform", 45).sum().item() == pytest.approx(1)
     assert (complexity_weights("uniform", 45) == 1 / 45).all()
     assert (complexity_weights("none", 45) == 1).all()
+
+
+def test_a_weight_kl_is_left_out_only_where_float32_cannot_see_it():
+    weights = complexity_weights("blundell", 1875).tolist()
+    for weight in weights:
+        assert matters(weight) or 1e6 * weight < 1e-6
+        assert not matters(weight) or 1e6 * weight > 1e-7
+    assert 30 < sum(map(matters, weights)) < 50
 
 
 def test_loss_is_the_mean_over_images_plus_the_weighted_kl(models):
@@ -95,6 +104,19 @@ def test_gradient_of_the_continuous_bernoulli_is_finite_at_zero():
     logits = torch.zeros(1, 3, requires_grad=True)
     reconstruction_loss("continuous-bernoulli", logits, torch.rand(1, 3)).backward()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_log_normaliser_of_the_continuous_bernoulli_near_zero():
+    """The slope of the series against that of the closed form in float64."""
+    logits = torch.tensor([[-0.009, -0.001, 0.004, 0.0099]], requires_grad=True)
+    x = torch.full_like(logits, 0.5)
+    difference = reconstruction_loss("bernoulli", logits, x) - reconstruction_loss(
+        "continuous-bernoulli", logits, x
+    )
+    difference.sum().backward()
+    exact = logits.detach().double().requires_grad_()
+    (exact / torch.tanh(exact / 2)).log().sum().backward()
+    torch.testing.assert_close(logits.grad.double(), exact.grad, rtol=1e-3, atol=1e-6)
 
 
 def test_latent_kl_is_that_of_torch_distributions():

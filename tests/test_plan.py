@@ -66,6 +66,11 @@ def test_overlapping_blocks_on_disk_are_never_both_used(tmp_path):
     assert sorted(seed for block in planned for seed in block) == [0, 1, 2, 3]
 
 
+def test_of_overlapping_blocks_on_disk_the_larger_is_kept(tmp_path):
+    on_disk(tmp_path, (0,), (1, 2), (0, 1, 2))
+    assert seeds_of(study(seeds=4), tmp_path) == [(0, 1, 2), (3,)]
+
+
 def test_foreign_folders_are_passed_over(tmp_path):
     on_disk(tmp_path, (0, 1))
     folder = tmp_path / "runs" / "digits" / "vanilla" / "seeds-old"

@@ -67,10 +67,12 @@ def test_gradients_survive_where_the_spike_underflows():
     torch.testing.assert_close(w.grad, -w.detach())  # there the slab N(0, 1) is alone
 
 
-def test_half_precision_weights_are_treated_in_float32():
-    prior = ScaleMixturePrior()
-    exact = prior.log_prob(torch.tensor([0.5, 0.001]).half().float())
-    torch.testing.assert_close(prior.log_prob(torch.tensor([0.5, 0.001]).half()), exact)
+@pytest.mark.parametrize("prior", [ScaleMixturePrior(), GaussianPrior(scale=0.01)])
+def test_half_precision_weights_are_treated_in_float32_by_every_prior(prior):
+    w = torch.tensor([0.5, 0.001])
+    torch.testing.assert_close(
+        prior.log_prob(w.half()), prior.log_prob(w.half().float())
+    )
 
 
 def test_gaussian_kl_has_its_closed_form():

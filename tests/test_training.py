@@ -1,20 +1,17 @@
-"""Lockstep, determinism and failure of training, for every model of Table 1."""
+"""Lockstep, determinism, steps and failure of training, for the models of Table 1."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
-from conftest import ROOT, run_config
+from conftest import MODELS, run_config
 
-from comvae.config import Evaluation, load_models
 from comvae.errors import SettingsError
-from comvae.evaluation import evaluate
 from comvae.layers import Pass
 from comvae.noise import Noise
 from comvae.training import TERMS, train
-from comvae.vae import build
-
-MODELS = list(load_models(ROOT / "config" / "models.yaml"))
+from comvae.vae import VAE, build
 
 
 def history_of(seed, trained):
@@ -89,6 +86,73 @@ def test_history_holds_the_means_of_what_was_trained_on(models, blobs):
     assert row["negative_elbo"] == row["reconstruction"] + row["latent_kl"]
 
 
+def train_by_hand(config, images) -> tuple[VAE, torch.Tensor]:
+    """The model, and TERMS of (epoch, seed), one plain step of Adam at a time."""
+    noise, vae = Noise(config.seeds, "training"), build(config, 12)
+    optimiser = torch.optim.Adam(vae.parameters(), lr=config.training.learning_rate)
+    size = config.training.batch_size
+    minibatches, history = math.ceil(len(images) / size), []
+    for _ in range(config.training.epochs):
+        order, parts = noise.permutation("order", len(images)), []
+        for i in range(1, minibatches + 1):
+            x = images[order[:, (i - 1) * size : i * size]] / 255
+            terms = vae(x, Pass(noise, batch_statistics=True, update_statistics=True))
+            pi = 2.0**-i / (1 - 2.0**-minibatches)
+            data = (terms.reconstruction + terms.latent_kl).mean(1)
+            optimiser.zero_grad()
+            (data + pi * terms.weight_kl).sum().backward()
+            optimiser.step()
+            parts.append(terms)
+        reconstruction = torch.cat([part.reconstruction for part in parts], 1).mean(1)
+        latent_kl = torch.cat([part.latent_kl for part in parts], 1).mean(1)
+        weight_kl = torch.stack([part.weight_kl for part in parts]).mean(0)
+        negative_elbo = reconstruction + latent_kl
+        history.append(
+            torch.stack([reconstruction, latent_kl, negative_elbo, weight_kl], 1)
+        )
+    return vae, torch.stack(history).detach()
+
+
+@pytest.mark.parametrize(
+    "name", ["vanilla", "simplified-gaussian", "compound-gaussian"]
+)
+def test_training_is_adam_on_the_loss_one_minibatch_after_the_other(
+    name, models, blobs
+):
+    """64 images, 24 at a time: the last minibatch has 16."""
+    config = run_config(models[name], [0, 4], batch_size=24, learning_rate=0.003)
+    calls = []
+    trained = train(config, blobs, on_epoch=lambda epoch, rows: calls.append(epoch))
+    vae, history = train_by_hand(config, blobs.train)
+    for s, seed in enumerate(config.seeds):
+        table = trained.history[trained.history["seed"] == seed]
+        assert table["epoch"].tolist() == calls == [1, 2]
+        torch.testing.assert_close(
+            torch.tensor(table[list(TERMS)].to_numpy()).float(),
+            history[:, s],
+            rtol=1e-4,
+            atol=1e-4,
+        )
+    for key, tensor in vae.state_dict().items():
+        # the median: Adam moves a weight without gradient by the sign of its rounding
+        difference = (trained.vae.state_dict()[key] - tensor).abs()
+        assert difference.median() < 1e-6, key
+
+
+def test_the_mean_weight_kl_is_over_the_minibatches_that_have_it(
+    models, blobs, monkeypatch
+):
+    """Of 32 minibatches the last 29 have none."""
+    config = run_config(
+        models["simplified-gaussian"], [0], 1, batch_size=2, learning_rate=1e-12
+    )
+    vae = build(config, 12)
+    _, _, kl = vae.encoder(torch.rand(1, 2, 12), Pass(Noise([0], "t")))
+    monkeypatch.setattr("comvae.training.matters", lambda weight: weight > 0.1)
+    row = train(config, blobs).history.iloc[0]
+    assert row["weight_kl"] == pytest.approx(kl.item(), rel=1e-5)
+
+
 def test_a_seed_that_diverges_is_named_and_leaves_the_others_alone(
     models, blobs, monkeypatch
 ):
@@ -107,6 +171,18 @@ def test_a_seed_that_diverges_is_named_and_leaves_the_others_alone(
     assert torch.equal(history_of(0, trained), history_of(0, undisturbed))
 
 
+def test_training_stops_where_every_seed_has_failed(models, blobs, monkeypatch):
+    def poisoned(*arguments):
+        vae = build(*arguments)
+        vae.decoder.layers[0].weight.data[:] = torch.nan
+        return vae
+
+    monkeypatch.setattr("comvae.training.build", poisoned)
+    trained = train(run_config(models["vanilla"], [0, 1], epochs=5), blobs)
+    assert trained.failed == dict.fromkeys([0, 1], "reconstruction is nan in epoch 1")
+    assert set(trained.history["epoch"]) == {1}
+
+
 def test_a_last_minibatch_of_one_image_is_refused_where_batch_norm_needs_two(
     models, blobs
 ):
@@ -116,51 +192,15 @@ def test_a_last_minibatch_of_one_image_is_refused_where_batch_norm_needs_two(
     train(run_config(models["vanilla"], [0], batch_size=63, epochs=1), blobs)
 
 
-def test_evaluation_has_every_seed_split_and_mode(models, blobs):
-    config = run_config(models["compound-mixture"], [0, 4])
-    trained = train(config, blobs)
-    table = evaluate(trained.vae, config, blobs, Evaluation(samples=3, batch_size=19))
-    modes = {"default", "mean-weights", "batch-statistics"}
-    assert len(table) == 2 * 2 * 3 and set(table["mode"]) == modes
-    assert (
-        table[["reconstruction", "latent_kl", "negative_elbo"]].notna().all(axis=None)
+@pytest.mark.parametrize("maps,hidden", [(True, False), (False, True)])
+def test_a_last_minibatch_of_one_image_is_refused_for_either_batch_norm(
+    maps, hidden, models, blobs
+):
+    options = models["compound-gaussian"].model_copy(
+        update={"batch_norm_maps": maps, "batch_norm_hidden": hidden}
     )
-    assert set(table.loc[table["split"] == "test", "images"]) == {20}
-    again = evaluate(trained.vae, config, blobs, Evaluation(samples=3, batch_size=19))
-    assert table.equals(again)
-
-
-def test_evaluation_is_the_mean_over_all_images(models, blobs):
-    """The size of the batches changes nothing but the order of the noise."""
-    config = run_config(models["vanilla"], [2], epochs=5)
-    vae = train(config, blobs).vae
-    small = evaluate(vae, config, blobs, Evaluation(samples=400, batch_size=7))
-    large = evaluate(vae, config, blobs, Evaluation(samples=400, batch_size=64))
-    assert small["latent_kl"].to_numpy() == pytest.approx(
-        large["latent_kl"].to_numpy(), rel=1e-5
-    )
-    assert small["reconstruction"].to_numpy() == pytest.approx(
-        large["reconstruction"].to_numpy(), rel=0.01
-    )
-
-
-def test_models_share_data_order_and_latent_noise(models):
-    one, two = Noise([1], "training"), Noise([1], "training")
-    one.normal("weights", 1000)  # a Bayesian model draws weights, a plain one does not
-    assert torch.equal(one.permutation("order", 50), two.permutation("order", 50))
-    assert torch.equal(one.normal("latents", 9), two.normal("latents", 9))
-
-
-def test_stages_and_purposes_have_streams_of_their_own():
-    draws = [
-        Noise([seed], stage).normal(purpose, 100)
-        for seed in (0, 1)
-        for stage in ("training", "evaluation")
-        for purpose in ("weights", "latents")
-    ]
-    stacked = torch.stack(draws).squeeze(1)
-    correlations = torch.corrcoef(stacked) - torch.eye(len(draws))
-    assert correlations.abs().max() < 0.5
+    with pytest.raises(SettingsError, match=r"batch_size: found 63.*two"):
+        train(run_config(options, [0], batch_size=63), blobs)
 
 
 def test_moments_of_pixels_that_are_rarely_ink_never_become_subnormal(models, blobs):
