@@ -16,6 +16,15 @@ BLOCK = "seeds-0-2"
 FEW = ("vanilla", "simplified-mixture", "compound-mixture")
 
 
+@pytest.fixture(autouse=True)
+def own_main_module():
+    """AppTest leaves the app in the place of `__main__`, which processes that later
+    tests start would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     """An empty folder of results that the dashboard reads."""
