@@ -1,8 +1,10 @@
 """Table 1 to read: on a terminal and as Markdown."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -10,7 +12,11 @@ from comvae.errors import ResultsError
 from comvae.files import write_text
 from comvae.plan import Plan
 
-SHOWN_SPLITS = {"test": "test", "train-running": "last training epoch"}
+SHOWN_SPLITS = {
+    "train-running": "training images, average over the last epoch",
+    "test": "test images",
+}
+WIDTH = 130  # of the widest table: a log or a narrow window is no reason to cut it
 HEADINGS = {"reconstruction": "L_rec", "latent_kl": "D_KL", "negative_elbo": "sum"}
 
 
@@ -25,24 +31,29 @@ def read_table(results: Path, name: str) -> pd.DataFrame:
         ) from None
 
 
-def readable(table1: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
-    """One row per model and split of one dataset: `mean ± half interval [paper]`."""
+def readable(cells: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
+    """One row per model of one dataset and split: `mean ± half interval [paper]`."""
     rows = []
-    for split, heading in SHOWN_SPLITS.items():
-        chosen = table1[table1["split"] == split]
-        for model, cells in chosen.groupby("model", sort=False):
-            row = {"model": titles.get(model, model), "split": heading}
-            row |= {HEADINGS[cell.metric]: _shown(cell) for cell in cells.itertuples()}
-            rows.append(row | {"seeds": str(cells["n_seeds"].min())})
+    for model, metrics in cells.groupby("model", sort=False):
+        row = {"model": titles.get(model, model)}
+        row |= {HEADINGS[cell.metric]: _shown(cell) for cell in metrics.itertuples()}
+        rows.append(row | {"seeds": str(metrics["n_seeds"].min())})
     return pd.DataFrame(rows)
+
+
+def _parts(table1: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The shown dataset and split in words, and their rows of table1."""
+    for dataset, of_dataset in table1.groupby("dataset", sort=False):
+        for split, words in SHOWN_SPLITS.items():
+            yield f"{dataset}, {words}", of_dataset[of_dataset["split"] == split]
 
 
 def write_report(results: Path, plan: Plan) -> Path:
     """Write `report/table1.md`; raises ResultsError where tables are missing."""
     table1 = read_table(results, "table1")
     parts = [f"# Table 1 of the study `{plan.study}`", _LEGEND]
-    for dataset, cells in table1.groupby("dataset", sort=False):
-        parts += [f"## {dataset}", _markdown(readable(cells, plan.models))]
+    for heading, cells in _parts(table1):
+        parts += [f"## {heading}", _markdown(readable(cells, plan.models))]
     unfinished = _unfinished(results)
     if len(unfinished):
         parts += ["## Not finished", _markdown(unfinished)]
@@ -54,16 +65,14 @@ def write_report(results: Path, plan: Plan) -> Path:
 def print_report(results: Path, plan: Plan, console: Console | None = None) -> None:
     """Print Table 1 and where to look next."""
     console = console or Console()
-    for dataset, cells in read_table(results, "table1").groupby("dataset", sort=False):
+    console.width = max(console.width, WIDTH)
+    for heading, cells in _parts(read_table(results, "table1")):
         shown = readable(cells, plan.models)
-        grid = Table(title=f"{plan.study}: {dataset}", title_justify="left")
+        grid = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD)
         for column in shown:
-            grid.add_column(column, justify="left" if column == "model" else "right")
-        last = None
+            left = column == "model"
+            grid.add_column(column, justify="left" if left else "right", no_wrap=True)
         for row in shown.itertuples(index=False):
-            if last not in (None, row.split):
-                grid.add_section()
-            last = row.split
             grid.add_row(*row)
         console.print(grid)
     console.print(_LEGEND)
@@ -87,9 +96,7 @@ _LEGEND = (
 
 
 def _shown(cell: "pd.core.frame.Pandas") -> str:
-    if cell.n_seeds == 0:
-        return "not finished"
-    text = f"{cell.mean:.2f}"
+    text = f"{cell.mean:.2f}" if cell.n_seeds else "not finished"
     if cell.n_seeds > 1:
         text += f" ± {cell.ci_high - cell.mean:.2f}"
     return text if pd.isna(cell.paper) else f"{text} [{cell.paper:.2f}]"
