@@ -22,8 +22,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 
 study: $(INSTALLED) ## train, evaluate and tabulate the study (STUDY=config/…, CORES=…)
 	@test -f $(STUDY) || { echo "STUDY=$(STUDY): there is no such file" >&2; exit 2; }
-	@python workflow/scripts/run.py --cores $(CORES) --configfile $(STUDY) \
-	  --keep-going --rerun-incomplete --show-failed-logs; \
+	@python workflow/scripts/run.py --cores $(CORES) --configfile $(STUDY); \
 	status=$$?; python -m comvae report; exit $$status
 
 dashboard: $(INSTALLED) ## compare variants in the browser (loopback only)

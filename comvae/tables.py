@@ -115,7 +115,9 @@ def _read_block(
         results / kind / block.folder for kind in ("runs", "evaluations")
     )
     if not (run / "training.json").exists():
-        return {}, {}, f"not trained; its log would be logs/train/{block.folder}.log"
+        fetched = (results / "datasets" / block.dataset / "dataset.json").exists()
+        stage = f"train/{block.folder}" if fetched else f"dataset/{block.dataset}"
+        return {}, {}, f"not trained; why may stand in logs/{stage}.log"
     try:
         training = json.loads((run / "training.json").read_text())
         failed = {int(seed): why for seed, why in training["failed"].items()}

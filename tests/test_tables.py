@@ -308,6 +308,12 @@ def test_a_value_that_is_not_finite_is_not_finished(tmp_path):
 
 
 def test_where_to_look_is_named(tmp_path):
+    """The log of the training, or of its dataset where that is not there."""
+    _, cells = collect(tmp_path, [GOOD])
+    assert "logs/dataset/digits.log" in cells["detail"][0]
+    record = tmp_path / "datasets" / "digits" / "dataset.json"
+    record.parent.mkdir(parents=True)
+    record.touch()
     _, cells = collect(tmp_path, [GOOD])
     assert "logs/train/digits/vanilla/seeds-0-1.log" in cells["detail"][0]
 
