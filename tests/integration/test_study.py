@@ -319,6 +319,8 @@ def in_mid_training(repository, folder, study, *targets) -> Iterator[subprocess.
             stdout=printed,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # a shell starts its background jobs with SIGINT ignored, and so this suite
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         deadline = time.monotonic() + PATIENCE
@@ -342,7 +344,7 @@ def test_a_killed_study_is_completed_by_running_it_again(
     folder = tmp_path.resolve()
     shutil.copytree(finished / "results" / "datasets", folder / "results" / "datasets")
     study = write_study(
-        folder, models=["vanilla"], training={"epochs": 40, "hidden": 16}
+        folder, models=["vanilla"], training={"epochs": 120, "hidden": 16}
     )
     target = "results/report/table1.md"
     with in_mid_training(repository, folder, study, target) as started:
