@@ -67,7 +67,7 @@ class DynamicBayesian(Settings):
         True,
         description="Without batch norm only: the maps read the layer's input divided "
         "by its root mean square times sqrt(fan_in), so that the size of an image does "
-        "not set the size of its weights. Without it training diverges.",
+        "not set the size of its weights. A first attempt without it diverged on MNIST.",
     )
 
 
