@@ -66,8 +66,8 @@ class DynamicBayesian(Settings):
     normalise_input: bool = Field(
         True,
         description="Without batch norm only: the maps read the layer's input divided "
-        "by its root mean square times sqrt(fan_in), so that the size of an image does "
-        "not set the size of its weights. A first attempt without it diverged on MNIST.",
+        "by its root mean square, so that the size of an image does not set the size "
+        "of its weights. A first attempt without it diverged on MNIST.",
     )
 
 
