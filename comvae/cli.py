@@ -191,7 +191,7 @@ def report(results: Results = Path("results")) -> None:
 def schemas(
     root: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path(),
 ) -> None:
-    """Write the settings' JSON schemas and documentation from comvae/config.py."""
+    """Write the settings' JSON schemas and documentation from their classes."""
     from comvae.schemas import write_schemas
 
     write_schemas(root)

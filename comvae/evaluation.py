@@ -7,10 +7,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from comvae.config import Evaluation, ModelOptions, RunConfig
+from comvae.config import Evaluation, RunConfig
 from comvae.datasets.loading import Dataset
 from comvae.layers import Pass
 from comvae.noise import Noise
+from comvae.options import ModelOptions
 from comvae.training import TERMS
 from comvae.vae import VAE
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from comvae.config import DynamicBayesian, StaticBayesian
 from comvae.noise import Noise
+from comvae.options import DynamicBayesian, StaticBayesian
 from comvae.priors import LOG_SQRT_2PI, WeightPrior
 
 NORM_EPS = 1e-5

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from comvae.config import ModelOptions
+from comvae.options import ModelOptions
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""JSON schemas and the settings page, generated from comvae/config.py."""
+"""JSON schemas and the settings page, generated from the settings classes."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from comvae.config import ModelOptions, Name, Study
+from comvae.config import Name, Study
 from comvae.files import write_text
+from comvae.options import ModelOptions
 
-GENERATED = "Generated from comvae/config.py by `make schemas`; do not edit."
+GENERATED = "Generated from the settings classes by `make schemas`; do not edit."
 
 
 def write_schemas(root: Path) -> list[Path]:

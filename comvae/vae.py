@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from comvae.config import ModelOptions, RunConfig
+from comvae.config import RunConfig
 from comvae.layers import (
     BatchNorm,
     BayesianLinear,
@@ -17,6 +17,7 @@ from comvae.layers import (
 )
 from comvae.noise import Noise
 from comvae.objective import Terms, gaussian_kl, reconstruction_loss
+from comvae.options import ModelOptions
 
 
 class Encoder(nn.Module):

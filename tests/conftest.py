@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from comvae.config import ModelOptions, RunConfig, Training, load_models
+from comvae.config import RunConfig, Training, load_models
 from comvae.datasets.loading import Dataset
+from comvae.options import ModelOptions
 
 ROOT = Path(__file__).parents[1]
 MODELS = list(load_models(ROOT / "config" / "models.yaml"))

@@ -8,11 +8,12 @@ import torch
 from conftest import run_config
 from PIL import Image
 
-from comvae.config import Evaluation, StaticBayesian
+from comvae.config import Evaluation
 from comvae.evaluation import PICTURED, batches, draw_pictures, evaluate
 from comvae.layers import Pass
 from comvae.noise import Noise
 from comvae.objective import Terms
+from comvae.options import StaticBayesian
 from comvae.training import TERMS, train
 from comvae.vae import build
 

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from comvae.config import DynamicBayesian, StaticBayesian
 from comvae.layers import (
     BatchNorm,
     BayesianLinear,
@@ -20,6 +19,7 @@ from comvae.layers import (
     ScaledMap,
 )
 from comvae.noise import Noise
+from comvae.options import DynamicBayesian, StaticBayesian
 from comvae.priors import GaussianPrior, ScaleMixturePrior
 
 SEEDS, BATCH, IN, OUT = [3, 7], 5, 4, 3
