@@ -366,5 +366,5 @@ def test_a_killed_study_is_completed_by_running_it_again(
     assert again.returncode == 0, again.stdout
     runs = table(folder, "runs")
     assert len(runs) == 2 * 3 and runs[TERMS].notna().all(axis=None)
-    assert (runs["epochs"] == 40).all()
+    assert (runs["epochs"] == 120).all()
     assert "Nothing to be done" in snakemake(repository, folder, study, target).stdout
