@@ -15,3 +15,7 @@ class DatasetError(ComvaeError):
 
 class ResultsError(ComvaeError):
     """A file under `results/` is missing, damaged, or of another configuration."""
+
+
+class Interrupted(ComvaeError):
+    """A signal stopped work that had been saved: the same command goes on."""

@@ -1,6 +1,7 @@
 """ELBO terms of trained models on whole splits, and pictures of what they do."""
 
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 import pandas as pd
@@ -77,14 +78,25 @@ def _mean_terms(
         else settings.batch_size
     )
     totals = torch.zeros(3, len(config.seeds), dtype=torch.float64, device=noise.device)
-    for _ in range(settings.samples):
-        for batch in batches(images, size):
-            x = dataset.to_float(batch).expand(len(config.seeds), *batch.shape)
-            terms = vae(x, how)
-            totals[0] += terms.reconstruction.sum(1)
-            totals[1] += terms.latent_kl.sum(1)
-            totals[2] += terms.weight_kl * len(batch)
-    reconstruction, latent_kl, weight_kl = totals / (len(images) * settings.samples)
+    for batch in batches(images, size):
+        x = dataset.to_float(batch).expand(len(config.seeds), *batch.shape)
+        # with the weights at their means q(z given x) is the same each time
+        posteriors = (
+            repeat(vae.encoder(x, how), settings.samples)
+            if mode == "mean-weights"
+            else vae.encoder.posteriors(x, how, settings.samples)
+        )
+        nats, with_kl = torch.zeros_like(totals), 0
+        for posterior in posteriors:
+            terms = vae.terms(x, posterior, how)
+            nats[0] += terms.reconstruction.sum(1)
+            nats[1] += terms.latent_kl.sum(1)
+            nats[2] += terms.weight_kl * len(batch)
+            with_kl += int((terms.weight_kl != 0).any())
+        nats[:2] /= settings.samples
+        nats[2] /= max(with_kl, 1)
+        totals += nats
+    reconstruction, latent_kl, weight_kl = totals / len(images)
     if mode == "mean-weights":
         weight_kl = torch.full_like(weight_kl, torch.nan)  # fixed weights have none
     return torch.stack(

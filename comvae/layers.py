@@ -11,11 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from comvae import dynamic
+from comvae.kernels import (
+    BatchNormalised,
+    LowRankGradient,
+    Scaled,
+    dynamic_linear,
+    has_kernel,
+    low_rank_map,
+)
 from comvae.noise import Noise
+from comvae.normalised import NORM_EPS, normalised_map
 from comvae.options import DynamicBayesian, StaticBayesian
-from comvae.priors import LOG_SQRT_2PI, WeightPrior
-
-NORM_EPS = 1e-5
+from comvae.weight_kl import WeightKL, total
 
 
 @dataclass(frozen=True)
@@ -29,20 +37,13 @@ class Pass:
     weight_kl: bool = True  # else the weight KL is not computed and comes out as zero
 
 
-@dataclass(frozen=True)
-class BayesianOptions:
-    """What all Bayesian layers of a model share."""
-
-    prior: WeightPrior
-    weight_kl: str = "auto"
-    over_images: str = "mean"
-
-
 class Linear(nn.Module):
     """h = x W + b for each seed; initialised like `torch.nn.Linear`.
 
     W is (seeds, fan_in, fan_out), so that neither it nor its gradient is transposed.
     """
+
+    random_weights = 0  # number of weights of one seed that are drawn
 
     def __init__(self, fan_in: int, fan_out: int, init: Noise) -> None:
         super().__init__()
@@ -64,17 +65,18 @@ class BayesianLinear(nn.Module):
         fan_out: int,
         init: Noise,
         options: StaticBayesian,
-        bayesian: BayesianOptions,
+        weight_kl: WeightKL | None,
     ) -> None:
+        """Without `weight_kl` the weights are not random: there is no rho."""
         super().__init__()
-        self.options, self.bayesian = options, bayesian
+        self.options, self.weight_kl = options, weight_kl
+        self.random_weights = (fan_in + 1) * fan_out if weight_kl else 0
         bound = 1 / math.sqrt(fan_in)
         self.weight_mu = nn.Parameter(init.uniform("weights", bound, fan_in, fan_out))
         self.bias_mu = nn.Parameter(init.uniform("weights", bound, fan_out))
-        self.weight_rho = nn.Parameter(
-            torch.full_like(self.weight_mu, options.rho_init)
-        )
-        self.bias_rho = nn.Parameter(torch.full_like(self.bias_mu, options.rho_init))
+        for name in ("weight", "bias") if weight_kl else ():
+            rho = torch.full_like(getattr(self, f"{name}_mu"), options.rho_init)
+            setattr(self, f"{name}_rho", nn.Parameter(rho))
 
     def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
         """(seeds, batch, fan_in) -> (seeds, batch, fan_out) and the weight KL (seeds,).
@@ -91,22 +93,24 @@ class BayesianLinear(nn.Module):
 
     def _draw(self, name: str, images: int, how: Pass) -> tuple[Tensor, Tensor]:
         mu = getattr(self, f"{name}_mu").unsqueeze(1)
-        if not how.sample_weights:
+        if not how.sample_weights or self.weight_kl is None:
             return mu, mu.new_zeros(len(mu))
         sigma = F.softplus(getattr(self, f"{name}_rho")).unsqueeze(1)
         eps = how.noise.normal("weights", images, *mu.shape[2:])
         w = mu + sigma * eps
         if not how.weight_kl:
             return w, mu.new_zeros(len(mu))
-        return w, weight_kl(self.bayesian, mu, sigma, eps, w).flatten(1).sum(1) / images
+        sigma = sigma.expand_as(w)
+        return w, total(self.weight_kl, mu.expand_as(w), sigma, eps, w) / images
 
 
 class DynamicBayesianLinear(nn.Module):
     """h = w x + b with weights drawn for each image from maps of x (section 2.2).
 
-    mu_w, rho_w, mu_b and rho_b are bias-free linear maps of the layer's input. The
-    weights of all images are kept with the batch as the last axis, (seeds, out, in,
-    batch), so that batch norm runs along contiguous memory.
+    mu_w, rho_w, mu_b and rho_b are bias-free linear maps of the layer's input, stacked
+    into one: mu of every weight, then rho of every weight, where the bias is the weight
+    of a last input of one. The batch is the last axis throughout, so that batch norm
+    runs along contiguous memory.
     """
 
     def __init__(
@@ -115,101 +119,139 @@ class DynamicBayesianLinear(nn.Module):
         fan_out: int,
         init: Noise,
         options: DynamicBayesian,
-        bayesian: BayesianOptions,
+        weight_kl: WeightKL | None,
         batch_norm: bool,
         momentum: float,
     ) -> None:
+        """Without `weight_kl` the weights are not random: there is no rho."""
         super().__init__()
-        self.bayesian = bayesian
+        self.weight_kl = weight_kl
         self.fan_in, self.fan_out = fan_in, fan_out
+        self.random_weights = (fan_in + 1) * fan_out if weight_kl else 0
+        self._gradient: LowRankGradient | None = None
+        weights = fan_out * (fan_in + 1)
         mu_scale = options.mu_scale or 1 / math.sqrt(fan_in)
-
-        def weight_map(size: int, scale: float, shift: float) -> nn.Module:
-            if batch_norm:
-                return NormalisedMap(fan_in, size, init, scale, shift, momentum)
-            return ScaledMap(fan_in, size, init, scale, shift, options)
-
-        rho = options.rho_scale, options.rho_shift
-        self.weight_mu = weight_map(fan_out * fan_in, mu_scale, options.mu_shift)
-        self.weight_rho = weight_map(fan_out * fan_in, *rho)
-        self.bias_mu = weight_map(fan_out, mu_scale, options.mu_shift)
-        self.bias_rho = weight_map(fan_out, *rho)
+        scale = torch.tensor([mu_scale, options.rho_scale]).repeat_interleave(weights)
+        shift = torch.tensor([options.mu_shift, options.rho_shift])
+        shift = shift.repeat_interleave(weights)
+        if weight_kl is None:
+            scale, shift = scale[:weights], shift[:weights]
+        if batch_norm:
+            self.maps = NormalisedMap(fan_in, init, scale, shift, momentum)
+        else:
+            self.maps = ScaledMap(fan_in, init, scale, shift, options.normalise_input)
 
     def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
         """(seeds, batch, fan_in) -> (seeds, batch, fan_out) and the weight KL (seeds,).
 
-        The KL is the mean (or sum) over the images of each image's own weight KL.
+        The KL is the mean (or sum) over the images of each image's own weight KL. Where
+        it needs no weights, h is drawn without them, from the same distribution.
         """
-        columns = x.transpose(1, 2).contiguous()  # (seeds, fan_in, batch)
-        w, w_kl = self._draw("weight", columns, how, self.fan_out, self.fan_in)
-        b, b_kl = self._draw("bias", columns, how, self.fan_out)
-        h = (w * columns.unsqueeze(1)).sum(2) + b
-        return h.transpose(1, 2), w_kl + b_kl
+        seeds, batch, _ = x.shape
+        inputs = _with_ones(x)
+        shape = seeds, -1, self.fan_out, self.fan_in + 1, batch
+        if not self.is_random(how):
+            h = dynamic.at_mean(self.maps(inputs[:, :-1], how).view(shape), inputs)
+            return h.transpose(1, 2), h.new_zeros(seeds)
+        kl = self.weight_kl if how.weight_kl else None
+        each_weight = kl is not None and not kl.closed_form
+        drawn = shape[2:] if each_weight else (self.fan_out, batch)
+        eps = how.noise.normal("weights", *drawn)
+        if self._gradient is not None and how.batch_statistics:
+            columns, norm = self.maps.kernel_inputs(inputs[:, :-1], how)
+            maps = low_rank_map(self.maps.map, columns, self._gradient)
+            h, nats = dynamic_linear(maps.view(shape), inputs, eps, norm, kl)
+        else:
+            maps = self.maps(inputs[:, :-1], how).view(shape)
+            draw = dynamic.sampled if each_weight else dynamic.reparameterised
+            h, nats = draw(maps, inputs, eps, kl)
+        mean = self.weight_kl.over_images == "mean"
+        return h.transpose(1, 2), nats / batch if mean else nats
 
-    def _draw(
-        self, name: str, columns: Tensor, how: Pass, *shape: int
-    ) -> tuple[Tensor, Tensor]:
-        seeds, batch = columns.shape[0], columns.shape[2]
-        mu = getattr(self, f"{name}_mu")(columns, how).view(seeds, *shape, batch)
-        if not how.sample_weights:
-            return mu, mu.new_zeros(seeds)
-        rho = getattr(self, f"{name}_rho")(columns, how).view(seeds, *shape, batch)
-        sigma = F.softplus(rho)
-        eps = how.noise.normal("weights", *shape, batch)
-        w = torch.addcmul(mu, sigma, eps)
-        if not how.weight_kl:
-            return w, mu.new_zeros(seeds)
-        kl = weight_kl(self.bayesian, mu, sigma, eps, w).flatten(1).sum(1)
-        return w, kl / batch if self.bayesian.over_images == "mean" else kl
+    def is_random(self, how: Pass) -> bool:
+        """Whether the weights are drawn, not at their means."""
+        return how.sample_weights and self.weight_kl is not None
+
+    def moments(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the layer's output over the draws of its
+        weights, (seeds, fan_out, batch) each, without gradients."""
+        inputs = _with_ones(x)
+        maps = self.maps(inputs[:, :-1], how)
+        maps = maps.view(len(x), 2, self.fan_out, self.fan_in + 1, -1)
+        return dynamic.moments(maps, inputs)
+
+    def use_kernels(self) -> LowRankGradient | None:
+        """Train with the fused kernels from now on; gives the maps' gradient, which the
+        optimiser has to know, or None for a layer without a kernel."""
+        if self.weight_kl is not None and has_kernel(self.weight_kl.prior):
+            self._gradient = LowRankGradient(self.maps.map)
+        return self._gradient
 
 
 class NormalisedMap(nn.Module):
-    """A bias-free linear map, then batch norm over the images (section 2.2.3)."""
+    """A bias-free linear map, then batch norm over the images (section 2.2.3).
+
+    `gamma` and `beta`, (size,), are the initial scale and shift of each output.
+    """
 
     def __init__(
-        self,
-        fan_in: int,
-        size: int,
-        init: Noise,
-        gamma: float,
-        beta: float,
-        momentum: float,
+        self, fan_in: int, init: Noise, gamma: Tensor, beta: Tensor, momentum: float
     ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(fan_in)
-        self.map = nn.Parameter(init.uniform("weights", bound, size, fan_in))
-        self.norm = BatchNorm(len(self.map), size, gamma, beta, momentum, self.map)
+        self.map = nn.Parameter(init.uniform("weights", bound, len(gamma), fan_in))
+        self.norm = BatchNorm(len(init.seeds), gamma, beta, momentum)
 
     def forward(self, columns: Tensor, how: Pass) -> Tensor:
         """(seeds, fan_in, batch) -> (seeds, size, batch)."""
-        return self.norm(torch.bmm(self.map, columns), how)
+        norm = self.norm
+        if not how.batch_statistics:
+            return norm(torch.bmm(self.map, columns), how)
+        out, mean, variance = normalised_map(self.map, norm.gamma, norm.beta, columns)
+        if how.update_statistics:
+            norm.move_statistics(mean, variance, columns.shape[2])
+        return out
+
+    def kernel_inputs(
+        self, columns: Tensor, how: Pass
+    ) -> tuple[Tensor, BatchNormalised]:
+        """What the fused kernels need to do the same in training."""
+        norm = self.norm
+        running = (norm.running_mean, norm.running_var)
+        kept = running if how.update_statistics else (None, None)
+        return columns, BatchNormalised(norm.gamma, norm.beta, *kept, norm.momentum)
 
 
 class ScaledMap(nn.Module):
-    """shift + scale M x without batch norm."""
+    """shift + scale M x without batch norm; `scale` and `shift` are (size,)."""
 
     def __init__(
         self,
         fan_in: int,
-        size: int,
         init: Noise,
-        scale: float,
-        shift: float,
-        options: DynamicBayesian,
+        scale: Tensor,
+        shift: Tensor,
+        normalise_input: bool,
     ) -> None:
         super().__init__()
-        self.scale, self.shift = scale, shift
-        self.normalise_input = options.normalise_input
+        self.normalise_input = normalise_input
+        self.register_buffer("scale", scale.unsqueeze(1), persistent=False)
+        self.register_buffer("shift", shift.unsqueeze(1), persistent=False)
         bound = 1 / math.sqrt(fan_in)
-        self.map = nn.Parameter(init.uniform("weights", bound, size, fan_in))
+        self.map = nn.Parameter(init.uniform("weights", bound, len(scale), fan_in))
 
     def forward(self, columns: Tensor, how: Pass) -> Tensor:
         """(seeds, fan_in, batch) -> (seeds, size, batch)."""
+        columns, _ = self.kernel_inputs(columns, how)
+        return torch.addcmul(self.shift, torch.bmm(self.map, columns), self.scale)
+
+    def kernel_inputs(self, columns: Tensor, how: Pass) -> tuple[Tensor, Scaled]:
+        """The map's input, and what the fused kernels need to do the same."""
         if self.normalise_input:
             # eps: ReLU can leave a hidden vector of zeros, which has no direction
             power = columns.square().mean(1, keepdim=True) + NORM_EPS
             columns = columns * power.rsqrt()
-        return self.shift + self.scale * torch.bmm(self.map, columns)
+        return columns, Scaled(self.scale.view(-1), self.shift.view(-1))
 
 
 class BatchNorm(nn.Module):
@@ -220,21 +262,20 @@ class BatchNorm(nn.Module):
     """
 
     def __init__(
-        self,
-        seeds: int,
-        features: int,
-        gamma: float,
-        beta: float,
-        momentum: float,
-        like: Tensor,
+        self, seeds: int, gamma: Tensor, beta: Tensor, momentum: float
     ) -> None:
         super().__init__()
         self.momentum = momentum
-        full = like.new_full
-        self.gamma = nn.Parameter(full((seeds, features), gamma))
-        self.beta = nn.Parameter(full((seeds, features), beta))
-        self.register_buffer("running_mean", full((seeds, features), 0.0))
-        self.register_buffer("running_var", full((seeds, features), 1.0))
+        self.gamma = nn.Parameter(gamma.repeat(seeds, 1))
+        self.beta = nn.Parameter(beta.repeat(seeds, 1))
+        self.register_buffer("running_mean", torch.zeros_like(self.gamma.data))
+        self.register_buffer("running_var", torch.ones_like(self.gamma.data))
+
+    def move_statistics(self, mean: Tensor, variance: Tensor, batch: int) -> None:
+        """Move the running statistics towards a batch's mean and biased variance."""
+        unbiased = variance * (batch / (batch - 1))
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(unbiased, self.momentum)
 
     def forward(self, columns: Tensor, how: Pass) -> Tensor:
         """(seeds, features, batch) -> the same shape, normalised over the batch."""
@@ -258,18 +299,10 @@ class BatchNorm(nn.Module):
         return out
 
 
-def weight_kl(
-    bayesian: BayesianOptions, mu: Tensor, sigma: Tensor, eps: Tensor, w: Tensor
-) -> Tensor:
-    """KL(q(w) to p(w)) of each weight in nats, where w = mu + sigma eps.
-
-    Closed form where the prior has one; else the one-sample estimate
-    log q(w) - log p(w) with the very weights that the data term uses.
-    """
-    if bayesian.weight_kl == "auto" and hasattr(bayesian.prior, "kl"):
-        return bayesian.prior.kl(mu, sigma).expand_as(w)
-    log_q = (-0.5 * eps * eps - LOG_SQRT_2PI) - sigma.log()
-    return log_q - bayesian.prior.log_prob(w)
+def _with_ones(x: Tensor) -> Tensor:
+    """(seeds, batch, fan_in) -> (seeds, fan_in + 1, batch), the last row ones."""
+    columns = x.transpose(1, 2)
+    return torch.cat([columns, columns.new_ones(len(x), 1, x.shape[1])], 1)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -50,6 +50,23 @@ class Noise:
             ]
         )
 
+    def generators(self) -> list[torch.Generator]:
+        """Every generator that has been drawn from."""
+        return [g for streams in self._streams.values() for g in streams]
+
+    def state(self) -> dict[str, Tensor]:
+        """The state of each stream that has been drawn from, uint8 (seeds, bytes)."""
+        return {
+            purpose: torch.stack([generator.get_state() for generator in streams])
+            for purpose, streams in self._streams.items()
+        }
+
+    def load_state(self, states: dict[str, Tensor]) -> None:
+        """Continue the streams from `state()`."""
+        for purpose, state in states.items():
+            for generator, own in zip(self._stream(purpose), state, strict=True):
+                generator.set_state(own.cpu().clone())  # not a view: it would crash
+
     def _stream(self, purpose: str) -> list[torch.Generator]:
         if purpose not in self._streams:
             self._streams[purpose] = [

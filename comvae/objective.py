@@ -50,13 +50,13 @@ def complexity_weights(scheme: str, minibatches: int) -> Tensor:
     return torch.full((minibatches,), weight, dtype=torch.float64)
 
 
-def matters(complexity_weight: float) -> bool:
-    """Whether a weight KL with this weight can be seen in a float32 loss.
+def matters(complexity_weight: float, random_weights: int) -> bool:
+    """Whether the KL of so many weights, weighted so, can be seen in a float32 loss.
 
-    Weight KLs are at most some million nats, losses some hundred: below 2^-40 the
-    product is under a millionth of a nat, a tenth of what float32 resolves there.
+    A weight's KL is at most some eight nats, and losses are above 16 nats, where
+    float32 resolves 2^-20: what is left out is less than it rounds off.
     """
-    return complexity_weight > 2**-40
+    return complexity_weight * 8 * random_weights > 2**-20
 
 
 def reconstruction_loss(likelihood: str, logits: Tensor, x: Tensor) -> Tensor:

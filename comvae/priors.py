@@ -38,6 +38,16 @@ class GaussianPrior(Settings):
         ratio = sigma / self.scale
         return 0.5 * (ratio**2 + (mu / self.scale) ** 2 - 1) - ratio.log()
 
+    def kl_gradients(self, mu: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivatives of `kl` by mu and by sigma, each of the same shape."""
+        precision = 1 / self.scale**2
+        return mu * precision, sigma * precision - 1 / sigma
+
+    def log_prob_and_slope(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """`log_prob` summed over each seed's weights, (seeds,), and its derivative by
+        w, in the shape of w, (seeds, …)."""
+        return _summed(self.log_prob(w)), w * (-1 / self.scale**2)
+
 
 class ScaleMixturePrior(Settings):
     """pi N(0, slab^2) + (1 - pi) N(0, spike^2), one and the same for every weight.
@@ -66,12 +76,33 @@ class ScaleMixturePrior(Settings):
         from torch.nn.functional import softplus
 
         square = w.float() ** 2
-        log_ratio = math.log(self.slab / self.spike) + math.log(1 / self.pi - 1)
-        difference = log_ratio - square * (0.5 / self.spike**2 - 0.5 / self.slab**2)
-        slab = (
+        log_slab = (
             math.log(self.pi / self.slab) - LOG_SQRT_2PI - square * (0.5 / self.slab**2)
         )
-        return slab + softplus(difference)
+        return log_slab + softplus(self._log_ratio(square))
+
+    def log_prob_and_slope(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """`log_prob` summed over each seed's weights, (seeds,), and its derivative by
+        w, in the shape of w, (seeds, …)."""
+        square = w * w
+        log_ratio = self._log_ratio(square)
+        # the spike's responsibility for w moves the precision from slab to spike
+        slope = log_ratio.sigmoid()
+        slope.mul_(1 / self.slab**2 - 1 / self.spike**2).sub_(1 / self.slab**2)
+        # softplus(a) = -log sigmoid(-a), in a third of the time
+        log_prob = square.mul_(-0.5 / self.slab**2)
+        log_prob.sub_(log_ratio.neg_().sigmoid_().log_())
+        constant = math.log(self.pi / self.slab) - LOG_SQRT_2PI
+        return _summed(log_prob) + constant * w[0].numel(), slope.mul_(w)
+
+    def _log_ratio(self, square: Tensor) -> Tensor:
+        """log of the spike's weighted density over the slab's, from w^2."""
+        at_zero = math.log(self.slab / self.spike) + math.log(1 / self.pi - 1)
+        return (square * (0.5 / self.slab**2 - 0.5 / self.spike**2)).add_(at_zero)
+
+
+def _summed(values: Tensor) -> Tensor:
+    return values.flatten(1).sum(1)
 
 
 def _from_name(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """The variational auto-encoder: encoder, decoder and the terms of its objective."""
 
 import itertools
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,6 @@ from comvae.config import RunConfig
 from comvae.layers import (
     BatchNorm,
     BayesianLinear,
-    BayesianOptions,
     DynamicBayesianLinear,
     Linear,
     Pass,
@@ -18,6 +19,7 @@ from comvae.layers import (
 from comvae.noise import Noise
 from comvae.objective import Terms, gaussian_kl, reconstruction_loss
 from comvae.options import ModelOptions
+from comvae.weight_kl import WeightKL
 
 
 class Encoder(nn.Module):
@@ -34,27 +36,57 @@ class Encoder(nn.Module):
             for fan_in, fan_out in itertools.pairwise(widths)
         )
         seeds, momentum = len(init.seeds), options.batch_norm_momentum
-        like = next(self.parameters())
         self.norms = nn.ModuleList(
-            BatchNorm(seeds, hidden, 1.0, 0.0, momentum, like)
+            BatchNorm(seeds, torch.ones(hidden), torch.zeros(hidden), momentum)
             for _ in self.hidden
             if options.batch_norm_hidden
         )
-        self.mean = _layer(options.latent_layer, hidden, latent, options, init)
-        self.scale = _layer(options.latent_layer, hidden, latent, options, init)
+        # two layers that read the same input are one with twice as many outputs
+        self.latents = _layer(options.latent_layer, hidden, 2 * latent, options, init)
 
     def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor, Tensor]:
         """(seeds, batch, pixels) -> mean and scale of z, (seeds, batch, latent) each,
         and the weight KL of all layers in nats, (seeds,)."""
-        weight_kl = x.new_zeros(len(x))
-        for index, layer in enumerate(self.hidden):
-            h, kl = layer(x, how)
+        h, weight_kl = self.hidden[0](x, how)
+        return self._from_first(h, weight_kl, how)
+
+    @torch.no_grad()
+    def posteriors(
+        self, x: Tensor, how: Pass, draws: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """What `draws` calls would give, for less, without gradients.
+
+        Random weights are drawn anew each time. Those of a dynamic layer have their KL
+        in the first draw alone, which has each image's: it is zero in the others.
+        """
+        first = self.hidden[0]
+        repeats = isinstance(first, DynamicBayesianLinear) and first.is_random(how)
+        for draw in range(draws):
+            if draw == 0 or not repeats:
+                yield self(x, how)
+                continue
+            if draw == 1:
+                how = replace(how, weight_kl=False)
+                mean, deviation = first.moments(x, how)
+            eps = how.noise.normal("weights", *mean.shape[1:])
+            h = torch.addcmul(mean, deviation, eps).transpose(1, 2)
+            yield self._from_first(h, x.new_zeros(len(x)), how)
+
+    def _from_first(
+        self, h: Tensor, weight_kl: Tensor, how: Pass
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The rest of the encoder, from the output of its first layer."""
+        for index, layer in enumerate([*self.hidden[1:], self.latents]):
             if self.norms:
                 h = self.norms[index](h.transpose(1, 2), how).transpose(1, 2)
-            x, weight_kl = F.relu(h), weight_kl + kl
-        mean, mean_kl = self.mean(x, how)
-        s, scale_kl = self.scale(x, how)
-        return mean, self._positive(s), weight_kl + mean_kl + scale_kl
+            h, kl = layer(F.relu(h), how)
+            weight_kl = weight_kl + kl
+        mean, s = h.chunk(2, dim=2)
+        return mean, self._positive(s), weight_kl
+
+    def random_weights(self) -> int:
+        """Number of weights of one network that are drawn at random."""
+        return sum(layer.random_weights for layer in [*self.hidden, self.latents])
 
     def _positive(self, s: Tensor) -> Tensor:
         if self.latent_scale == "exp":
@@ -98,12 +130,19 @@ class VAE(nn.Module):
         super().__init__()
         self.options = options
         self.latent = latent
-        self.encoder = Encoder(pixels, hidden, latent, options, init)
+        width = encoder_width(pixels, hidden, latent, options)
+        self.encoder = Encoder(pixels, width, latent, options, init)
         self.decoder = Decoder(pixels, hidden, latent, options.hidden_layers, init)
 
     def forward(self, x: Tensor, how: Pass) -> Terms:
         """The terms of the objective for images x, (seeds, batch, pixels) in [0, 1]."""
-        mean, scale, weight_kl = self.encoder(x, how)
+        return self.terms(x, self.encoder(x, how), how)
+
+    def terms(
+        self, x: Tensor, posterior: tuple[Tensor, Tensor, Tensor], how: Pass
+    ) -> Terms:
+        """The terms for one draw of z from what the encoder gave for x."""
+        mean, scale, weight_kl = posterior
         eps = how.noise.normal("latents", *mean.shape[1:])
         logits = self.decoder(mean + scale * eps, how)
         return Terms(
@@ -129,22 +168,73 @@ def build(config: RunConfig, pixels: int, device: torch.device | str = "cpu") ->
     )
 
 
+def encoder_width(pixels: int, hidden: int, latent: int, options: ModelOptions) -> int:
+    """Width of the encoder's hidden layers.
+
+    `match-dynamic`: the greatest at which the encoder has no more parameters than a
+    compound encoder (DBNN layers and batch norm throughout) of width `hidden`.
+    """
+    if options.encoder_hidden != "match-dynamic":
+        return options.encoder_hidden or hidden
+    changes = dict(hidden_layer="dynamic", latent_layer="dynamic", weight_noise=True)
+    norms = dict(batch_norm_maps=True, batch_norm_hidden=True)
+    compound = options.model_copy(update=changes | norms)
+    allowed = encoder_parameters(pixels, hidden, latent, compound)
+    too_wide = allowed  # a hidden unit has more than one parameter
+    width = 1
+    while too_wide - width > 1:
+        middle = (width + too_wide) // 2
+        if encoder_parameters(pixels, middle, latent, options) <= allowed:
+            width = middle
+        else:
+            too_wide = middle
+    return width
+
+
+def encoder_parameters(
+    pixels: int, hidden: int, latent: int, options: ModelOptions
+) -> int:
+    """Number of trained parameters of one seed's encoder of width `hidden`."""
+    widths = [pixels] + [hidden] * options.hidden_layers
+    layers = [
+        _layer_parameters(options.hidden_layer, fan_in, fan_out, options)
+        for fan_in, fan_out in itertools.pairwise(widths)
+    ]
+    heads = 2 * _layer_parameters(options.latent_layer, hidden, latent, options)
+    norms = 2 * hidden * options.hidden_layers if options.batch_norm_hidden else 0
+    return sum(layers) + heads + norms
+
+
+def _layer_parameters(
+    kind: str, fan_in: int, fan_out: int, options: ModelOptions
+) -> int:
+    weights = (fan_in + 1) * fan_out
+    distribution = 2 if options.weight_noise else 1  # mu and rho, or mu
+    if kind == "linear":
+        return weights
+    if kind == "bayesian":
+        return distribution * weights
+    return distribution * weights * (fan_in + (2 if options.batch_norm_maps else 0))
+
+
 def _layer(
     kind: str, fan_in: int, fan_out: int, options: ModelOptions, init: Noise
 ) -> nn.Module:
     if kind == "linear":
         return Linear(fan_in, fan_out, init)
-    bayesian = BayesianOptions(
-        options.weight_prior, options.weight_kl, options.weight_kl_over_images
-    )
+    weight_kl = None
+    if options.weight_noise:
+        weight_kl = WeightKL(
+            options.weight_prior, options.weight_kl, options.weight_kl_over_images
+        )
     if kind == "bayesian":
-        return BayesianLinear(fan_in, fan_out, init, options.bayesian, bayesian)
+        return BayesianLinear(fan_in, fan_out, init, options.bayesian, weight_kl)
     return DynamicBayesianLinear(
         fan_in,
         fan_out,
         init,
         options.dynamic,
-        bayesian,
+        weight_kl,
         options.batch_norm_maps,
         options.batch_norm_momentum,
     )

@@ -11,7 +11,6 @@ from torch.distributions import Normal, kl_divergence
 from comvae.layers import (
     BatchNorm,
     BayesianLinear,
-    BayesianOptions,
     DynamicBayesianLinear,
     Linear,
     NormalisedMap,
@@ -21,6 +20,7 @@ from comvae.layers import (
 from comvae.noise import Noise
 from comvae.options import DynamicBayesian, StaticBayesian
 from comvae.priors import GaussianPrior, ScaleMixturePrior
+from comvae.weight_kl import WeightKL
 
 SEEDS, BATCH, IN, OUT = [3, 7], 5, 4, 3
 MIXTURE = ScaleMixturePrior()
@@ -37,7 +37,7 @@ def training_pass() -> Pass:
 def dynamic_layer(batch_norm: bool, prior=MIXTURE, **options) -> DynamicBayesianLinear:
     layer = DynamicBayesianLinear(
         *(IN, OUT, Noise(SEEDS, "init")),
-        *(DynamicBayesian(**options), BayesianOptions(prior), batch_norm, 0.1),
+        *(DynamicBayesian(**options), WeightKL(prior), batch_norm, 0.1),
     )
     if batch_norm:  # fresh gammas are alike: make every weight's own
         generator = torch.Generator().manual_seed(5)
@@ -66,7 +66,7 @@ def test_linear_starts_in_the_range_of_torch_linear():
 def test_bayesian_linear_starts_like_torch_linear_with_the_rho_of_the_options():
     layer = BayesianLinear(
         *(100, 400, Noise([0], "init")),
-        *(StaticBayesian(rho_init=-4.0), BayesianOptions(MIXTURE)),
+        *(StaticBayesian(rho_init=-4.0), WeightKL(MIXTURE)),
     )
     for mu in (layer.weight_mu, layer.bias_mu):
         assert mu.abs().max() <= 0.1
@@ -79,7 +79,7 @@ def test_bayesian_linear_starts_like_torch_linear_with_the_rho_of_the_options():
 def test_bayesian_linear_follows_blundell(draws, prior):
     layer = BayesianLinear(
         *(IN, OUT, Noise(SEEDS, "init")),
-        *(StaticBayesian(draws=draws, rho_init=-1.0), BayesianOptions(prior)),
+        *(StaticBayesian(draws=draws, rho_init=-1.0), WeightKL(prior)),
     )
     x = inputs()
     h, kl = layer(x, training_pass())
@@ -108,7 +108,7 @@ def test_bayesian_linear_follows_blundell(draws, prior):
 def test_bayesian_linear_with_its_weights_at_their_means(draws):
     layer = BayesianLinear(
         *(IN, OUT, Noise(SEEDS, "init")),
-        *(StaticBayesian(draws=draws, rho_init=-1.0), BayesianOptions(MIXTURE)),
+        *(StaticBayesian(draws=draws, rho_init=-1.0), WeightKL(MIXTURE)),
     )
     x = inputs()
     h, kl = layer(x, Pass(Noise(SEEDS, "t"), sample_weights=False))
@@ -123,43 +123,79 @@ def test_bayesian_linear_with_its_weights_at_their_means(draws):
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-@pytest.mark.parametrize("prior", [MIXTURE, GaussianPrior()])
+@pytest.mark.parametrize("prior", [MIXTURE, ScaleMixturePrior(pi=0.2, spike=0.1)])
 def test_dynamic_layer_follows_section_2_2(batch_norm, prior):
     """mu_w = W x, rho_w = W' x, ..., w = mu + softplus(rho) eps, h = w x + b, one image
     after the other in float64, with torch's own batch norm over the maps."""
     layer, x = dynamic_layer(batch_norm, prior), inputs()
     h, kl = layer(x, training_pass())
-    noise = Noise(SEEDS, "t")
-    eps_w = noise.normal("weights", OUT, IN, BATCH).double()
-    eps_b = noise.normal("weights", OUT, BATCH).double()
+    eps = Noise(SEEDS, "t").normal("weights", OUT, IN + 1, BATCH).double()
     for s in range(len(SEEDS)):
         xs, total = x[s].double(), 0.0
-        mu_w = map_by_hand(layer.weight_mu, s, xs)
-        rho_w = map_by_hand(layer.weight_rho, s, xs)
-        mu_b = map_by_hand(layer.bias_mu, s, xs)
-        rho_b = map_by_hand(layer.bias_rho, s, xs)
+        mu, rho = maps_by_hand(layer.maps, s, xs)
         for i in range(BATCH):
-            w, w_kl = draw_by_hand(
-                mu_w[i].view(OUT, IN), rho_w[i].view(OUT, IN), eps_w[s, ..., i], prior
-            )
-            b, b_kl = draw_by_hand(mu_b[i], rho_b[i], eps_b[s, ..., i], prior)
+            w, w_kl = draw_by_hand(mu[i], rho[i], eps[s, ..., i], prior)
             expected = torch.stack(
-                [sum(w[o, j] * xs[i, j] for j in range(IN)) + b[o] for o in range(OUT)]
+                [
+                    sum(w[o, j] * xs[i, j] for j in range(IN)) + w[o, IN]
+                    for o in range(OUT)
+                ]
             )
             torch.testing.assert_close(h[s, i].double(), expected, rtol=1e-4, atol=1e-5)
-            total += w_kl + b_kl
+            total += w_kl
         assert kl[s].item() == pytest.approx(total / BATCH, rel=1e-4)
 
 
-def map_by_hand(weight_map: nn.Module, s: int, x: torch.Tensor) -> torch.Tensor:
-    """One map of section 2.2 for all images of one seed, (batch, size), float64."""
-    if not hasattr(weight_map, "norm"):
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_closed_form_kl_of_a_dynamic_layer_is_that_of_torch(batch_norm):
+    layer, x = dynamic_layer(batch_norm, GaussianPrior(scale=0.5)), inputs()
+    _, kl = layer(x, training_pass())
+    for s in range(len(SEEDS)):
+        mu, rho = maps_by_hand(layer.maps, s, x[s].double())
+        q, p = Normal(mu, torch.log1p(rho.exp())), Normal(torch.zeros_like(mu), 0.5)
+        total = kl_divergence(q, p).sum().item()
+        assert kl[s].item() == pytest.approx(total / BATCH, rel=1e-4)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_output_without_weights_has_the_distribution_of_that_with_weights(batch_norm):
+    """h is Gaussian given x: its mean and variance over the draws of w and b."""
+    layer, x = dynamic_layer(batch_norm, rho_shift=0.5), inputs()[:, :3]
+    how = Pass(Noise(SEEDS, "t"), batch_statistics=True)
+    without = Pass(how.noise, batch_statistics=True, weight_kl=False)
+    with torch.no_grad():
+        drawn = {
+            each: torch.stack([layer(x, each)[0] for _ in range(20000)])
+            for each in (how, without)
+        }
+    for s in range(len(SEEDS)):
+        xs = x[s].double()
+        mu, rho = maps_by_hand(layer.maps, s, xs)
+        ones = torch.cat([xs, torch.ones(3, 1)], 1).unsqueeze(1)
+        mean = (mu * ones).sum(2)
+        deviation = (torch.log1p(rho.exp()) * ones).square().sum(2).sqrt()
+        for h in drawn.values():
+            off = (h[:, s].double().mean(0) - mean) / deviation
+            assert off.abs().max() < 0.04  # 5 standard errors
+            spread = h[:, s].double().std(0) / deviation
+            assert (spread - 1).abs().max() < 0.025
+    both = [layer.moments(x, without)[i].transpose(1, 2) for i in (0, 1)]
+    torch.testing.assert_close(both[0][-1].double(), mean, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(both[1][-1].double(), deviation, rtol=1e-4, atol=1e-5)
+
+
+def maps_by_hand(maps: nn.Module, s: int, x: torch.Tensor) -> torch.Tensor:
+    """mu and rho of section 2.2 for all images of one seed, float64 (2, batch, out,
+    in + 1), the bias as the weight of a last input."""
+    if hasattr(maps, "norm"):
+        norm = nn.BatchNorm1d(len(maps.map[s])).double()
+        norm.weight.data = maps.norm.gamma[s].double()
+        norm.bias.data = maps.norm.beta[s].double()
+        out = norm(x @ maps.map[s].double().T)
+    else:
         x = x / ((x**2).mean(1, keepdim=True) + 1e-5).sqrt()
-        return weight_map.shift + weight_map.scale * (x @ weight_map.map[s].double().T)
-    norm = nn.BatchNorm1d(len(weight_map.map[s])).double()
-    norm.weight.data = weight_map.norm.gamma[s].double()
-    norm.bias.data = weight_map.norm.beta[s].double()
-    return norm(x @ weight_map.map[s].double().T)
+        out = maps.shift.view(-1) + maps.scale.view(-1) * (x @ maps.map[s].double().T)
+    return out.view(len(x), 2, -1, x.shape[1] + 1).transpose(0, 1).detach()
 
 
 def draw_by_hand(mu, rho, eps, prior) -> tuple[torch.Tensor, float]:
@@ -195,11 +231,11 @@ def test_dynamic_weights_start_at_the_scale_that_the_options_name(batch_norm):
     fan_in, generator = 64, torch.Generator().manual_seed(0)
     layer = DynamicBayesianLinear(
         *(fan_in, 50, Noise([0], "init"), DynamicBayesian()),
-        *(BayesianOptions(MIXTURE), batch_norm, 0.1),
+        *(WeightKL(MIXTURE), batch_norm, 0.1),
     )
     columns = torch.rand(1, fan_in, 200, generator=generator)
-    mu = layer.weight_mu(columns, training_pass_for([0]))
-    rho = layer.weight_rho(columns, training_pass_for([0]))
+    maps = layer.maps(columns, training_pass_for([0]))
+    mu, rho = maps.view(2, 50, fan_in + 1, 200)
     assert 0.4 < mu.std().item() * math.sqrt(fan_in) < 1.6
     assert rho.mean().item() == pytest.approx(-3, abs=0.1)
 
@@ -212,35 +248,30 @@ def test_maps_of_a_dynamic_layer_start_with_the_scales_and_shifts_of_the_options
     options = DynamicBayesian(
         mu_scale=0.7, mu_shift=0.2, rho_scale=0.3, rho_shift=-2, normalise_input=False
     )
-    expected = {"mu": (0.7, 0.2), "rho": (0.3, -2.0)}
+    size = OUT * (IN + 1)
+    scale = torch.tensor([0.7] * size + [0.3] * size)
+    shift = torch.tensor([0.2] * size + [-2.0] * size)
     for batch_norm in (True, False):
-        layer = DynamicBayesianLinear(
+        maps = DynamicBayesianLinear(
             *(IN, OUT, Noise(SEEDS, "init"), options),
-            *(BayesianOptions(MIXTURE), batch_norm, 0.3),
-        )
-        for of in ("weight", "bias"):
-            for name, (scale, shift) in expected.items():
-                weight_map = getattr(layer, f"{of}_{name}")
-                size = OUT * IN if of == "weight" else OUT
-                assert weight_map.map.shape == (len(SEEDS), size, IN)
-                if batch_norm:
-                    norm = weight_map.norm
-                    torch.testing.assert_close(
-                        norm.gamma, torch.full((len(SEEDS), size), scale)
-                    )
-                    torch.testing.assert_close(
-                        norm.beta, torch.full((len(SEEDS), size), shift)
-                    )
-                    assert norm.momentum == 0.3
-                else:
-                    assert (weight_map.scale, weight_map.shift) == (scale, shift)
-                    assert not weight_map.normalise_input
+            *(WeightKL(MIXTURE), batch_norm, 0.3),
+        ).maps
+        assert maps.map.shape == (len(SEEDS), 2 * size, IN)
+        if batch_norm:
+            for s in range(len(SEEDS)):
+                torch.testing.assert_close(maps.norm.gamma[s], scale)
+                torch.testing.assert_close(maps.norm.beta[s], shift)
+            assert maps.norm.momentum == 0.3
+        else:
+            torch.testing.assert_close(maps.scale.view(-1), scale)
+            torch.testing.assert_close(maps.shift.view(-1), shift)
+            assert not maps.normalise_input
 
 
 def test_maps_start_in_the_range_of_torch_linear():
-    options = DynamicBayesian()
-    scaled = ScaledMap(100, 400, Noise([0], "init"), 1.0, 0.0, options)
-    normalised = NormalisedMap(100, 400, Noise([0], "init"), 1.0, 0.0, 0.1)
+    start = torch.ones(400), torch.zeros(400)
+    scaled = ScaledMap(100, Noise([0], "init"), *start, normalise_input=True)
+    normalised = NormalisedMap(100, Noise([0], "init"), *start, 0.1)
     for weights in (scaled.map, normalised.map):
         assert weights.abs().max() <= 0.1
         assert weights.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)
@@ -249,8 +280,8 @@ def test_maps_start_in_the_range_of_torch_linear():
 def test_maps_without_batch_norm_follow_the_size_of_the_input_only_where_asked():
     columns = inputs().transpose(1, 2)
     for normalise_input in (True, False):
-        options = DynamicBayesian(normalise_input=normalise_input)
-        weight_map = ScaledMap(IN, OUT, Noise(SEEDS, "init"), 0.5, -3.0, options)
+        start = torch.full((OUT,), 0.5), torch.full((OUT,), -3.0)
+        weight_map = ScaledMap(IN, Noise(SEEDS, "init"), *start, normalise_input)
         x = columns
         if normalise_input:
             x = x / ((x**2).mean(1, keepdim=True) + 1e-5).sqrt()
@@ -259,7 +290,8 @@ def test_maps_without_batch_norm_follow_the_size_of_the_input_only_where_asked()
 
 
 def test_gradients_of_a_map_are_finite_where_relu_left_nothing():
-    weight_map = ScaledMap(IN, OUT, Noise(SEEDS, "init"), 0.5, -3.0, DynamicBayesian())
+    start = torch.full((OUT,), 0.5), torch.full((OUT,), -3.0)
+    weight_map = ScaledMap(IN, Noise(SEEDS, "init"), *start, normalise_input=True)
     columns = torch.zeros(len(SEEDS), IN, BATCH, requires_grad=True)
     out = weight_map(columns, training_pass())
     out.sum().backward()
@@ -270,7 +302,7 @@ def test_gradients_of_a_map_are_finite_where_relu_left_nothing():
 
 def test_batch_norm_is_torch_batch_norm_for_each_seed():
     generator = torch.Generator().manual_seed(1)
-    ours = BatchNorm(len(SEEDS), 6, 1.0, 0.0, 0.3, torch.zeros(1))
+    ours = BatchNorm(len(SEEDS), torch.ones(6), torch.zeros(6), 0.3)
     ours.gamma.data = torch.rand(ours.gamma.shape, generator=generator)
     ours.beta.data = torch.rand(ours.beta.shape, generator=generator)
     theirs = [nn.BatchNorm1d(6, momentum=0.3) for _ in SEEDS]
@@ -289,7 +321,7 @@ def test_batch_norm_is_torch_batch_norm_for_each_seed():
 
 
 def test_batch_statistics_without_update_leave_the_running_statistics_alone():
-    norm = BatchNorm(1, 6, 1.0, 0.0, 0.1, torch.zeros(1))
+    norm = BatchNorm(1, torch.ones(6), torch.zeros(6), 0.1)
     x = torch.randn(1, 6, BATCH, generator=torch.Generator().manual_seed(2)) + 4
     out = norm(x, Pass(Noise([0], "t"), batch_statistics=True))
     torch.testing.assert_close(out.mean(2), torch.zeros(1, 6), atol=1e-5, rtol=0)
@@ -301,15 +333,6 @@ def test_batch_statistics_without_update_leave_the_running_statistics_alone():
 def test_weight_kl_of_a_dynamic_layer_over_the_images(over_images, factor):
     layer = dynamic_layer(batch_norm=False)
     _, mean = layer(inputs(), training_pass())
-    layer.bayesian = BayesianOptions(MIXTURE, over_images=over_images)
+    layer.weight_kl = WeightKL(MIXTURE, over_images=over_images)
     _, kl = layer(inputs(), training_pass())
     torch.testing.assert_close(kl, factor * mean)
-
-
-@pytest.mark.parametrize("batch_norm", [True, False])
-def test_weight_kl_can_be_left_out_without_changing_the_output(batch_norm):
-    layer, x = dynamic_layer(batch_norm), inputs()
-    h, kl = layer(x, training_pass())
-    same, none = layer(x, Pass(Noise(SEEDS, "t"), True, True, True, weight_kl=False))
-    assert (kl != 0).all() and (none == 0).all()
-    assert torch.equal(h, same)

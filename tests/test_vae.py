@@ -9,13 +9,13 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from comvae.layers import (
     BatchNorm,
     BayesianLinear,
-    BayesianOptions,
     DynamicBayesianLinear,
     Linear,
     Pass,
 )
 from comvae.noise import Noise
 from comvae.vae import build
+from comvae.weight_kl import WeightKL
 
 KINDS = {"linear": Linear, "bayesian": BayesianLinear, "dynamic": DynamicBayesianLinear}
 
@@ -54,9 +54,9 @@ def test_terms_are_those_of_the_layers_composed_by_hand(
         if options.batch_norm_hidden:
             h = encoder.norms[index](h.transpose(1, 2), how).transpose(1, 2)
         h, total = h.clamp(min=0), total + kl
-    assert type(encoder.mean) is type(encoder.scale) is KINDS[options.latent_layer]
-    mean, mean_kl = encoder.mean(h, how)
-    s, scale_kl = encoder.scale(h, how)
+    assert type(encoder.latents) is KINDS[options.latent_layer]
+    latents, latents_kl = encoder.latents(h, how)
+    mean, s = latents[..., :16], latents[..., 16:]
     scale = torch.log1p(s.exp()) if latent_scale == "softplus" else (s / 2).exp()
     h = mean + scale * how.noise.normal("latents", 16, mean.shape[2])
     assert len(vae.decoder.layers) == 3
@@ -70,12 +70,12 @@ def test_terms_are_those_of_the_layers_composed_by_hand(
     close = {"rtol": 1e-4, "atol": 1e-4}
     torch.testing.assert_close(terms.reconstruction, -likelihood.sum(2), **close)
     torch.testing.assert_close(terms.latent_kl, latent_kl.sum(2), **close)
-    torch.testing.assert_close(terms.weight_kl, total + mean_kl + scale_kl, **close)
+    torch.testing.assert_close(terms.weight_kl, total + latents_kl, **close)
 
 
 def test_the_scale_of_a_latent_is_never_zero(models):
     encoder = build(run_config(models["vanilla"], [0]), 12).encoder
-    encoder.scale.bias.data.fill_(-1000)
+    encoder.latents.bias.data[:, 16:] = -1000
     _, scale, _ = encoder(torch.rand(1, 3, 12), Pass(Noise([0], "t")))
     assert (scale > 0).all() and torch.isfinite(scale.log()).all()
 
@@ -89,11 +89,11 @@ def test_options_of_a_model_reach_its_layers(models):
         }
     )
     encoder = build(run_config(options, [0]), 12).encoder
-    expected = BayesianOptions(options.weight_prior, "sampled", "sum")
-    for layer in (encoder.hidden[0], encoder.mean, encoder.scale):
-        assert layer.bayesian == expected
+    expected = WeightKL(options.weight_prior, "sampled", "sum")
+    for layer in (encoder.hidden[0], encoder.latents):
+        assert layer.weight_kl == expected
     norms = [m for m in encoder.modules() if isinstance(m, BatchNorm)]
-    assert len(norms) == 3 * 4 + 1
+    assert len(norms) == 2 + 1
     assert {norm.momentum for norm in norms} == {0.25}
 
 

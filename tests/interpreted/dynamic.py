@@ -1,0 +1,162 @@
+"""The kernels of a DBNN layer against PyTorch (run by test_kernels_interpreted)."""
+
+import itertools
+
+import pytest
+import torch
+
+from comvae.kernels import (
+    BatchNormalised,
+    Scaled,
+    dynamic_kernel,
+    dynamic_linear,
+    dynamic_linear_reference,
+)
+from comvae.priors import GaussianPrior, ScaleMixturePrior
+from comvae.weight_kl import WeightKL
+
+KLS = {
+    "none": None,
+    "mixture": WeightKL(ScaleMixturePrior(pi=0.3, slab=0.8, spike=0.2)),
+    "closed": WeightKL(GaussianPrior(scale=0.7)),
+    "sampled": WeightKL(GaussianPrior(scale=0.7), "sampled"),
+}
+DRAWS = [
+    *itertools.product(["none", "closed"], ["output"]),
+    *itertools.product(["none", "mixture", "closed", "sampled"], ["weight"]),
+]
+
+
+def case(draws, norm, seeds, fan_out, fan_in, batch, dtype=torch.float64) -> dict:
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    features = 2 * fan_out * fan_in
+    shape = (seeds, features) if norm == "batch" else (features,)
+    return {
+        "maps": normal(seeds, 2, fan_out, fan_in, batch),
+        "inputs": normal(seeds, fan_in, batch),
+        "eps": normal(seeds, fan_out, *[fan_in] * (draws == "weight"), batch),
+        "scale": normal(*shape) + 1,
+        "shift": normal(*shape) - 1,
+        "running": [normal(*shape), normal(*shape).abs()],
+        "by_h": normal(seeds, fan_out, batch),
+        "by_nats": normal(seeds),
+    }
+
+
+def results(function, case: dict, norm: str, kl: str) -> list[torch.Tensor]:
+    """Outputs, gradients and running statistics."""
+    maps, inputs, scale, shift = (
+        case[name].clone().requires_grad_()
+        for name in ("maps", "inputs", "scale", "shift")
+    )
+    running = [buffer.clone() for buffer in case["running"]]
+    if norm == "batch":
+        how = BatchNormalised(scale, shift, *running, momentum=0.3)
+    else:
+        how = Scaled(scale.detach(), shift.detach())
+    h, nats = function(maps, inputs, case["eps"], how, KLS[kl])
+    ((h * case["by_h"]).sum() + (nats * case["by_nats"]).sum()).backward()
+    trained = [scale.grad, shift.grad, *running] if norm == "batch" else []
+    return [h, nats, maps.grad, inputs.grad, *trained]
+
+
+@pytest.mark.parametrize("norm", ["batch", "scale"])
+@pytest.mark.parametrize("kl,draws", DRAWS)
+def test_outputs_and_gradients_are_those_of_pytorch(kl, draws, norm, monkeypatch):
+    # three tiles of the inputs, two chunks of the outputs, two seeds, all ragged
+    monkeypatch.setattr(dynamic_kernel, "TILE", 8 * 2)
+    monkeypatch.setattr(dynamic_kernel, "OUTPUTS", 2)
+    problem = case(draws, norm, seeds=2, fan_out=3, fan_in=5, batch=6)
+    plain = results(dynamic_linear_reference, problem, norm, kl)
+    fused = results(dynamic_linear, problem, norm, kl)
+    for expected, found in zip(plain, fused, strict=True):
+        # float64, but for the numbers of the prior: arguments of a kernel are float32
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kl,draws", [("closed", "output"), ("mixture", "weight")])
+def test_float32_is_as_good_as_that_of_pytorch(kl, draws):
+    exact = case(draws, "batch", seeds=1, fan_out=2, fan_in=9, batch=16)
+    single = {
+        name: [t.float() for t in value] if name == "running" else value.float()
+        for name, value in exact.items()
+    }
+    expected = results(dynamic_linear_reference, exact, "batch", kl)
+    found = results(dynamic_linear, single, "batch", kl)
+    for right, ours in zip(expected, found, strict=True):
+        scale = right.abs().max().item()
+        torch.testing.assert_close(ours.double(), right, rtol=0, atol=1e-6 * scale)
+
+
+def test_gradients_are_numerically_right():
+    problem = case("weight", "batch", seeds=1, fan_out=1, fan_in=2, batch=3)
+
+    def outputs(maps, inputs, gamma, beta):
+        how = BatchNormalised(gamma, beta)
+        return dynamic_linear(maps, inputs, problem["eps"], how, KLS["closed"])
+
+    arguments = [
+        problem[name].requires_grad_() for name in ("maps", "inputs", "scale", "shift")
+    ]
+    # steps large enough that the float32 numbers of the prior do not show
+    assert torch.autograd.gradcheck(outputs, arguments, eps=1e-4, atol=1e-4, rtol=1e-4)
+
+
+def test_large_rho_and_tiny_sigma_keep_their_digits():
+    """softplus is the identity above 20, and about exp(rho) far below zero."""
+    rho = torch.tensor([-60.0, -30.0, -12.0, -3.0, 0.0, 15.0, 20.5, 60.0])
+    maps = torch.stack([torch.zeros_like(rho), rho]).view(1, 2, 1, len(rho), 1)
+    maps.requires_grad_()
+    same = Scaled(torch.ones(2 * len(rho)), torch.zeros(2 * len(rho)))
+    for one in torch.eye(len(rho)):
+        inputs, eps = one.view(1, -1, 1), torch.ones(1, 1, len(rho), 1)
+        h, nats = dynamic_linear(maps, inputs, eps, same, KLS["closed"])
+        expected, nats_expected = dynamic_linear_reference(
+            *(maps.double(), inputs.double(), eps.double()),
+            *(Scaled(same.scale.double(), same.shift.double()), KLS["closed"]),
+        )
+        torch.testing.assert_close(h.double(), expected, rtol=1e-6, atol=0)
+        torch.testing.assert_close(nats.double(), nats_expected, rtol=1e-6, atol=0)
+    (gradient,) = torch.autograd.grad(nats.sum(), maps)
+    (exact,) = torch.autograd.grad(nats_expected.sum(), maps)
+    torch.testing.assert_close(gradient, exact, rtol=1e-6, atol=1e-9)
+
+
+def test_an_image_without_ink_has_no_noise_and_finite_gradients():
+    maps = torch.ones(1, 2, 1, 3, 2, requires_grad=True)
+    inputs = torch.zeros(1, 3, 2, requires_grad=True)
+    norm = Scaled(torch.ones(6), torch.zeros(6))
+    h, _ = dynamic_linear(maps, inputs, torch.ones(1, 1, 2), norm, None)
+    h.sum().backward()
+    assert (h == 0).all() and (maps.grad == 0).all()
+    torch.testing.assert_close(inputs.grad, torch.ones_like(inputs))
+
+
+def test_inputs_that_need_no_gradient_get_none():
+    problem = case("output", "batch", seeds=1, fan_out=2, fan_in=3, batch=4)
+    maps = problem["maps"].requires_grad_()
+    norm = BatchNormalised(problem["scale"], problem["shift"])
+    h, _ = dynamic_linear(maps, problem["inputs"], problem["eps"], norm, None)
+    h.sum().backward()
+    assert problem["inputs"].grad is None and maps.grad is not None
+
+
+def test_what_does_not_fit_is_refused():
+    problem = case("output", "scale", seeds=1, fan_out=2, fan_in=3, batch=4)
+    norm = Scaled(problem["scale"], problem["shift"])
+    maps, inputs, eps = problem["maps"], problem["inputs"], problem["eps"]
+    for wrong, name in (
+        ((maps, inputs[:, :2], eps, norm, None), "inputs"),
+        ((maps, inputs, eps[:, :1], norm, None), "eps"),
+        ((maps, inputs.float(), eps, norm, None), "inputs"),
+        ((maps, inputs, eps, Scaled(norm.scale[1:], norm.shift), None), "scale"),
+        ((maps, inputs, eps, norm, KLS["mixture"]), "needs weights"),
+        ((maps.expand(-1, -1, -1, -1, 4), inputs, eps, norm, object()), "prior"),
+        ((torch.zeros(1, 2, 1, 1, 4097), inputs, eps, norm, None), "4096"),
+    ):
+        with pytest.raises((ValueError, AttributeError), match=name):
+            dynamic_linear(*wrong)
