@@ -1,4 +1,4 @@
-"""The ComVAE study: datasets -> train -> evaluate -> tables, MLflow, report.
+"""The ComVAE study: datasets -> train -> evaluate, gap -> tables, MLflow, report.
 
 snakemake --cores 8                                        config/config.yaml
 snakemake --cores 8 --configfile config/mnist-cpu.yaml     another study
@@ -20,6 +20,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/gap.smk"
 include: "workflow/rules/track.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
@@ -29,7 +30,7 @@ rule all:
     """The whole study: its report, and its runs in MLflow."""
     default_target: True
     input:
-        report=rules.report.output.markdown,
+        report=rules.report.output,
         tracked=rules.track.output.summary,
 
 

@@ -4,6 +4,7 @@ import datetime
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from comvae.config import RunConfig
+from comvae.encoders import with_evaluated_encoder
 from comvae.errors import ResultsError, SettingsError
 from comvae.files import replacing, write_text
 from comvae.training import Trained
@@ -47,13 +49,22 @@ def save_block(
     write_text(folder / "training.json", json.dumps(record, indent=2))
 
 
-def load_vae(folder: Path, config: RunConfig, pixels: int, device: torch.device) -> VAE:
-    """The trained VAE of a block; raises ResultsError.
+def load_vae(
+    folder: Path,
+    config: RunConfig,
+    pixels: int,
+    device: torch.device,
+    seeds: Sequence[int] | None = None,
+) -> VAE:
+    """The trained VAE of a block, with the encoder that is evaluated; of `seeds`, or
+    of all seeds of the block.
 
-    Refuses weights that were trained with another config.
+    Raises ResultsError, also for weights that were trained with another config.
     """
     path = folder / "weights.safetensors"
-    vae = build(config, pixels, device)
+    wanted = config.seeds if seeds is None else list(seeds)
+    index = torch.tensor([config.seeds.index(seed) for seed in wanted], device=device)
+    vae = build(config.model_copy(update={"seeds": wanted}), pixels, device)
     try:
         record = json.loads((folder / "training.json").read_text())
         if record["config_hash"] != config.config_hash:
@@ -61,7 +72,10 @@ def load_vae(folder: Path, config: RunConfig, pixels: int, device: torch.device)
                 f"{path}: was trained with config {record['config_hash']}, but "
                 f"run.json beside it is config {config.config_hash}; train it again"
             )
-        vae.load_state_dict(load_file(path, device=str(device)))
+        state = load_file(path, device=str(device))
+        if {len(tensor) for tensor in state.values()} != {len(config.seeds)}:
+            raise ValueError(f"it does not hold the {len(config.seeds)} seeds")
+        vae.load_state_dict({name: state[name][index] for name in state})
     except (
         *(OSError, ValueError, KeyError, TypeError),
         *(SafetensorError, RuntimeError),
@@ -70,7 +84,20 @@ def load_vae(folder: Path, config: RunConfig, pixels: int, device: torch.device)
             f"{path}: found no readable weights for this config ({error}); remove the "
             "folder and train the block again"
         ) from None
-    return vae
+    return with_evaluated_encoder(vae)
+
+
+def sound_seeds(folder: Path, config: RunConfig) -> list[int]:
+    """The seeds of a block whose training did not fail; raises ResultsError."""
+    path = folder / "training.json"
+    try:
+        failed = {int(seed) for seed in json.loads(path.read_text())["failed"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ResultsError(
+            f"{path}: found no readable record of the training ({error}); train the "
+            "block first"
+        ) from None
+    return [seed for seed in config.seeds if seed not in failed]
 
 
 def pick_device(name: str) -> torch.device:

@@ -1,14 +1,17 @@
 """The command line: each stage of the workflow without Snakemake."""
 
+import shutil
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from comvae.errors import ComvaeError
+from comvae.errors import ComvaeError, Interrupted
+from comvae.signals import EXIT_STATUS
 
 app = typer.Typer(
     help="The Compound VAE study, stage by stage. Snakemake calls these commands; "
@@ -36,6 +39,14 @@ Device = Annotated[
 Threads = Annotated[
     int, typer.Option(min=0, help="CPU threads; 0 leaves the choice to PyTorch.")
 ]
+GapSettings = Annotated[
+    str,
+    typer.Option(
+        metavar="YAML",
+        help="Settings that differ from the defaults, as under `gap:` of a study, e.g. "
+        "'{images: 100, ais: cremer}'.",
+    ),
+]
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -48,6 +59,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         start_logging()
         try:
             function(*args, **options)
+        except Interrupted as stopped:
+            print(stopped, file=sys.stderr)
+            raise typer.Exit(EXIT_STATUS) from None
         except ComvaeError as error:
             print(f"Error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
@@ -99,24 +113,38 @@ def fetch(
 def train(
     run: BlockConfig,
     dataset: DatasetRecord,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoints; none without it.")
+    ] = None,
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Train one block, all of its seeds in lockstep; writes beside its run.json."""
+    """Train one block, all of its seeds in lockstep; writes beside its run.json.
+
+    With --state, SIGTERM, SIGINT and SIGUSR1 end it after the current step with exit
+    status 75, and the same command goes on from there, also after a kill.
+    """
     from comvae.artifacts import save_block
     from comvae.config import load_run_config
     from comvae.datasets.loading import load
+    from comvae.lock import held
     from comvae.progress import epochs_shown
+    from comvae.signals import stop_requested
     from comvae.training import train as train_block
 
     config = load_run_config(run)
     data = load(dataset.parent, config.data)
     use = _device(device, threads)
     what = f"{config.dataset} {config.model} {run.parent.name}"
-    images = len(data.train) * len(config.seeds)
-    with epochs_shown(what, config.training.epochs, images) as on_epoch:
-        trained = train_block(config, data, use, on_epoch)
-    save_block(run.parent, config, trained, use)
+    with (
+        stop_requested() if state else nullcontext(lambda: False) as stop,
+        held(state) if state else nullcontext(),
+    ):
+        with epochs_shown(what, config.training.epochs, len(data.train)) as on_epoch:
+            trained = train_block(config, data, use, on_epoch, state, stop)
+        save_block(run.parent, config, trained, use)
+    if state:
+        shutil.rmtree(state, ignore_errors=True)  # its checkpoints have served
 
 
 @command
@@ -151,6 +179,71 @@ def evaluate(
 
 
 @command
+def gap(
+    run: BlockConfig,
+    dataset: DatasetRecord,
+    output: Annotated[Path, typer.Option(help="The gaps.parquet to write.")],
+    settings: GapSettings = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Measure the gaps of one trained block, image by image; not of failed seeds."""
+    from comvae.artifacts import load_vae, sound_seeds
+    from comvae.config import load_gap, load_run_config
+    from comvae.datasets.loading import load
+    from comvae.files import replacing
+    from comvae.gap import measure
+    from comvae.progress import stages_shown
+    from comvae.tables.gaps import no_gaps
+
+    chosen = load_gap(settings)
+    config = load_run_config(run)
+    data = load(dataset.parent, config.data)
+    use = _device(device, threads)
+    gaps, seeds = no_gaps(), sound_seeds(run.parent, config)
+    if seeds:
+        vae = load_vae(run.parent, config, data.train.shape[1], use, seeds)
+        what = f"{config.dataset} {config.model} {run.parent.name}"
+        sound = config.model_copy(update={"seeds": seeds})
+        with stages_shown(what) as on_progress:
+            gaps = measure(vae, sound, data, chosen, use, on_progress)
+    with replacing(output) as path:
+        gaps.to_parquet(path, index=False)
+
+
+@command
+def gap_images(
+    dataset: DatasetRecord,
+    output: Annotated[Path, typer.Option(help="The gap-images.json to write.")],
+    images: Annotated[
+        int, typer.Option(min=1, help="Images of each split; all where fewer.")
+    ] = 1000,
+) -> None:
+    """List the images of a dataset that the gaps are measured on."""
+    import json
+
+    from comvae.datasets.loading import load
+    from comvae.files import write_text
+    from comvae.gap import image_indices
+
+    data = load(dataset.parent)
+    chosen = {
+        split: image_indices(len(getattr(data, split)), images)
+        for split in ("train", "test")
+    }
+    write_text(output, json.dumps({"dataset": data.name} | chosen))
+
+
+@command
+def gap_selftest() -> None:
+    """Check the gap estimators against models with known answers."""
+    from comvae.gap import selftest
+
+    if not selftest.run():
+        raise typer.Exit(1)
+
+
+@command
 def track(
     results: Results = Path("results"),
     uri: Annotated[
@@ -169,7 +262,7 @@ def track(
 
 @command
 def tables(results: Results = Path("results")) -> None:
-    """Aggregate what is finished into runs.csv, table1.csv and cells.csv."""
+    """Aggregate what is finished into the study's tables."""
     from comvae.plan import Plan
     from comvae.tables import write_tables
 
@@ -178,7 +271,7 @@ def tables(results: Results = Path("results")) -> None:
 
 @command
 def report(results: Results = Path("results")) -> None:
-    """Write Table 1, ours beside the paper's, as Markdown, and show it."""
+    """Write Table 1, the gaps and the claims as Markdown, and show them."""
     from comvae.plan import Plan
     from comvae.report import print_report, write_report
 

@@ -17,7 +17,7 @@ import yaml
 from pydantic import BeforeValidator, Field, field_validator
 
 from comvae.errors import SettingsError
-from comvae.options import ModelOptions, Positive, PositiveNumber
+from comvae.options import ADDED_OPTIONS, ModelOptions, Positive, PositiveNumber
 from comvae.settings import Settings, validate
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -33,6 +33,11 @@ class Training(Settings):
     learning_rate: PositiveNumber = Field(0.001, description="Step size of Adam.")
     hidden: Positive = Field(100, description="Width of every hidden layer.")
     latent: Positive = Field(5, description="Dimensions of the latent vector z.")
+    tf32: bool = Field(
+        False,
+        description="Multiply matrices on a GPU with the 10-bit mantissa of TF32, which "
+        "is faster; sums stay in float32.",
+    )
     seeds_per_block: Positive = Field(
         5, description="Most seeds that train in lockstep in one job."
     )
@@ -46,6 +51,47 @@ class Evaluation(Settings):
     )
     batch_size: Annotated[int, Field(ge=2)] = Field(
         500, description="Images per evaluation batch; one static weight draw each."
+    )
+
+
+class Gap(Settings):
+    """How the gaps are measured (docs/gap.md)."""
+
+    images: Annotated[int, Field(ge=0)] = Field(
+        1000,
+        description="Images of each split, the same for all models and seeds; all of "
+        "them where there are fewer. 0: the gaps are not measured.",
+    )
+    marginal_draws: Positive = Field(
+        50,
+        description="Draws of the encoder's weights per image in L[q]; their mixture "
+        "is the marginal q(z given x), whose bound grows with them.",
+    )
+    optimum_draws: Positive = Field(
+        32, description="Noise vectors per image in the objective of q*."
+    )
+    optimum_iterations: Positive = Field(
+        400, description="Most iterations of the search for q*, from each start."
+    )
+    optimum_tolerance: PositiveNumber = Field(
+        0.002,
+        description="The search for q* of an image ends where it gains less, in nats.",
+    )
+    final_draws: Positive = Field(
+        1000,
+        description="Fresh draws per image that evaluate L[q] and L[q*]; below 1000 "
+        "an image's gap is mostly noise.",
+    )
+    importance_draws: Positive = Field(
+        5000, description="Draws per image of the importance-sampled log p(x)."
+    )
+    ais: Literal["off", "fast", "cremer"] = Field(
+        "fast",
+        description="Annealed importance sampling of log p(x): `off`, a `fast` "
+        "schedule, or that of Cremer et al. 2018.",
+    )
+    ais_images: Positive = Field(
+        100, description="Images of each split that annealing runs on."
     )
 
 
@@ -128,7 +174,11 @@ class Study(Settings):
         description="Datasets: a list of names, or a mapping with more settings."
     )
     models: Annotated[Literal["all"] | list[str], BeforeValidator(_checked_models)] = (
-        Field("all", description="Names from `config/models.yaml`, or `all` of them.")
+        Field(
+            "all",
+            description="Names from `config/models.yaml`, or `all` of them but the "
+            "controls.",
+        )
     )
     seeds: Annotated[Seeds | dict[str, Seeds], BeforeValidator(_checked_seeds)] = Field(
         description="Number of seeds, counted from 0, or a list of them; or one of "
@@ -136,6 +186,7 @@ class Study(Settings):
     )
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    gap: Gap = Gap()
     tracking: Tracking = Tracking()
 
     def seeds_of(self, model: str) -> list[int]:
@@ -161,8 +212,8 @@ class RunConfig(Settings):
             mode="json",
             exclude={
                 "seeds": True,
-                "training": {"seeds_per_block"},
-                "options": {"title"},
+                "training": {"seeds_per_block", "tf32"},
+                "options": {"title", "control", *self._options_as_before()},
             },
         )
         canonical = json.dumps(kept, sort_keys=True)
@@ -170,7 +221,18 @@ class RunConfig(Settings):
 
     def to_json(self) -> str:
         """The text of `run.json`."""
-        return self.model_dump_json(indent=2)
+        return self.model_dump_json(
+            indent=2, exclude={"options": self._options_as_before()}
+        )
+
+    def _options_as_before(self) -> set[str]:
+        """The added options at their defaults."""
+        fields = ModelOptions.model_fields
+        return {
+            name
+            for name in ADDED_OPTIONS
+            if getattr(self.options, name) == fields[name].default
+        }
 
 
 class Catalogue(Settings):
@@ -209,7 +271,9 @@ def load_study(
         values = read_yaml(source)
     study = validate(Study, values, str(source))
     options = load_models(models)
-    names = list(options) if study.models == "all" else study.models
+    names = study.models
+    if names == "all":
+        names = [name for name, model in options.items() if not model.control]
     try:
         _refuse_unknown("model", names, options)
         names = _distinct(names)
@@ -242,6 +306,21 @@ def load_run_config(path: str | Path) -> RunConfig:
             "the workflow or `comvae configure` writes"
         ) from None
     return validate(RunConfig, values, str(path))
+
+
+def load_gap(text: str) -> Gap:
+    """Settings of the gap from YAML text, of which JSON is a part; SettingsError."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        flat = " ".join(str(error).split())
+        raise SettingsError(f"--settings: is not valid YAML: {flat}") from None
+    gap = validate(Gap, values, "--settings")
+    if gap.images == 0:
+        raise SettingsError(
+            "--settings: images: found 0, which measures nothing; expected 1 or more"
+        )
+    return gap
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import itertools
 import logging
 
-import psutil
 import torch
 
 from comvae.config import RunConfig
@@ -22,6 +21,8 @@ def free_memory(device: torch.device) -> int:
     """Bytes that can be allocated on the device now."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
     return psutil.virtual_memory().available
 
 

@@ -13,6 +13,10 @@ from comvae.settings import Number, Settings
 Positive = Annotated[int, Field(ge=1)]
 Layer = Literal["linear", "bayesian", "dynamic"]
 
+ADDED_OPTIONS = ("control", "encoder_hidden", "weight_noise", "evaluated_encoder")
+"""Options that came after the first results: at their defaults they stand in no
+run.json and count for no config hash, so that results from before remain valid."""
+
 
 class StaticBayesian(Settings):
     """A Bayesian layer whose weight distribution is the same for every image."""
@@ -63,6 +67,11 @@ class ModelOptions(Settings):
     """One model: a named composition of the readings of the paper."""
 
     title: str = Field(description="The model's name in tables and charts.")
+    control: bool = Field(
+        False,
+        description="A control that the paper lacks: `models: all` leaves it out, a "
+        "study names it.",
+    )
     hidden_layer: Layer = Field(
         "linear",
         description="Hidden layers of the encoder: `linear` weights, `bayesian` (one "
@@ -76,10 +85,21 @@ class ModelOptions(Settings):
     hidden_layers: Positive = Field(
         1, description="Hidden layers in the encoder, and in the decoder."
     )
+    encoder_hidden: Positive | Literal["match-dynamic"] | None = Field(
+        None,
+        description="Width of the encoder's hidden layers where it is not "
+        "`training.hidden`; `match-dynamic`: as wide as the parameters allow that the "
+        "compound encoder of the same study has. The decoder keeps `training.hidden`.",
+    )
     weight_prior: WeightPrior | None = Field(
         None,
         description="Prior over the weights of Bayesian layers, by name (`gaussian`, "
-        "`mixture`) or with its parameters. Required where a layer is Bayesian.",
+        "`mixture`) or with its parameters. Required where weights are random.",
+    )
+    weight_noise: bool = Field(
+        True,
+        description="Whether the weights of Bayesian layers are random. Without, a "
+        "layer has its weight means alone: no noise, no rho, no weight KL.",
     )
     bayesian: StaticBayesian = StaticBayesian()
     dynamic: DynamicBayesian = DynamicBayesian()
@@ -129,14 +149,28 @@ class ModelOptions(Settings):
         "softplus(s), or exp(s/2), which explodes with input-dependent weights.",
     )
 
+    evaluated_encoder: Literal["model", "prior", "optimal"] = Field(
+        "model",
+        description="Which q(z given x) is evaluated with the trained decoder: the "
+        "encoder that was trained with it, the prior for every image, or the best "
+        "diagonal Gaussian of each image.",
+    )
+
     @model_validator(mode="after")
     def _prior_where_needed(self) -> "ModelOptions":
         bayesian = {self.hidden_layer, self.latent_layer} != {"linear"}
-        if bayesian and self.weight_prior is None:
+        if bayesian and self.weight_noise and self.weight_prior is None:
             raise ValueError(
                 "a model with `bayesian` or `dynamic` layers needs a `weight_prior`: "
                 "`gaussian` or `mixture`"
             )
         if not bayesian and self.weight_prior is not None:
             raise ValueError("`weight_prior` is set, but no layer is Bayesian")
+        if not bayesian and not self.weight_noise:
+            raise ValueError("`weight_noise` is false, but no layer is Bayesian")
+        if not self.weight_noise and self.weight_prior is not None:
+            raise ValueError(
+                "`weight_prior` is set, but `weight_noise` is false: weights without "
+                "noise have no prior"
+            )
         return self

@@ -95,6 +95,7 @@ def study_json(catalogue: Catalogue, blocks: Iterable[Block]) -> str:
         "datasets": study.datasets.names,
         "models": {name: m.title for name, m in catalogue.models.items()},
         "tracking_uri": study.tracking.uri,
+        "gap_images": study.gap.images,
         "blocks": [
             {"dataset": b.dataset, "model": b.model, "seeds": list(b.seeds)}
             for b in blocks
@@ -112,6 +113,7 @@ class Plan:
     models: dict[str, str]  # name -> title
     blocks: list[Block]
     tracking_uri: str | None
+    gap_images: int = 0  # of each split; 0 where the gaps are not measured
 
     @classmethod
     def read(cls, results: Path) -> "Plan":
@@ -129,6 +131,7 @@ class Plan:
                 values["models"],
                 blocks,
                 values["tracking_uri"],
+                values["gap_images"],
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ResultsError(

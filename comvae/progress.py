@@ -1,6 +1,7 @@
 """Progress of long work: a bar on a terminal, plain lines in a log."""
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -38,32 +39,64 @@ def epochs_shown(
 ) -> Iterator[Callable[[int, pd.DataFrame], None]]:
     """A callback for `comvae.training.train` that shows each epoch.
 
-    `images` is the number of images that all seeds see in one epoch.
+    `images` is the number of images that each seed sees in one epoch.
     """
     console = Console(stderr=True)
+    clock = time.monotonic()
+
+    def text(rows: pd.DataFrame) -> str:
+        """The terms, and the speed of the epoch that has just ended."""
+        nonlocal clock
+        seconds = time.monotonic() - clock
+        clock += seconds
+        return f"{_terms(rows)}, {images * len(rows) / seconds:.0f} images/s"
+
     if console.is_terminal:
         with _bar(console) as bar:
             task = bar.add_task(what, total=epochs, terms="")
 
             def show(epoch: int, rows: pd.DataFrame) -> None:
-                bar.update(task, completed=epoch, terms=_terms(rows))
+                bar.update(task, completed=epoch, terms=text(rows))
 
             yield show
         return
-    started = last = time.monotonic()
     log.info("%s: training for %d epochs", what, epochs)
+    last = -math.inf
 
     def line(epoch: int, rows: pd.DataFrame) -> None:
         nonlocal last
-        now = time.monotonic()
-        if epoch in (1, epochs) or now - last >= SECONDS_BETWEEN_LINES:
-            last = now
-            per_epoch = (now - started) / epoch
+        before, shown = clock, text(rows)
+        if epoch in (1, epochs) or clock - last >= SECONDS_BETWEEN_LINES:
+            last, left = clock, (clock - before) * (epochs - epoch)
             log.info(
-                "%s: epoch %d/%d, %s, %.0f images/s, %.0f s left",
-                *(what, epoch, epochs, _terms(rows)),
-                *(images / per_epoch, per_epoch * (epochs - epoch)),
+                "%s: epoch %d/%d, %s, %.0f s left", what, epoch, epochs, shown, left
             )
+
+    yield line
+
+
+@contextmanager
+def stages_shown(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A callback for `comvae.gap.measure` that shows each stage that is done.
+
+    It is told how many stages are done, how many there are, and the name of the last.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with _bar(console) as bar:
+            task = bar.add_task(what, total=None, terms="")
+
+            def show(done: int, total: int, stage: str) -> None:
+                bar.update(task, completed=done, total=total, terms=stage)
+
+            yield show
+        return
+    started = time.monotonic()
+    log.info("%s: measuring the gaps", what)
+
+    def line(done: int, total: int, stage: str) -> None:
+        seconds = time.monotonic() - started
+        log.info("%s: %d/%d, %s done after %.1f s", what, done, total, stage, seconds)
 
     yield line
 

@@ -69,7 +69,7 @@ def _settings_page() -> str:
         "## A study (`config/*.yaml`)",
         _table(study, study["properties"]),
     ]
-    for section in ("datasets", "training", "evaluation", "tracking"):
+    for section in ("datasets", "training", "evaluation", "gap", "tracking"):
         reference = study["properties"][section]["$ref"]
         definition = study["$defs"][reference.rsplit("/", 1)[-1]]
         parts += [

@@ -11,7 +11,14 @@ from conftest import MODELS, run_config
 from safetensors import safe_open
 
 import comvae.artifacts
-from comvae.artifacts import device_name, git_commit, load_vae, pick_device, save_block
+from comvae.artifacts import (
+    device_name,
+    git_commit,
+    load_vae,
+    pick_device,
+    save_block,
+    sound_seeds,
+)
 from comvae.errors import ResultsError
 from comvae.training import train
 
@@ -150,3 +157,19 @@ def test_devices():
     assert pick_device("cpu") == CPU and device_name(CPU) == "cpu"
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert pick_device("auto").type == expected
+
+
+def test_some_seeds_of_a_block_can_be_read_alone(tmp_path, models, blobs):
+    """Those whose training failed are left out of what is measured."""
+    config, trained = saved(tmp_path, models["compound-mixture"], blobs)
+    loaded = load_vae(tmp_path, config, PIXELS, CPU, seeds=[3])
+    for key, tensor in trained.vae.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], tensor[1:]), key
+    assert sound_seeds(tmp_path, config) == [0, 3]
+    path = tmp_path / "training.json"
+    record = json.loads(path.read_text()) | {"failed": {"0": "latent_kl is nan"}}
+    path.write_text(json.dumps(record))
+    assert sound_seeds(tmp_path, config) == [3]
+    path.unlink()
+    with pytest.raises(ResultsError, match=r"training\.json.*train the block"):
+        sound_seeds(tmp_path, config)

@@ -16,12 +16,20 @@ STUDY = {
     "models": ["compound-mixture"],
     "seeds": 2,
     "training": {"epochs": 1, "hidden": 4, "latent": 2, "batch_size": 256},
+    "gap": {
+        **{"images": 12, "marginal_draws": 3, "optimum_draws": 8},
+        **{"optimum_iterations": 20, "final_draws": 50, "importance_draws": 100},
+        **{"ais": "off"},
+    },
 }
 ARGUMENTS = {
     "configure": ["STUDY", "--models", "--results"],
     "fetch": ["DATASET", "--output", "--mirror"],
     "train": ["RUN_JSON", "--dataset", "--device", "--threads"],
     "evaluate": ["RUN_JSON", "--dataset", "--output", "--samples", "--batch-size"],
+    "gap": ["RUN_JSON", "--dataset", "--output", "--settings", "--device", "--threads"],
+    "gap-images": ["--dataset", "--output", "--images"],
+    "gap-selftest": ["known answers"],
     "track": ["--results", "--uri"],
     "tables": ["--results"],
     "report": ["--results"],
@@ -74,6 +82,16 @@ def study(tmp_path_factory):
             *(folder, "evaluate", config, "--dataset", dataset, "--samples", 2),
             *("--output", f"{metrics}metrics.csv", "--threads", 1),
         )
+        succeeds(
+            *(folder, "gap", config, "--dataset", dataset, "--threads", 1),
+            *("--output", f"{metrics}gaps.parquet"),
+            *("--settings", json.dumps(STUDY["gap"])),
+        )
+    listed = "results/evaluations/digits/gap-images.json"
+    succeeds(
+        *(folder, "gap-images", "--dataset", dataset, "--images", 12),
+        *("--output", listed),
+    )
     succeeds(folder, "tables")
     (folder / "printed.txt").write_text(succeeds(folder, "report"))
     return folder
@@ -118,12 +136,30 @@ def test_metrics_have_the_documented_rows(study):
     assert list(images["train"]) == [1437] and list(images["test"]) == [360]
 
 
+def test_gaps_are_measured_on_the_listed_images(study):
+    folder = study / "results" / "evaluations" / "digits"
+    listed = json.loads((folder / "gap-images.json").read_text())
+    path = folder / "compound-mixture" / "seeds-0-1" / "gaps.parquet"
+    table = pd.read_parquet(path)
+    assert {"elbo", "elbo_optimal", "log_px", "ess", "converged"} <= set(table)
+    for split, count in (("train", 1437), ("test", 360)):
+        assert len(listed[split]) == 12 and max(listed[split]) < count
+        for seed in (0, 1):
+            chosen = (table["seed"] == seed) & (table["split"] == split)
+            assert sorted(table["image"][chosen]) == sorted(listed[split])
+    assert len(table) == 2 * 2 * 12
+    cells = pd.read_csv(study / "results" / "tables" / "cells.csv")
+    assert list(cells["gap"]) == ["measured"] * 2
+
+
 def test_tables_hold_every_run(study):
     runs = pd.read_csv(study / "results" / "tables" / "runs.csv")
     assert len(runs) == 2 * 3
     assert runs[["reconstruction", "latent_kl", "weight_kl"]].notna().all(axis=None)
     cells = pd.read_csv(study / "results" / "tables" / "cells.csv")
     assert list(cells["status"]) == ["finished"] * 2
+    measured = runs[runs["split"] != "train-running"]
+    assert measured[["log_px", "elbo", "amortization_gap"]].notna().all(axis=None)
 
 
 def test_the_report_is_shown_and_says_where_to_look_next(study):
@@ -137,6 +173,9 @@ def test_the_report_is_shown_and_says_where_to_look_next(study):
     for mean in best["mean"]:
         assert f"{mean:.2f}" in printed and f"{mean:.2f}" in written
     assert "make dashboard" in printed and "results/tables" in printed
+    assert "gaps on test images" in printed and "claims of the paper" in printed
+    pages = {path.name for path in (study / "results" / "report").iterdir()}
+    assert pages == {"table1.md", "gaps.md", "claims.md"}
 
 
 def test_runs_go_to_mlflow(study):
@@ -180,6 +219,17 @@ def test_a_wrong_setting_is_one_message(tmp_path):
         (["fetch", "minst", "--output", "d"], ["`minst`", "mean `mnist`", "digits"]),
         (["configure", "study.yaml"], ["study.yaml", "No such file"]),
         (["train", "run.json", "--dataset", "dataset.json"], ["run.json", "configure"]),
+        (
+            [
+                "gap",
+                "run.json",
+                "--dataset",
+                "dataset.json",
+                "--output",
+                "gaps.parquet",
+            ],
+            ["run.json", "configure"],
+        ),
         (["tables"], ["results/study.json", "comvae configure"]),
         (["report"], ["results/study.json", "comvae configure"]),
         (["track"], ["results/study.json", "comvae configure"]),
@@ -215,6 +265,24 @@ def test_an_untrained_block_is_not_evaluated(study, tmp_path):
     )
     assert "weights.safetensors" in message and "train" in message
     assert not (tmp_path / "metrics.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "settings,words",
+    [
+        ("{image: 3}", ["--settings: image", "mean `images`"]),
+        ("{images: 0}", ["images: found 0", "1 or more"]),
+        ("{images: ", ["--settings", "not valid YAML"]),
+        ("3", ["--settings: found 3", "mapping"]),
+    ],
+)
+def test_a_wrong_setting_of_the_gap_is_one_message(tmp_path, settings, words):
+    message = refused(
+        *(tmp_path, "gap", "run.json", "--dataset", "dataset.json"),
+        *("--output", "gaps.parquet", "--settings", settings),
+    )
+    for word in words:
+        assert word in message
 
 
 def test_a_wrong_device_is_one_message(study):

@@ -20,7 +20,7 @@ def load(**changes):
     return load_study(GOOD | changes, source="study.yaml", models=MODELS_FILE)
 
 
-@pytest.mark.parametrize("name", ["config", "paper", "mnist-cpu"])
+@pytest.mark.parametrize("name", ["config", "paper", "mnist-cpu", "controls"])
 def test_the_studies_of_the_repository_are_valid(name):
     load_study(source=ROOT / "config" / f"{name}.yaml", models=MODELS_FILE)
 
@@ -84,6 +84,9 @@ def test_readings_of_the_paper_are_the_defaults():
         ({"seeds": "three"}, ["study.yaml: seeds: found 'three'", "each model"]),
         ({"seeds": {"vanilla": 1}}, ["seeds", "found seeds for vanilla", "compound"]),
         ({"models": 3}, ["study.yaml: models: found 3", "`all`"]),
+        ({"gap": {"image": 3}}, ["gap.image", "mean `images`", "ais_images"]),
+        ({"gap": {"images": -1}}, ["gap.images", "found -1", "equal to 0"]),
+        ({"gap": {"ais": "slow"}}, ["gap.ais", "'slow'", "'cremer'"]),
         ({"study": "My Study"}, ["study", "My Study", "match"]),
     ],
 )
@@ -168,7 +171,7 @@ def test_config_hash_is_of_what_determines_a_seeds_result():
     same = [
         load().run_config("digits", "vanilla", [1, 2]),
         load(training={"seeds_per_block": 2}).run_config("digits", "vanilla", [0]),
-        load(study="other", evaluation={"samples": 1}).run_config(
+        load(study="other", evaluation={"samples": 1}, gap={"images": 7}).run_config(
             *("digits", "vanilla", [0])
         ),
     ]
@@ -190,6 +193,9 @@ def test_config_hash_is_of_what_determines_a_seeds_result():
         ("model", "compound-gaussian", False),
         ("seeds", [5], True),
         ("options.title", "Another name", True),
+        ("options.control", True, True),
+        ("options.encoder_hidden", 50, False),
+        ("options.evaluated_encoder", "prior", False),
         ("options.hidden_layers", 2, False),
         ("options.complexity_weights", "none", False),
         ("options.weight_prior.spike", 0.5, False),
@@ -231,7 +237,8 @@ def test_generated_files_are_in_step_with_the_settings(name):
 def test_every_setting_is_documented():
     page = generated_texts()["docs/settings.md"]
     rows = [line for line in page.splitlines() if line.startswith("| `")]
-    described = {"training", "evaluation", "tracking", "bayesian", "dynamic", "kind"}
+    described = {"training", "evaluation", "gap", "tracking"}
+    described |= {"bayesian", "dynamic", "kind"}
     assert len(rows) > 40
     for row in rows:
         name, meaning = row.split("|")[1].strip(" `"), row.split("|")[-2].strip()

@@ -11,7 +11,9 @@ import sys
 import zlib
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import results_fixture
 
 from comvae.config import RunConfig, Training, load_models
 from comvae.errors import ComvaeError, ResultsError
@@ -77,6 +79,14 @@ def write_block(results, model, seeds, epochs=EPOCHS, **training):
             path = pictures / f"seed-{seed}-{kind}.png"
             path.write_bytes(f"{model} {seed} {kind}".encode())
     return block
+
+
+def write_gaps(results, model="vanilla", seeds=(0, 1)):
+    """The gaps of a block as `comvae gap` leaves them; returns their path."""
+    place = Path("digits", model, f"seeds-{seeds[0]}-{seeds[-1]}")
+    folder = results / "evaluations" / place
+    results_fixture.write_gaps(folder, seeds, place=0)
+    return folder / "gaps.parquet"
 
 
 def write_study(results):
@@ -302,6 +312,62 @@ def test_a_changed_source_replaces_its_runs_alone(results):
     picture.write_bytes(b"redrawn")
     assert track(results).replaced == 1
     assert content(results)["vanilla-digits-seed-1"][3][picture.name] == b"redrawn"
+
+
+def test_gaps_are_metrics_and_an_artifact(results):
+    write_study(results)
+    path = write_gaps(results)
+    track(results)
+    runs = active_runs(results)
+    values = pd.DataFrame(
+        [
+            results_fixture.gap_value(0, 1, "test", image)
+            for image in results_fixture.GAP_IMAGES
+        ]
+    ).mean()
+    metrics = runs["vanilla-digits-seed-1"].data.metrics
+    assert metrics["test_log_px"] == pytest.approx(values["log_px"])
+    gap = values["elbo_optimal"] - values["elbo"]
+    assert metrics["test_amortization_gap"] == pytest.approx(gap)
+    for name in (
+        "train_inference_gap",
+        "train_approximation_gap",
+        "test_elbo_marginal",
+    ):
+        assert math.isfinite(metrics[name])
+    found = content(results)
+    assert found["vanilla-digits-seed-1"][3]["gaps.parquet"] == path.read_bytes()
+    without = runs["compound-mixture-digits-seed-1"]
+    assert "test_log_px" not in without.data.metrics
+    assert "gaps.parquet" not in found["compound-mixture-digits-seed-1"][3]
+    assert track(results).unchanged == 4
+    # Measured later, or again: the runs of that block alone are replaced.
+    write_gaps(results, "compound-mixture")
+    summary = track(results)
+    assert (summary.replaced, summary.unchanged) == (2, 2)
+    assert "test_log_px" in (
+        active_runs(results)["compound-mixture-digits-seed-1"].data.metrics
+    )
+    assert track(results).unchanged == 4
+
+
+@pytest.mark.parametrize("damage", ["bytes", "one seed"])
+def test_runs_without_usable_gaps_are_imported_all_the_same(results, damage):
+    write_study(results)
+    path = write_gaps(results)
+    if damage == "bytes":
+        path.write_bytes(b"no table")
+    else:
+        table = pd.read_parquet(path)
+        table[table["seed"] == 0].to_parquet(path)
+    assert track(results).imported == 4
+    runs = active_runs(results)
+    lost = runs["vanilla-digits-seed-1"].data
+    assert "test_log_px" not in lost.metrics and "test_negative_elbo" in lost.metrics
+    kept = runs["vanilla-digits-seed-0"].data
+    assert ("test_log_px" in kept.metrics) == (damage == "one seed")
+    assert ("damaged" in lost.tags.get("comvae.gaps", "")) == (damage == "bytes")
+    assert "gaps.parquet" not in content(results)["vanilla-digits-seed-1"][3]
 
 
 def test_runs_vanish_with_their_block(results):

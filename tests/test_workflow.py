@@ -46,9 +46,10 @@ def write(path, **changes):
 
 
 def jobs(blocks: int, datasets: int) -> dict[str, int]:
-    stages = dict.fromkeys(["configure", "train", "evaluate"], blocks)
-    once = dict.fromkeys(["all", "plan", "aggregate", "track", "report"], 1)
-    return stages | once | {"dataset": datasets, "total": 3 * blocks + 5 + datasets}
+    stages = dict.fromkeys(["configure", "train", "evaluate", "gap"], blocks)
+    stages |= dict.fromkeys(["dataset", "gap_images"], datasets)
+    stages |= dict.fromkeys(["all", "plan", "aggregate", "track", "report"], 1)
+    return stages | {"total": sum(stages.values())}
 
 
 @pytest.mark.parametrize(
@@ -58,9 +59,10 @@ def jobs(blocks: int, datasets: int) -> dict[str, int]:
         (["--configfile", "config/config.yaml"], 8, 1),
         (["--configfile", "config/paper.yaml"], 16, 2),
         (["--configfile", "config/mnist-cpu.yaml"], 3, 1),
+        (["--configfile", "config/controls.yaml"], 7, 1),
         (["--cores", "8", "--profile", "slurm"], 16, 2),
     ],
-    ids=["default", "config", "paper", "mnist-cpu", "slurm"],
+    ids=["default", "config", "paper", "mnist-cpu", "controls", "slurm"],
 )
 def test_a_study_of_the_repository_is_planned_whole(
     tmp_path, arguments, blocks, datasets
@@ -82,6 +84,13 @@ def test_a_setting_can_be_changed_on_the_command_line(tmp_path):
     assert found == jobs(2, 1)
 
 
+def test_a_study_can_leave_the_gaps_out(tmp_path):
+    study = write(tmp_path / "study.yaml", gap={"images": 0})
+    expected = jobs(4, 1)
+    expected["total"] -= expected.pop("gap") + expected.pop("gap_images")
+    assert planned(tmp_path, "--configfile", study) == expected
+
+
 @pytest.mark.parametrize(
     "changes,words",
     [
@@ -90,6 +99,7 @@ def test_a_setting_can_be_changed_on_the_command_line(tmp_path):
             ["training.epoch", "found 3", "mean `epochs`", "batch_size"],
         ),
         ({"training": {"epochs": "many"}}, ["training.epochs", "'many'", "integer"]),
+        ({"gap": {"ais": "slow"}}, ["gap.ais", "'slow'", "'fast'", "'cremer'"]),
         ({"models": ["vanila"]}, ["models", "vanila", "compound-mixture-unweighted"]),
         ({"datasets": ["minst"]}, ["datasets", "minst", "mean `mnist`", "digits"]),
     ],
@@ -141,7 +151,7 @@ def test_every_rule_logs_and_says_what_it_does():
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
         for text in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
             rules[text.partition(":")[0]] = text
-    assert set(rules) >= {"dataset", "train", "evaluate", "track", "aggregate"}
+    assert set(rules) >= {"dataset", "train", "evaluate", "gap", "track", "aggregate"}
     for name, text in rules.items():
         assert re.search(r"^    log:$", text, re.M), name
         assert re.match(rf'{name}:\n    """', text), name

@@ -1,23 +1,17 @@
-"""Table 1 to read: on a terminal and as Markdown."""
+"""The study to read, on a terminal and as Markdown: Table 1, the gaps, the claims."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from comvae.errors import ResultsError
 from comvae.files import write_text
 from comvae.plan import Plan
-
-SHOWN_SPLITS = {
-    "train-running": "training images, average over the last epoch",
-    "test": "test images",
-}
-WIDTH = 130  # of the widest table: a log or a narrow window is no reason to cut it
-HEADINGS = {"reconstruction": "L_rec", "latent_kl": "D_KL", "negative_elbo": "sum"}
+from comvae.report.claims import claims_page
+from comvae.report.gaps import gaps_page
+from comvae.report.layout import WIDTH, Page, Section
+from comvae.report.table1 import table1_page
 
 
 def read_table(results: Path, name: str) -> pd.DataFrame:
@@ -31,82 +25,68 @@ def read_table(results: Path, name: str) -> pd.DataFrame:
         ) from None
 
 
-def readable(cells: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
-    """One row per model of one dataset and split: `mean ± half interval [paper]`."""
-    rows = []
-    for model, metrics in cells.groupby("model", sort=False):
-        row = {"model": titles.get(model, model)}
-        row |= {HEADINGS[cell.metric]: _shown(cell) for cell in metrics.itertuples()}
-        rows.append(row | {"seeds": str(metrics["n_seeds"].min())})
-    return pd.DataFrame(rows)
+def write_report(results: Path, plan: Plan) -> dict[str, Path]:
+    """Write `report/{table1,gaps,claims}.md`, and return their paths by name.
 
-
-def _parts(table1: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The shown dataset and split in words, and their rows of table1."""
-    for dataset, of_dataset in table1.groupby("dataset", sort=False):
-        for split, words in SHOWN_SPLITS.items():
-            yield f"{dataset}, {words}", of_dataset[of_dataset["split"] == split]
-
-
-def write_report(results: Path, plan: Plan) -> Path:
-    """Write `report/table1.md`; raises ResultsError where tables are missing."""
-    table1 = read_table(results, "table1")
-    parts = [f"# Table 1 of the study `{plan.study}`", _LEGEND]
-    for heading, cells in _parts(table1):
-        parts += [f"## {heading}", _markdown(readable(cells, plan.models))]
-    unfinished = _unfinished(results)
-    if len(unfinished):
-        parts += ["## Not finished", _markdown(unfinished)]
-    path = results / "report" / "table1.md"
-    write_text(path, "\n\n".join(parts) + "\n")
-    return path
+    Raises ResultsError where tables are missing.
+    """
+    paths = {}
+    for page in _pages(results, plan):
+        paths[page.name] = results / "report" / f"{page.name}.md"
+        write_text(paths[page.name], page.markdown())
+    return paths
 
 
 def print_report(results: Path, plan: Plan, console: Console | None = None) -> None:
-    """Print Table 1 and where to look next."""
+    """Print Table 1, the gaps, the claims, and where to look next."""
     console = console or Console()
     console.width = max(console.width, WIDTH)
-    for heading, cells in _parts(read_table(results, "table1")):
-        shown = readable(cells, plan.models)
-        grid = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD)
-        for column in shown:
-            left = column == "model"
-            grid.add_column(column, justify="left" if left else "right", no_wrap=True)
-        for row in shown.itertuples(index=False):
-            grid.add_row(*row)
-        console.print(grid)
-    console.print(_LEGEND)
-    for cell in _unfinished(results).itertuples():
-        console.print(
-            f"{cell.status}: {cell.dataset} {cell.model} seed {cell.seed}: "
-            f"{cell.detail}",
-            style="red",
-            markup=False,
-        )
+    for page in _pages(results, plan):
+        page.print(console)
+    cells = read_table(results, "cells")
+    for what, missing in (("", _unfinished(cells)), ("gaps ", _unmeasured(cells))):
+        for cell in missing.itertuples():
+            console.print(
+                f"{what}{cell.status}: {cell.dataset} {cell.model} seed {cell.seed}: "
+                f"{cell.detail}",
+                style="red",
+                markup=False,
+            )
     console.print(
-        f"\nTables: {results / 'tables'}   Report: {results / 'report' / 'table1.md'}\n"
+        f"Tables: {results / 'tables'}   Report: {results / 'report'}\n"
         "Compare variants: make dashboard   Query single runs: make mlflow"
     )
 
 
-_LEGEND = (
-    "Nats per image: mean ± half of the 95% interval over seeds, and the paper's value "
-    "in brackets where there is one. Lower is better."
-)
+def _pages(results: Path, plan: Plan) -> list[Page]:
+    names = ("table1", "gaps", "attribution", "claims", "cells")
+    tables = {name: read_table(results, name) for name in names}
+    pages = [
+        table1_page(plan, tables["table1"]),
+        gaps_page(plan, tables["gaps"], tables["attribution"]),
+        claims_page(plan, tables["claims"]),
+    ]
+    absent = (
+        ("Not finished", _unfinished(tables["cells"])),
+        ("Not measured", _unmeasured(tables["cells"])),
+    )
+    for page, (heading, missing) in zip(pages, absent, strict=False):
+        if len(missing):
+            page.sections.append(
+                Section(heading, missing.fillna("").astype(str), printed=False)
+            )
+    return pages
 
 
-def _shown(cell: "pd.core.frame.Pandas") -> str:
-    text = f"{cell.mean:.2f}" if cell.n_seeds else "not finished"
-    if cell.n_seeds > 1:
-        text += f" ± {cell.ci_high - cell.mean:.2f}"
-    return text if pd.isna(cell.paper) else f"{text} [{cell.paper:.2f}]"
+def _unfinished(cells: pd.DataFrame) -> pd.DataFrame:
+    """The runs that did not finish, with the reason."""
+    columns = ["dataset", "model", "seed", "status", "block", "detail"]
+    return cells.loc[cells["status"] != "finished", columns]
 
 
-def _unfinished(results: Path) -> pd.DataFrame:
-    cells = read_table(results, "cells")
-    return cells[cells["status"] != "finished"]
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    rows = [table.columns, ["---"] * len(table.columns), *table.astype(str).to_numpy()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+def _unmeasured(cells: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs whose gaps are missing, with the reason."""
+    missing = cells[cells["gap"] == "missing"]
+    return missing[["dataset", "model", "seed", "block"]].assign(
+        status=missing["gap"], detail=missing["gap_detail"]
+    )

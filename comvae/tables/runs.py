@@ -1,51 +1,30 @@
-"""Finished runs -> tidy tables: one row per run, then statistics over the seeds."""
+"""Trained and evaluated blocks -> one row per run and split, and what became of it."""
 
 import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from comvae.errors import ResultsError
-from comvae.files import replacing
-from comvae.plan import Block, Plan
+from comvae.plan import Block
 
 SPLITS = ("train", "test", "train-running")
 METRICS = ("reconstruction", "latent_kl", "negative_elbo")
-RUN_COLUMNS = [
+TRAINED_COLUMNS = [
     *("dataset", "model", "seed", "split"),
     *("reconstruction", "latent_kl", "negative_elbo", "weight_kl"),
     *("parameters", "epochs", "train_seconds"),
     *("device", "config_hash", "git_commit"),
 ]
-TABLE1_COLUMNS = [
-    *("dataset", "model", "split", "metric"),
-    *("mean", "std", "ci_low", "ci_high", "n_seeds", "paper"),
-]
-CELL_COLUMNS = ["dataset", "model", "seed", "status", "block", "detail"]
-CONFIDENCE = 0.95
-
-
-def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
-    """Write runs.csv, table1.csv and cells.csv below `results/tables`.
-
-    Whatever is damaged or missing becomes a row that says so; nothing is left out.
-    """
-    runs, cells = collect(results, plan.blocks)
-    tables = {"runs": runs, "table1": table1(runs), "cells": cells}
-    for name, table in tables.items():
-        with replacing(results / "tables" / f"{name}.csv") as path:
-            table.to_csv(path, index=False)
-    return tables
+STATUS_COLUMNS = ["dataset", "model", "seed", "status", "block", "detail"]
 
 
 def collect(
     results: Path, blocks: Iterable[Block]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`runs` (RUN_COLUMNS) and `cells` (CELL_COLUMNS) of the blocks.
+    """`runs` (TRAINED_COLUMNS) and `cells` (STATUS_COLUMNS) of the blocks.
 
     A run that is missing or failed has its rows in `runs`, with empty metrics.
     """
@@ -63,47 +42,9 @@ def collect(
                 known = rows.get((seed, split), {}) if status == "finished" else {}
                 runs.append(cell | dict(split=split) | known)
     return (
-        pd.DataFrame(runs, columns=RUN_COLUMNS),
-        pd.DataFrame(cells, columns=CELL_COLUMNS),
+        pd.DataFrame(runs, columns=TRAINED_COLUMNS),
+        pd.DataFrame(cells, columns=STATUS_COLUMNS),
     )
-
-
-def table1(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard deviation and 95% interval over seeds, beside the paper's value.
-
-    The interval is Student's t over the seeds' values; it is empty below two seeds.
-    """
-    paper = paper_values()
-    rows = []
-    for (dataset, model, split), group in runs.groupby(
-        ["dataset", "model", "split"], sort=False
-    ):
-        for metric in METRICS:
-            cell = dict(dataset=dataset, model=model, split=split, metric=metric)
-            value = paper.get((dataset, model, split, metric))
-            rows.append(cell | summary(group[metric]) | dict(paper=value))
-    return pd.DataFrame(rows, columns=TABLE1_COLUMNS)
-
-
-def summary(values: pd.Series) -> dict[str, float]:
-    """mean, std, ci_low, ci_high and n_seeds of the values that are there."""
-    values = values.dropna().astype(float)
-    n = len(values)
-    mean = values.mean() if n else np.nan
-    std = values.std(ddof=1) if n > 1 else np.nan
-    half = stdtrit(n - 1, (1 + CONFIDENCE) / 2) * std / np.sqrt(n) if n > 1 else std
-    return dict(mean=mean, std=std, ci_low=mean - half, ci_high=mean + half, n_seeds=n)
-
-
-def paper_values() -> dict[tuple[str, str, str, str], float]:
-    """The paper's Table 1 by (dataset, model, split, metric), nats per image.
-
-    Its training rows stand under `train-running`; its EMNIST under `emnist-mnist`.
-    """
-    paper = pd.read_csv(Path(__file__).with_name("paper.csv"))
-    long = paper.melt(["dataset", "model", "split"], var_name="metric")
-    keys = long[["dataset", "model", "split", "metric"]].itertuples(index=False)
-    return {tuple(key): value for key, value in zip(keys, long["value"], strict=True)}
 
 
 def _read_block(

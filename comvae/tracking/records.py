@@ -69,6 +69,8 @@ def _record(source: Source, seed: int) -> Record:
         pictures / f"seed-{seed}-reconstructions.png",
         pictures / f"seed-{seed}-samples.png",
     ]
+    if any(measured == seed for measured, _ in source.gaps):
+        artifacts.append(source.gaps_file)
     return Record(
         dataset=config.dataset,
         model=config.model,
@@ -95,6 +97,11 @@ def _points(source: Source, seed: int) -> Iterator[Point]:
         for term in TERMS:
             name = f"{row['split']}_{term}{suffix}".replace("-", "_")
             yield Point(name, float(row[term]), epochs)
+    for (measured, split), means in source.gaps.items():
+        for quantity, mean in means.items() if measured == seed else ():
+            if math.isnan(mean):
+                continue  # a bound that this model does not have
+            yield Point(f"{split}_{quantity}", float(mean), epochs)
     # The block's wall time divided by its seeds, as in runs.csv.
     seconds = source.training.train_seconds / len(source.config.seeds)
     yield Point("train_seconds", seconds, epochs)
@@ -114,6 +121,8 @@ def _tags(source: Source, seed: int, points: list[Point]) -> dict[str, str]:
     tags |= {f"version.{name}": version for name, version in training.versions.items()}
     if seed in training.failed:
         tags["comvae.failure"] = training.failed[seed]
+    if source.gaps_problem:
+        tags["comvae.gaps"] = source.gaps_problem
     if missing := _non_finite(points):
         tags["comvae.non_finite"] = missing
     return tags

@@ -1,7 +1,7 @@
 """The files of one finished block, read and checked."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from comvae.config import RunConfig, load_run_config
 from comvae.errors import ResultsError, SettingsError
+from comvae.tables.gaps import image_means, read_gaps
 
 # The columns of every table of ELBO terms (`comvae.training` would import torch).
 TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
@@ -38,6 +39,13 @@ class Source:
     training: Training
     history: pd.DataFrame
     metrics: pd.DataFrame
+    gaps: dict[tuple[int, str], dict[str, float]] = field(default_factory=dict)
+    gaps_problem: str = ""  # why gaps.parquet is there and cannot be used
+
+    @property
+    def gaps_file(self) -> Path:
+        """The gaps of each image, of all seeds of the block."""
+        return self.evaluation / "gaps.parquet"
 
 
 def read_source(results: Path, block: Path) -> Source:
@@ -61,11 +69,25 @@ def read_source(results: Path, block: Path) -> Source:
         metrics = pd.DataFrame(columns=columns)  # nothing was left to evaluate
     else:
         metrics = _read_table(evaluation / "metrics.csv", columns)
-    source = Source(block, evaluation, config, training, history, metrics)
+    gaps, problem = _read_gaps(evaluation / "gaps.parquet")
+    source = Source(
+        block, evaluation, config, training, history, metrics, gaps, problem
+    )
     for seed in config.seeds:
         if seed not in training.failed:
             _check_complete(source, seed)
     return source
+
+
+def _read_gaps(path: Path) -> tuple[dict[tuple[int, str], dict[str, float]], str]:
+    """The means over the images by (seed, split), where gaps were measured, and what
+    is wrong with them: runs without gaps are imported all the same."""
+    if not path.exists():
+        return {}, ""
+    try:
+        return image_means(read_gaps(path)), ""
+    except ResultsError as error:
+        return {}, str(error)
 
 
 def _check_complete(source: Source, seed: int) -> None:

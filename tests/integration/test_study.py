@@ -20,7 +20,13 @@ import yaml
 from mlflow import MlflowClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODELS = list(yaml.safe_load((REPOSITORY / "config" / "models.yaml").read_text()))
+MODELS = [  # of Table 1
+    name
+    for name, options in yaml.safe_load(
+        (REPOSITORY / "config" / "models.yaml").read_text()
+    ).items()
+    if not options.get("control")
+]
 TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
 STUDY = {
     "study": "few-epochs",
@@ -29,6 +35,7 @@ STUDY = {
     "seeds": 2,
     "training": {"epochs": 2, "hidden": 16},
     "evaluation": {"samples": 2},
+    "gap": {"images": 40, "ais": "off", "importance_draws": 500},
 }
 PATIENCE = 300  # seconds until a hung process fails its test
 
@@ -132,6 +139,40 @@ def test_every_run_is_in_the_tables(finished):
     assert (runs.loc[~static, "weight_kl"] > 0).all()
 
 
+def test_every_run_has_its_gaps(finished):
+    runs = table(finished, "runs")
+    measured = runs[runs["split"] != "train-running"]
+    assert len(measured) == 8 * 2 * 2
+    names = ["log_px", "elbo", "elbo_marginal", "elbo_optimal", "inference_gap"]
+    assert measured[names].map(math.isfinite).all(axis=None)
+    assert (measured["elbo"] <= measured["elbo_optimal"] + 0.05).all()
+    assert (measured["elbo_optimal"] <= measured["log_px"] + 0.05).all()
+    assert runs.loc[runs["split"] == "train-running", names].isna().all(axis=None)
+    assert set(table(finished, "cells")["gap"]) == {"measured"}
+    gaps = table(finished, "gaps")
+    assert len(gaps) % (8 * 2) == 0
+    assert set(gaps["n_seeds"][gaps["quantity"] == "amortization_gap"]) == {2}
+    folder = finished / "results" / "evaluations" / "digits"
+    listed = json.loads((folder / "gap-images.json").read_text())
+    images = pd.read_parquet(folder / "vanilla" / "seeds-0-1" / "gaps.parquet")
+    for split in ("train", "test"):
+        chosen = images[images["split"] == split]
+        assert len(listed[split]) == 40
+        assert set(chosen["image"]) == set(listed[split])
+
+
+def test_gains_over_vanilla_add_up_and_claims_are_judged(finished):
+    parts = table(finished, "attribution").set_index(["model", "split", "part"])
+    effects = parts["effect"].unstack("part")
+    assert len(effects) == 7 * 2 and (parts["n_seeds"] == 2).all()
+    total = effects.drop(columns="elbo").sum(axis=1)
+    assert (total - effects["elbo"]).abs().max() < 1e-9
+    claims = table(finished, "claims")
+    assert claims["claim"].nunique() == 9 and (claims["n_seeds"] == 2).all()
+    verdicts = {"supported", "contradicted", "inconclusive"}
+    assert set(claims["verdict"]) <= verdicts, "every model was run"
+
+
 def test_statistics_are_over_the_seeds(finished):
     table1 = table(finished, "table1")
     assert list(table1.columns) == [
@@ -162,9 +203,10 @@ def test_mlflow_has_every_run(finished):
 def test_the_report_names_every_model(finished):
     report = (finished / "results" / "report" / "table1.md").read_text()
     models = yaml.safe_load((REPOSITORY / "config" / "models.yaml").read_text())
-    for options in models.values():
-        assert options["title"] in report
-    assert "Not finished" not in report
+    gaps = (finished / "results" / "report" / "gaps.md").read_text()
+    for name in MODELS:
+        assert models[name]["title"] in report and models[name]["title"] in gaps
+    assert "Not finished" not in report and "Not measured" not in gaps
 
 
 def test_every_job_has_a_log(finished):
@@ -172,7 +214,7 @@ def test_every_job_has_a_log(finished):
     for name in ("plan", "aggregate", "track", "report", "dataset/digits"):
         assert (logs / f"{name}.log").exists(), name
     for model in MODELS:
-        for stage in ("configure", "train", "evaluate"):
+        for stage in ("configure", "train", "evaluate", "gap"):
             assert (logs / stage / "digits" / model / "seeds-0-1.log").exists()
         log = (logs / "train" / "digits" / model / "seeds-0-1.log").read_text()
         assert "epoch 2/2" in log and "Traceback" not in log
@@ -199,7 +241,8 @@ def test_more_seeds_train_the_new_blocks_alone(repository, finished, tmp_path):
     counts, printed = planned(repository, finished, write_study(tmp_path, seeds=3))
     assert trained_blocks(printed) == {(model, "seeds-2") for model in MODELS}
     assert counts["train"] == counts["evaluate"] == counts["configure"] == 8
-    assert "dataset" not in counts
+    assert counts["gap"] == 8
+    assert not {"dataset", "gap_images"} & set(counts)
 
 
 def test_fewer_seeds_and_models_train_only_what_is_not_there(
@@ -210,19 +253,23 @@ def test_fewer_seeds_and_models_train_only_what_is_not_there(
 
 
 @pytest.mark.parametrize(
-    "changes,evaluations",
+    "changes,evaluations,gaps",
     [
-        ({"evaluation": {"samples": 3}}, 8),
-        ({"tracking": {"uri": "sqlite:///elsewhere.db"}}, 0),
-        ({"study": "renamed"}, 0),
+        ({"evaluation": {"samples": 3}}, 8, 0),
+        ({"gap": STUDY["gap"] | {"marginal_draws": 3}}, 0, 8),
+        ({"gap": STUDY["gap"] | {"images": 50}}, 0, 8),
+        ({"gap": {"images": 0}}, 0, 0),
+        ({"tracking": {"uri": "sqlite:///elsewhere.db"}}, 0, 0),
+        ({"study": "renamed"}, 0, 0),
     ],
 )
 def test_what_training_does_not_depend_on_retrains_nothing(
-    repository, finished, tmp_path, changes, evaluations
+    repository, finished, tmp_path, changes, evaluations, gaps
 ):
     counts, _ = planned(repository, finished, write_study(tmp_path, **changes))
     assert counts["track"] == 1, "the change is seen"
     assert counts.get("evaluate", 0) == evaluations
+    assert counts.get("gap", 0) == gaps
     assert not {"train", "configure", "dataset"} & set(counts)
 
 
@@ -242,6 +289,7 @@ def test_options_of_one_model_retrain_it_alone(repository, finished):
         counts, printed = planned(repository, finished, study)
         assert trained_blocks(printed) == {("simplified-mixture", "seeds-0-1")}
         assert counts["train"] == counts["evaluate"] == counts["configure"] == 1
+        assert counts["gap"] == 1
         done = snakemake(repository, finished, study)
         assert done.returncode == 0, done.stdout
         after = times(finished)

@@ -79,3 +79,13 @@ def write_plan(plan, path, log):
 def all_metrics(wildcards):
     """The metrics of every block of the study."""
     return [f"results/evaluations/{block.folder}/metrics.csv" for block in BLOCKS]
+
+
+def all_gaps(wildcards):
+    """The gaps of every block of the study, and the images that they are measured on;
+    nothing where the study measures none."""
+    if STUDY.study.gap.images == 0:
+        return []
+    folder = "results/evaluations"
+    lists = [f"{folder}/{name}/gap-images.json" for name in STUDY.study.datasets.names]
+    return lists + [f"{folder}/{block.folder}/gaps.parquet" for block in BLOCKS]

@@ -10,6 +10,7 @@ rule track:
     input:
         plan=rules.plan.output.plan,
         metrics=all_metrics,
+        gaps=all_gaps,
     output:
         summary="results/mlflow/imported.txt",
     log:

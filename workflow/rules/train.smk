@@ -50,6 +50,9 @@ rule train:
     threads: block_threads
     resources:
         gpu=1,
+    params:
+        # checkpoints outlive a failed attempt, whose outputs are deleted
+        state="results/runs/{dataset}/{model}/{block}/state",
     shell:
         "python -m comvae train {input.config} --dataset {input.dataset}"
-        " --threads {threads} &> {log}"
+        " --state {params.state} --threads {threads} &> {log}"

@@ -1,0 +1,48 @@
+"""Stage gap: log p(x) - ELBO of a trained block, taken apart image by image."""
+
+
+localrules:
+    gap_images,
+
+
+rule gap_images:
+    """List the images that the gaps of all models of a dataset are measured on."""
+    input:
+        dataset=rules.dataset.output.record,
+    output:
+        listed="results/evaluations/{dataset}/gap-images.json",
+    log:
+        "logs/gap-images/{dataset}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        images=STUDY.study.gap.images,
+    shell:
+        "python -m comvae gap-images --dataset {input.dataset}"
+        " --output {output.listed} --images {params.images} &> {log}"
+
+
+rule gap:
+    """Measure the gaps of one block, all of its seeds together."""
+    input:
+        config=rules.train.input.config,
+        weights=rules.train.output.weights,
+        record=rules.train.output.record,
+        dataset=rules.train.input.dataset,
+    output:
+        gaps="results/evaluations/{dataset}/{model}/{block}/gaps.parquet",
+    log:
+        "logs/gap/{dataset}/{model}/{block}.log",
+    benchmark:
+        "logs/gap/{dataset}/{model}/{block}.benchmark.tsv"
+    conda:
+        "../../environment.yml"
+    threads: block_threads
+    resources:
+        gpu=1,
+    params:
+        settings=STUDY.study.gap.model_dump_json(),
+    shell:
+        "python -m comvae gap {input.config} --dataset {input.dataset}"
+        " --output {output.gaps} --settings {params.settings:q}"
+        " --threads {threads} &> {log}"
