@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from comvae.errors import ComvaeError, Interrupted
+from comvae.errors import ComvaeError, StoppedError
 from comvae.signals import EXIT_STATUS
 
 app = typer.Typer(
@@ -59,7 +59,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         start_logging()
         try:
             function(*args, **options)
-        except Interrupted as stopped:
+        except StoppedError as stopped:
             print(stopped, file=sys.stderr)
             raise typer.Exit(EXIT_STATUS) from None
         except ComvaeError as error:

@@ -35,8 +35,8 @@ class Training(Settings):
     latent: Positive = Field(5, description="Dimensions of the latent vector z.")
     tf32: bool = Field(
         False,
-        description="Multiply matrices on a GPU with the 10-bit mantissa of TF32, which "
-        "is faster; sums stay in float32.",
+        description="Multiply matrices on a GPU with TF32, whose mantissa has 10 bits: "
+        "faster; sums stay in float32.",
     )
     seeds_per_block: Positive = Field(
         5, description="Most seeds that train in lockstep in one job."

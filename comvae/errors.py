@@ -17,5 +17,5 @@ class ResultsError(ComvaeError):
     """A file under `results/` is missing, damaged, or of another configuration."""
 
 
-class Interrupted(ComvaeError):
+class StoppedError(ComvaeError):
     """A signal stopped work that had been saved: the same command goes on."""

@@ -15,7 +15,7 @@ from comvae.checkpoints import Checkpoints
 from comvae.config import RunConfig
 from comvae.datasets.loading import Dataset
 from comvae.engine import Engine
-from comvae.errors import Interrupted, SettingsError
+from comvae.errors import SettingsError, StoppedError
 from comvae.memory import parts_that_fit, split
 from comvae.vae import VAE, build
 
@@ -54,7 +54,7 @@ def train(
 
     Checkpoints go to the folder `state`, if there is one, at most every
     `checkpoint_every` seconds, and training goes on from what is there. Where `stop`
-    becomes true, the current step is finished, a checkpoint written and Interrupted
+    becomes true, the current step is finished, a checkpoint written and StoppedError
     raised. Raises SettingsError where the last minibatch would be too small.
     """
     # Adam's first moment of a pixel that is rarely ink decays to a subnormal number and
@@ -137,7 +137,7 @@ class _Run:
                 self._save()
                 saved = time.perf_counter()
             if stopping:
-                raise Interrupted(
+                raise StoppedError(
                     f"{self.config.dataset} {self.config.model}: stopped in epoch "
                     f"{engine.epoch} of {epochs}; the same command goes on from here"
                 )

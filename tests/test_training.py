@@ -10,7 +10,7 @@ from conftest import MODELS, run_config
 from comvae import kernels
 from comvae.checkpoints import Checkpoints
 from comvae.engine import Engine
-from comvae.errors import Interrupted, SettingsError
+from comvae.errors import SettingsError, StoppedError
 from comvae.kernels import FusedAdam
 from comvae.layers import DynamicBayesianLinear, Pass
 from comvae.memory import bytes_per_seed
@@ -311,7 +311,7 @@ def test_training_that_was_stopped_goes_on_to_the_same_weights(
     """In an epoch, at its end and in the next one; four minibatches an epoch."""
     config = run_config(models[name], [0, 4], epochs=3)
     whole = train(config, blobs)
-    with pytest.raises(Interrupted, match="the same command goes on"):
+    with pytest.raises(StoppedError, match="the same command goes on"):
         train(config, blobs, state=tmp_path, stop=stopped_after(steps))
     resumed = train(config, blobs, state=tmp_path)
     assert resumed.history.equals(whole.history)
@@ -335,7 +335,7 @@ def test_a_seed_that_diverges_keeps_its_last_good_checkpoint(
     """Seed 1 becomes NaN in its sixth step, in the second epoch of four minibatches."""
     config = run_config(models["compound-mixture"], [0, 1], epochs=3)
     undisturbed = train(config, blobs)
-    with pytest.raises(Interrupted):
+    with pytest.raises(StoppedError):
         train(config, blobs, state=tmp_path / "five", stop=stopped_after(5))
     good = Checkpoints(tmp_path / "five", config.config_hash, config.seeds).load()
 
@@ -351,7 +351,7 @@ def test_a_seed_that_diverges_keeps_its_last_good_checkpoint(
 
     monkeypatch.setattr("comvae.training.Engine", Diverging)
     state = tmp_path / "diverging"
-    with pytest.raises(Interrupted):
+    with pytest.raises(StoppedError):
         train(config, blobs, state=state, stop=last_checkpoint_after_five_steps())
     trained = train(config, blobs, state=state)
     assert trained.failed == {1: "reconstruction is nan in epoch 2"}
