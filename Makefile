@@ -6,11 +6,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 CORES ?= all
 STUDY ?= config/config.yaml
+# jobs that train take turns on a GPU, where there is one
+GPU := $(if $(shell nvidia-smi -L 2>/dev/null),--resources gpu=1)
 EXTRAS := workflow,tracking,dashboard,test,dev
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help study dashboard mlflow test integration lint format schemas lock clean
+.PHONY: help study gap-selftest dashboard mlflow test gpu-test slurm-test integration lint format schemas lock bench bench-study clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +24,11 @@ $(INSTALLED): pyproject.toml requirements.lock
 
 study: $(INSTALLED) ## train, evaluate and tabulate the study (STUDY=config/…, CORES=…)
 	@test -f $(STUDY) || { echo "STUDY=$(STUDY): there is no such file" >&2; exit 2; }
-	@python workflow/scripts/run.py --cores $(CORES) --configfile $(STUDY); \
+	@python workflow/scripts/run.py --cores $(CORES) $(GPU) --configfile $(STUDY); \
 	status=$$?; python -m comvae report; exit $$status
+
+gap-selftest: $(INSTALLED) ## check the gap estimators against known answers
+	python -m comvae gap-selftest
 
 dashboard: $(INSTALLED) ## compare variants in the browser (loopback only)
 	streamlit run dashboard/app.py
@@ -34,7 +39,13 @@ mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
 	  --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow/mlflow.db"
 
 test: $(INSTALLED) ## the test suite
-	pytest --ignore=tests/integration
+	pytest --ignore=tests/integration --ignore=tests/slurm --ignore=tests/gpu
+
+gpu-test: $(INSTALLED) ## the fused kernels on this machine's GPU, with their timings
+	pytest -s tests/gpu
+
+slurm-test: $(INSTALLED) ## the study on a Slurm of its own, and with its jobs lost
+	pytest tests/slurm
 
 integration: $(INSTALLED) ## the whole study, killed and resumed, and the real datasets
 	pytest tests/integration
@@ -56,6 +67,14 @@ schemas: $(INSTALLED) ## generate the JSON schemas and docs/settings.md
 
 lock: $(INSTALLED) ## pin what is installed now
 	python -m pip freeze --exclude-editable > requirements.lock
+
+bench: $(INSTALLED) ## time training beside pythae, plain PyTorch and the hardware (BENCH=--quick)
+	python -m pip install --quiet --no-deps --requirement benchmarks/requirements.txt
+	python -m benchmarks $(BENCH)
+
+bench-study: $(INSTALLED) ## time the digits study beside that of another revision (BASE=<revision>)
+	@test -n "$(BASE)" || { echo "BASE=<revision>: which one to compare with?" >&2; exit 2; }
+	python -m benchmarks.study $(BASE) $(BENCH)
 
 clean: ## remove results, logs and caches; the installation stays
 	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name published -exec rm -r {} +

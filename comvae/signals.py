@@ -16,13 +16,17 @@ EXIT_STATUS = 75  # EX_TEMPFAIL: the same command again goes on where it stopped
 
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], bool]]:
-    """A function that is true once one of SIGNALS has come; a second one of the same
-    kind ends the process at once, as without this."""
+    """A function that is true once one of SIGNALS has come.
+
+    A second SIGINT ends the process at once, as without this; a cluster may send its
+    signals to a process twice.
+    """
     received = []
 
     def remember(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, before[number])
+        if number == signal.SIGINT:
+            signal.signal(number, before[number])
         log.info("%s: the current step is finished first", signal.Signals(number).name)
 
     before = {number: signal.signal(number, remember) for number in SIGNALS}

@@ -1,9 +1,12 @@
 """The validated study, and the helpers that name its files."""
 
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
@@ -44,6 +47,19 @@ os.environ.update(
 # The mirror is no parameter of a rule: another mirror holds the same verified bytes.
 if STUDY.study.datasets.mirror:
     os.environ.setdefault("COMVAE_MIRROR", STUDY.study.datasets.mirror)
+
+
+def pass_on(number, frame):
+    """Send a signal on to what this process has started."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.send_signal(number)
+
+
+# Slurm's warning before the time limit reaches the first process of a job alone, which
+# is Snakemake there, and not what it runs.
+if workflow.remote_exec:
+    signal.signal(signal.SIGUSR1, pass_on)
 
 
 wildcard_constraints:

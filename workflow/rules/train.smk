@@ -54,5 +54,6 @@ rule train:
         # checkpoints outlive a failed attempt, whose outputs are deleted
         state="results/runs/{dataset}/{model}/{block}/state",
     shell:
-        "python -m comvae train {input.config} --dataset {input.dataset}"
+        # exec: a shell in between would die of the signal that asks for a checkpoint
+        "exec python -m comvae train {input.config} --dataset {input.dataset}"
         " --state {params.state} --threads {threads} &> {log}"
