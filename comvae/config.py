@@ -68,13 +68,13 @@ class Gap(Settings):
         "is the marginal q(z given x), whose bound grows with them.",
     )
     optimum_draws: Positive = Field(
-        32, description="Noise vectors per image in the objective of q*."
+        64, description="Noise vectors per image in the objective of q*."
     )
     optimum_iterations: Positive = Field(
         400, description="Most iterations of the search for q*, from each start."
     )
     optimum_tolerance: PositiveNumber = Field(
-        0.002,
+        0.001,
         description="The search for q* of an image ends where it gains less, in nats.",
     )
     final_draws: Positive = Field(

@@ -15,7 +15,13 @@ from dashboard.components import enter_page  # noqa: E402 (needs the path)
 st.set_page_config(page_title="ComVAE study", layout="wide")
 page = st.navigation(
     [
-        st.Page("views/table1.py", title="Table 1", url_path="table-1", default=True),
+        st.Page(
+            "views/overview.py", title="Overview", url_path="overview", default=True
+        ),
+        st.Page("views/table1.py", title="Table 1", url_path="table-1"),
+        st.Page("views/claims.py", title="Claims", url_path="claims"),
+        st.Page("views/gaps.py", title="Gaps", url_path="gaps"),
+        st.Page("views/compare.py", title="Compare", url_path="compare"),
         st.Page("views/run.py", title="Run", url_path="run"),
     ],
     position="top",

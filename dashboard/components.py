@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
+from comvae.errors import ResultsError
+from dashboard import data
+from dashboard.runs import Index
 from dashboard.theme import Ink, ink
 
 T = TypeVar("T")
@@ -47,6 +51,33 @@ def choose(
     if url is not None or chosen != options[0]:
         st.query_params[key] = str(chosen)
     state[f"last-{key}"], state[f"url-{key}"] = str(chosen), st.query_params.get(key)
+    return chosen
+
+
+def choose_many(
+    label: str,
+    key: str,
+    options: Sequence[str],
+    default: Sequence[str],
+    name: Callable[[str], str] = str,
+) -> list[str]:
+    """Some of `options`, in the order chosen, kept in the URL as `?key=one,two`.
+
+    What holds for the one option of `choose` holds for them.
+    """
+    state, url = st.session_state, st.query_params.get(key)
+    names = (url or state.get(f"last-{key}", "")).split(",")
+    known = dict.fromkeys(name for name in names if name in options)
+    wanted: list[str] | None = list(known) or list(default)
+    if url != state.get(f"url-{key}", url):
+        state[key], wanted = wanted, None
+    chosen = st.multiselect(
+        label, options, default=wanted, format_func=name, key=key, wrap=True
+    )
+    if url is not None or chosen != list(default):
+        st.query_params[key] = ",".join(chosen)
+    state[f"last-{key}"] = ",".join(chosen)
+    state[f"url-{key}"] = st.query_params.get(key)
     return chosen
 
 
@@ -90,6 +121,56 @@ def notices(problems: Sequence[str]) -> None:
     """What could not be read; the rest of the page stands."""
     for problem in problems:
         st.warning(plain(problem))
+
+
+def opened(load: Callable[[Path], T], results: Path) -> T | None:
+    """What `load` finds; a damaged file becomes a notice, and None as a missing one."""
+    try:
+        return load(results)
+    except ResultsError as error:
+        notices([str(error)])
+        return None
+
+
+def download(results: Path, table: str) -> None:
+    """A button for `tables/<table>.csv`, as it is."""
+    content = opened(lambda r: data.load_bytes(r / "tables" / f"{table}.csv"), results)
+    if content is not None:
+        download_bytes(f"{table}.csv", content)
+
+
+def download_bytes(file: str, content: bytes) -> None:
+    """A button that saves `content` as `file`."""
+    st.download_button(
+        f"Download {file}",
+        content,
+        file_name=file,
+        mime="text/csv",
+        on_click="ignore",
+        key=f"download-{file.removesuffix('.csv')}",
+    )
+
+
+def no_table(results: Path, index: Index, table: str) -> None:
+    """The page where the table that it shows is not there, or has no row."""
+    if not index.runs:
+        nothing_yet(results)
+        return
+    if (results / "tables" / f"{table}.csv").exists():
+        st.info(
+            f"There is nothing to show here: {plain(f'tables/{table}.csv')} has no row "
+            "of this study, or cannot be read."
+        )
+        return
+    trained = sum(run.status in ("trained", "evaluated") for run in index.runs)
+    if (results / "tables").exists():
+        done = ""
+    else:
+        done = f" {trained} of {len(index.runs)} runs are trained so far."
+    st.info(
+        f"{plain(f'tables/{table}.csv')} is not written yet.{done} `make study` writes "
+        "the tables at its end; meanwhile the page Run shows what there is."
+    )
 
 
 def nothing_yet(folder: object) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 from comvae.errors import ResultsError
 
 TERMS = ("reconstruction", "latent_kl", "negative_elbo")
+GAPS = ("log_px", "elbo", "approximation_gap", "amortization_gap", "inference_gap")
 Identity = tuple[str, int, int]  # path, mtime_ns, size
 
 
@@ -39,6 +40,36 @@ CELLS = Format(
     text=("dataset", "model", "status", "block", "detail"),
     numbers=("seed",),
     key=("dataset", "model", "seed"),
+    remedy=TABLE1.remedy,
+)
+RUNS = Format(
+    text=("dataset", "model", "split"),
+    numbers=("seed", *TERMS, *GAPS),
+    key=("dataset", "model", "seed", "split"),
+    remedy=TABLE1.remedy,
+)
+GAP_TABLE = Format(
+    text=("dataset", "model", "split", "quantity"),
+    numbers=(
+        *("mean", "ci_low", "ci_high", "n_seeds", "images"),
+        *("q05", "q25", "median", "q75", "q95"),
+    ),
+    key=("dataset", "model", "split", "quantity"),
+    remedy=TABLE1.remedy,
+)
+ATTRIBUTION = Format(
+    text=("dataset", "model", "split", "part"),
+    numbers=("effect", "ci_low", "ci_high", "n_seeds"),
+    key=("dataset", "model", "split", "part"),
+    remedy=TABLE1.remedy,
+)
+CLAIMS = Format(
+    text=(
+        *("claim", "statement", "dataset", "split", "metric", "definition"),
+        *("part_verdict", "verdict"),
+    ),
+    numbers=("effect", "at_least", "ci_low", "ci_high", "n_seeds"),
+    key=("claim", "dataset", "split", "metric", "definition"),
     remedy=TABLE1.remedy,
 )
 HISTORY = Format(
@@ -105,6 +136,26 @@ def load_table1(results: Path) -> pd.DataFrame | None:
 def load_cells(results: Path) -> pd.DataFrame | None:
     """What became of each run: one row per (dataset, model, seed)."""
     return load_table(results / "tables" / "cells.csv", CELLS)
+
+
+def load_runs(results: Path) -> pd.DataFrame | None:
+    """Every run: one row per (dataset, model, seed, split)."""
+    return load_table(results / "tables" / "runs.csv", RUNS)
+
+
+def load_gaps(results: Path) -> pd.DataFrame | None:
+    """The gaps over seeds and images: one row per (dataset, model, split, quantity)."""
+    return load_table(results / "tables" / "gaps.csv", GAP_TABLE)
+
+
+def load_attribution(results: Path) -> pd.DataFrame | None:
+    """The parts of each gain over vanilla, positive where they improve the ELBO."""
+    return load_table(results / "tables" / "attribution.csv", ATTRIBUTION)
+
+
+def load_claims(results: Path) -> pd.DataFrame | None:
+    """The paper's claims: one row per dataset and part of a claim."""
+    return load_table(results / "tables" / "claims.csv", CLAIMS)
 
 
 @lru_cache(maxsize=128)

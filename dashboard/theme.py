@@ -7,6 +7,10 @@ told by colour alone: every model has its own shape and its name beside its mark
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
 
 LIGHT = (
     *("#000000", "#D55E00", "#0072B2", "#E69F00"),
@@ -31,6 +35,8 @@ SHAPES = (
     HOURGLASS,
 )
 PAPER_SHAPE = "diamond"  # kept for the paper's values, whichever the model
+DASHES = ((1, 0), (6, 3), (2, 2))  # of lines: those of one colour differ in dashes
+MODELS_FILE = Path(__file__).parents[1] / "config" / "models.yaml"
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Mark:
 
     colour: str
     shape: str
+    dash: tuple[int, int] = DASHES[0]
 
 
 @dataclass(frozen=True)
@@ -48,11 +55,30 @@ class Ink:
     text: str
     muted: str
     grid: str
+    strong: str  # of the first of two areas that touch
+    faint: str  # of the second
+    paper: str  # of the page behind
     outline: str  # of filled marks; on white, orange and sky blue need it to be seen
 
 
-LIGHT_INK = Ink(text="#1B1F24", muted="#5B6470", grid="#E4E7EB", outline="#1B1F24")
-DARK_INK = Ink(text="#E6E8EB", muted="#A5ADB8", grid="#2B323B", outline="#12151A")
+LIGHT_INK = Ink(
+    text="#1B1F24",
+    muted="#5B6470",
+    grid="#E4E7EB",
+    strong="#9BA5B1",
+    faint="#E3E7EB",
+    paper="#FFFFFF",
+    outline="#1B1F24",
+)
+DARK_INK = Ink(
+    text="#E6E8EB",
+    muted="#A5ADB8",
+    grid="#2B323B",
+    strong="#65707D",
+    faint="#2F3742",
+    paper="#12151A",
+    outline="#12151A",
+)
 
 
 def ink(dark: bool) -> Ink:
@@ -61,13 +87,40 @@ def ink(dark: bool) -> Ink:
 
 
 def marks(models: Sequence[str], dark: bool) -> dict[str, Mark]:
-    """The mark of each model, by its place in `models`, the whole study's order.
+    """The mark of each of `models`, by its place in models.yaml.
 
-    Eight colours and seven shapes repeat with different periods, so that no two of
-    56 models look the same.
+    So a model looks the same in every study. Models that stand there no longer follow
+    by their names. Eight colours and seven shapes repeat with different periods, so
+    that no two of 56 models look the same.
     """
     colours = DARK if dark else LIGHT
+    known = models_in_file(MODELS_FILE)
+    order = [*known, *sorted(set(models) - set(known))]
     return {
-        model: Mark(colours[i % len(colours)], SHAPES[i % len(SHAPES)])
-        for i, model in enumerate(models)
+        model: Mark(
+            colours[i % len(colours)],
+            SHAPES[i % len(SHAPES)],
+            DASHES[i // len(colours) % len(DASHES)],
+        )
+        for i, model in enumerate(order)
+        if model in set(models)
     }
+
+
+@cache
+def models_in_file(path: Path) -> tuple[str, ...]:
+    """The names of the models in models.yaml, in its order; none if unreadable."""
+    try:
+        names = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return tuple(str(name) for name in names or ())
+    except (OSError, TypeError, ValueError, yaml.YAMLError):
+        return ()
+
+
+VERDICT_MARKS = {
+    "supported": Mark("#009E73", "circle"),
+    "contradicted": Mark("#D55E00", "cross"),
+    "inconclusive": Mark("#8A929C", "square"),
+    "not run": Mark("#8A929C", "square"),
+}
+"""Of the claims, which are of several models: told by shape and side, not by colour."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
-from results_fixture import MODELS, write_results
+from results_fixture import MODELS, OPTIONS, write_results
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where the package dashboard lies
 
@@ -226,8 +226,26 @@ def test_marks_differ_in_shape_or_colour_and_leave_the_papers_alone(dark):
     marks = theme.marks(names, dark)
     assert len(set(marks.values())) == 56
     assert theme.PAPER_SHAPE not in {mark.shape for mark in marks.values()}
-    assert len({marks[name].colour for name in names[:8]}) == 8
+    assert len({theme.marks(MODELS, dark)[name].colour for name in MODELS}) == 8
     assert theme.marks(MODELS, dark) == theme.marks(MODELS, dark)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_model_looks_the_same_in_every_study(dark):
+    everywhere = theme.marks(OPTIONS, dark)
+    for name in OPTIONS:
+        assert theme.marks([name], dark) == {name: everywhere[name]}
+        assert theme.marks([name, "unknown"], dark)[name] == everywhere[name]
+    assert theme.marks(list(OPTIONS)[::-1], dark) == everywhere
+    lines = {(mark.colour, mark.dash) for mark in everywhere.values()}
+    assert len(lines) == len(OPTIONS)
+
+
+def test_without_models_yaml_names_give_the_order(tmp_path):
+    assert theme.models_in_file(tmp_path / "models.yaml") == ()
+    (tmp_path / "damaged.yaml").write_text("a: [")
+    assert theme.models_in_file(tmp_path / "damaged.yaml") == ()
+    assert theme.models_in_file(theme.MODELS_FILE) == tuple(OPTIONS)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_elbo_is_that_of_the_objective(models, blobs):
     options = models["simplified-gaussian"].model_copy(update=noisy)
     config = run_config(options, [0, 4], epochs=3, latent=3)
     vae = train(config, blobs).vae
-    wanted = settings(final_draws=3000, marginal_draws=300, ais="off")
+    wanted = settings(final_draws=3000, marginal_draws=1000, ais="off")
     table = measure(vae, config, blobs, wanted)
     assert table["log_px_ais"].isna().all()
     assert table["log_px"].equals(table["log_px_is"])
@@ -98,7 +98,7 @@ def test_elbo_is_that_of_the_objective(models, blobs):
         expected = -torch.stack(losses).mean(0)
         rows = table[table["split"] == "train"].sort_values(["seed", "image"])
         found = torch.tensor(rows[column].to_numpy()).view(2, 12)
-        torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.2)
+        torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.3)
         assert (found.float() - expected).mean().abs() < 0.05
         means.append(found.mean().item())
     assert means[1] - means[0] > 0.5

@@ -2,6 +2,7 @@
 
 import io
 
+import pandas as pd
 from results_fixture import write_results
 from rich.console import Console
 
@@ -62,6 +63,19 @@ def test_the_gaps_and_the_gains_over_vanilla_are_shown(tmp_path):
         assert shown in printed and shown in markdown
     assert "gain over vanilla on training images" not in printed
     assert "gain over vanilla on training images" in markdown
+
+
+def test_nothing_is_cut_on_a_narrow_terminal(tmp_path):
+    """As the longest title of Table 1, and values of four digits."""
+    titles = dict.fromkeys(["vanilla", "compound-mixture"], "Compound mixture, " * 2)
+    plan = plan_of(titles)
+    write_results(tmp_path, datasets=["mnist"], models=list(titles))
+    write_tables(tmp_path, plan)
+    gaps = tmp_path / "tables" / "gaps.csv"
+    table = pd.read_csv(gaps)
+    table[["mean", "ci_high"]] -= 1000.0
+    table.to_csv(gaps, index=False)
+    assert "…" not in printed_report(tmp_path, plan, width=80)
 
 
 def test_the_claims_are_shown_with_their_verdicts(tmp_path):

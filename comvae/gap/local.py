@@ -65,12 +65,13 @@ def local_optimum(
 def prior_start(target: Target, avoided: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and scale of the second start; the scale is the points' mean distance.
 
-    Costs SCANNED decoder evaluations for all images together.
+    Costs SCANNED decoder evaluations for all images of a block together.
     """
     latent = avoided.shape[2]
     points = quasi_normal(SCANNED, latent).to(avoided.device)
     chosen = torch.empty_like(avoided)
-    for part, index in image_blocks(*avoided.shape[:2], SCANNED, avoided.device):
+    size = SCANNED // 8  # larger blocks than elsewhere: each decodes all points anew
+    for part, index in image_blocks(*avoided.shape[:2], size, avoided.device):
         joint = target.select(index).at_points(points) + log_prior(points)
         near = torch.cdist(avoided[:, part], points.expand(len(avoided), -1, -1))
         chosen[:, part] = points[joint.masked_fill(near < APART, -torch.inf).argmax(2)]

@@ -103,7 +103,7 @@ def linear_gaussian_checks(sigma: float, images: int = 200) -> Iterator[Check]:
     yield check("approximation gap", by_importance - optimal, log_px - true_optimal)
     yield check("amortization gap", optimal - elbo, true_optimal - true_elbo)
     yield check("inference gap", by_importance - elbo, log_px - true_elbo)
-    yield from marginal_checks(model, sigma, images // 12)
+    yield from marginal_checks(model, sigma, images // 6)
 
 
 def marginal_checks(model: str, sigma: float, images: int) -> Iterator[Check]:

@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 140  # of the widest table: a log or a narrow window is no reason to cut it
+WIDTH = 165  # of the widest table: a log or a narrow window is no reason to cut it
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ def page() -> None:
         return
     index = runs.load_index(results)
     if table1 is None or table1.empty:
-        _before_the_tables(results, index)
+        components.notices(index.problems)
+        components.no_table(results, index, "table1")
         return
     try:
         cells = data.load_cells(results)
@@ -37,20 +38,7 @@ def page() -> None:
     _progress(cells, index.titles, view.dataset)
     _chart(rows, view, metric, models)
     _table(table1, cells, index.titles, view)
-    _download(results)
-
-
-def _before_the_tables(results, index: runs.Index) -> None:
-    components.notices(index.problems)
-    if not index.runs:
-        components.nothing_yet(results)
-        return
-    trained = sum(run.status in ("trained", "evaluated") for run in index.runs)
-    st.info(
-        f"The tables are not written yet: {trained} of {len(index.runs)} runs are "
-        "trained so far. `make study` writes them at its end; meanwhile the page Run "
-        "shows what there is."
-    )
+    components.download(results, "table1")
 
 
 def _choices(table1: pd.DataFrame) -> tuple[summary.View, str]:
@@ -135,23 +123,6 @@ def _table(
     if table.columns.nlevels == 2:
         text += " Difference: ours minus the paper's."
     st.caption(text)
-
-
-def _download(results) -> None:
-    try:
-        content = data.load_bytes(results / "tables" / "table1.csv")
-    except ResultsError as error:
-        components.notices([str(error)])
-        return
-    if content is not None:
-        st.download_button(
-            "Download table1.csv",
-            content,
-            file_name="table1.csv",
-            mime="text/csv",
-            on_click="ignore",
-            key="download-table1",
-        )
 
 
 page()

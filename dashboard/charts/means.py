@@ -1,4 +1,4 @@
-"""Charts: each function takes a table and gives one Altair chart, without Streamlit."""
+"""Means with their intervals, one row per model."""
 
 import math
 
@@ -11,8 +11,6 @@ from dashboard.theme import PAPER_SHAPE, Ink, Mark
 
 ROW_HEIGHT = 52  # pixels: a line of text above a mark
 AXIS_HEIGHT = 84  # pixels: tick labels and title
-TERM_TITLES = METRICS | {"weight_kl": "Weight KL"}
-TERM_UNITS = dict.fromkeys(METRICS, "nats per image") | {"weight_kl": "nats"}
 
 
 def intervals(
@@ -91,60 +89,3 @@ def intervals(
 
 def _label(row) -> str:
     return f"{row.title}  ({row.note})" if row.note else row.title
-
-
-def curve(history: pd.DataFrame, term: str, mark: Mark, ink: Ink) -> alt.LayerChart:
-    """One term of the objective over the epochs of one run.
-
-    `history` holds `epoch` and `term`; epochs without a finite value are left out.
-    """
-    finite = history[history[term].abs() < math.inf][["epoch", term]]
-    epochs = [history["epoch"].min(), history["epoch"].max()]  # the same in all panels
-    title = TERM_TITLES[term]
-    base = alt.Chart(finite).encode(
-        x=alt.X(
-            "epoch:Q",
-            title="Epoch",
-            scale=alt.Scale(nice=False, domain=epochs),
-            axis=alt.Axis(grid=False, tickMinStep=1, tickCount=5, format="d"),
-        ),
-        y=alt.Y(
-            f"{term}:Q",
-            title=TERM_UNITS[term],
-            scale=alt.Scale(zero=False),
-            axis=alt.Axis(
-                gridColor=ink.grid,
-                tickCount=5,
-                domain=False,
-                ticks=False,
-                format=",~r",
-            ),
-        ),
-        tooltip=[
-            alt.Tooltip("epoch:Q", title="Epoch"),
-            alt.Tooltip(
-                f"{term}:Q", title=f"{title}, {TERM_UNITS[term]}", format=",.2f"
-            ),
-        ],
-    )
-    line = base.mark_line(color=mark.colour, strokeWidth=2)
-    # invisible, but wide enough to be met by a pointer or a finger
-    targets = base.mark_point(opacity=0, size=160, filled=True)
-    return (
-        alt.layer(line, targets)
-        .properties(height=270, title=alt.Title(title, fontSize=14, anchor="start"))
-        .configure_view(strokeWidth=0)
-    )
-
-
-def curve_message(history: pd.DataFrame, term: str) -> str:
-    """What a curve shows, in one sentence for its `alt` text."""
-    finite = history[history[term].abs() < math.inf].sort_values("epoch")
-    name, unit = TERM_TITLES[term], TERM_UNITS[term]
-    if finite.empty:
-        return f"{name}: no epoch has a finite value."
-    first, last = finite.iloc[0], finite.iloc[-1]
-    return (
-        f"{name} goes from {number(first[term])} in epoch {first['epoch']:.0f} to "
-        f"{number(last[term])} {unit} in epoch {last['epoch']:.0f}."
-    )

@@ -1,0 +1,132 @@
+"""From runs and their files to what the page Compare shows."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from comvae.errors import ResultsError
+from dashboard import data, runs
+from dashboard.differences import VERDICTS, by_seed, difference, effect_text
+from dashboard.study import Study
+
+METRICS = {
+    "negative_elbo": "Negative ELBO",
+    "reconstruction": "Reconstruction",
+    "latent_kl": "Latent KL",
+    "log_px": "log p(x)",
+    "elbo": "ELBO, on the images of the gaps",
+    "approximation_gap": "Approximation gap",
+    "amortization_gap": "Amortization gap",
+    "inference_gap": "Both gaps together",
+}
+
+
+def epochs(
+    chosen: Sequence[runs.Run], study: Study, term: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Mean, least and most over the seeds of each model by epoch, and what is damaged.
+
+    Columns: model, title, epoch, mean, least, most, n_seeds.
+    """
+    tables, problems = [], []
+    for run in chosen:
+        try:
+            history = runs.load_history(run)
+        except ResultsError as error:
+            problems.append(str(error))
+            continue
+        if history is not None:
+            tables.append(history[["epoch", term]].assign(model=run.model))
+    columns = ["model", "epoch", "mean", "least", "most", "n_seeds"]
+    if not tables:
+        return pd.DataFrame(columns=[*columns, "title"]), list(dict.fromkeys(problems))
+    together = pd.concat(tables)
+    finite = together[np.isfinite(together[term])]
+    found = (
+        finite.groupby(["model", "epoch"], sort=False)[term]
+        .agg(mean="mean", least="min", most="max", n_seeds="count")
+        .reset_index()
+    )
+    found["title"] = [study.title(model) for model in found["model"]]
+    return found, list(dict.fromkeys(problems))
+
+
+def curves_message(found: pd.DataFrame, name: str) -> str:
+    """Where the curves end, in one sentence."""
+    last = found.sort_values("epoch").groupby("model", sort=False).last()
+    best, worst = last.loc[last["mean"].idxmin()], last.loc[last["mean"].idxmax()]
+    if len(last) == 1:
+        return f"{name} of {best['title']} ends at {best['mean']:.2f}."
+    return (
+        f"{name} ends lowest for {best['title']}, {best['mean']:.2f}, and highest for "
+        f"{worst['title']}, {worst['mean']:.2f}."
+    )
+
+
+def differences(
+    table: pd.DataFrame, study: Study, view: tuple[str, str, str], models: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every model minus the first of `models`: effects, and the values by seed.
+
+    `view` is dataset, split and metric.
+    """
+    rows, values = [], []
+    first = models[0]
+    for model in models[1:]:
+        found = difference(table, *view, (model, first))
+        title = f"{study.title(model)} \N{MINUS SIGN} {study.title(first)}"
+        rows.append(
+            {
+                "group": model,
+                "title": title,
+                "model": model,
+                "part": "",
+                "effect": found["effect"],
+                "low": found["ci_low"],
+                "high": found["ci_high"],
+                "text": effect_text(found["effect"], found["ci_low"], found["ci_high"]),
+                "n_seeds": found["n_seeds"],
+                "verdict": VERDICTS[str(found["verdict"])],
+            }
+        )
+        for seed, value in by_seed(table, *view, (model, first)).items():
+            values.append({"group": model, "part": "", "seed": seed, "value": value})
+    columns = ["group", "part", "seed", "value"]
+    return pd.DataFrame(rows), pd.DataFrame(values, columns=columns)
+
+
+def image_gaps(
+    chosen: Sequence[runs.Run], split: str, gap: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """A gap of every image under every model, averaged over its seeds; and problems.
+
+    Columns are the models, rows the images that all of them have.
+    """
+    tables, problems = [], []
+    for run in chosen:
+        if run.evaluation is None:
+            continue
+        try:
+            file = data.identity(run.evaluation / "gaps.parquet")
+            table = None if file is None else _read_gaps(file)
+        except ResultsError as error:
+            problems.append(str(error))
+            continue
+        if table is not None:
+            rows = table[(table["seed"] == run.seed) & (table["split"] == split)]
+            tables.append(rows[["image", gap]].assign(model=run.model))
+    if not tables:
+        return pd.DataFrame(), list(dict.fromkeys(problems))
+    by_image = pd.concat(tables).pivot_table(index="image", columns="model", values=gap)
+    by_image = by_image.replace([np.inf, -np.inf], np.nan).dropna()
+    return by_image, list(dict.fromkeys(problems))
+
+
+@lru_cache(maxsize=16)
+def _read_gaps(file: data.Identity) -> pd.DataFrame:
+    from comvae.tables.gaps import read_gaps  # needs pyarrow, which few pages do
+
+    return read_gaps(Path(file[0]))

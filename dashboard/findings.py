@@ -1,0 +1,209 @@
+"""The three findings of the first page: which model, is it real, and is it the gap?"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from comvae.claims import verdict
+from dashboard import summary
+from dashboard.differences import difference, effect_text
+from dashboard.study import Study
+from dashboard.summary import number
+
+BASELINE = "vanilla"
+METRIC = "negative_elbo"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A question, its answer in a few words, and what stands behind the answer."""
+
+    question: str
+    answer: str
+    because: str
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The lowest mean on test images, and who cannot be told apart from it."""
+
+    model: str
+    rivals: list[str]
+    means: pd.Series  # by model, lowest first
+
+
+def lead(runs: pd.DataFrame, dataset: str, leave_out: set[str]) -> Lead | None:
+    """The leader in test negative ELBO among the models that have a finished run."""
+    here = runs[(runs["dataset"] == dataset) & (runs["split"] == "test")]
+    here = here[~here["model"].isin(leave_out)]
+    means = here.groupby("model")[METRIC].mean().dropna().sort_values()
+    if means.empty:
+        return None
+    first = means.index[0]
+    rivals = [
+        model
+        for model in means.index[1:]
+        if _behind(runs, dataset, model, first)["verdict"] != "supported"
+    ]
+    return Lead(first, rivals, means)
+
+
+def _behind(runs: pd.DataFrame, dataset: str, model: str, other: str) -> dict:
+    """How much larger the test negative ELBO of a model is than that of another."""
+    return difference(runs, dataset, "test", METRIC, (model, other))
+
+
+def candidate(found: Lead) -> str | None:
+    """The best model that is not vanilla itself."""
+    return next((model for model in found.means.index if model != BASELINE), None)
+
+
+def best_model(study: Study, runs: pd.DataFrame, dataset: str, found: Lead) -> Finding:
+    """Which model has the lowest test negative ELBO, and is it alone?"""
+    here = runs[(runs["dataset"] == dataset) & (runs["split"] == "test")]
+    n_seeds = here.loc[here["model"] == found.model, METRIC].notna().sum()
+    lowest = (
+        f"{study.title(found.model)} has the lowest test negative ELBO, "
+        f"{number(found.means.iloc[0])} nats per image ({seeds(n_seeds)})"
+    )
+    if len(found.means) == 1:
+        return Finding(
+            "Which model is best?",
+            study.title(found.model),
+            f"{lowest}. It is the only one with a finished run.",
+        )
+    if not found.rivals:
+        return Finding(
+            "Which model is best?",
+            study.title(found.model),
+            f"{lowest}. Its paired difference to every other model is real.",
+        )
+    names = [study.title(model) for model in found.rivals]
+    if len(names) > 4:
+        names = [*names[:3], f"{len(names) - 3} others"]
+    return Finding(
+        "Which model is best?",
+        "No single winner",
+        f"{lowest}, but it cannot be told apart from "
+        f"{'; '.join(names[:-1]) + ' and ' if len(names) > 1 else ''}{names[-1]}.",
+    )
+
+
+def against_vanilla(
+    study: Study, runs: pd.DataFrame, dataset: str, model: str | None
+) -> Finding:
+    """Is the best model's difference to vanilla real?"""
+    question = "Is the gain over vanilla real?"
+    if model is None:
+        text = "Only vanilla has a finished run: nothing can be compared with it."
+        return Finding(question, "Nothing to compare", text)
+    gain = _behind(runs, dataset, BASELINE, model)
+    name = study.title(model)
+    if gain["n_seeds"] == 0:
+        text = f"{name} and the vanilla VAE have no finished seed in common."
+        return Finding(question, "Cannot be told", text)
+    answers = {
+        "supported": "Yes",
+        "contradicted": "No: vanilla is better",
+        "inconclusive": "Not shown",
+    }
+    effect = effect_text(gain["effect"], gain["ci_low"], gain["ci_high"])
+    text = f"{name} gains {effect} nats per image over vanilla in test negative ELBO"
+    text += f" (95% interval, paired over {seeds(gain['n_seeds'])})."
+    if gain["verdict"] == "inconclusive":
+        if gain["n_seeds"] < 2:
+            text += " One seed has no interval."
+        else:
+            text += " That is inside the noise, or too small to be told from 0."
+    return Finding(question, answers[gain["verdict"]], text)
+
+
+def amortization(
+    study: Study,
+    attribution: pd.DataFrame | None,
+    gaps: pd.DataFrame | None,
+    dataset: str,
+    model: str | None,
+) -> Finding:
+    """How much of the gain over vanilla is a narrower amortization gap?"""
+    question = "How much of it is amortization gap?"
+    if not study.measures_gaps:
+        text = "This study measures no gaps: its setting gap.images is 0."
+        return Finding(question, "Not measured", text)
+    parts = _parts(attribution, dataset, model)
+    if parts is None:
+        name = "this model" if model is None else study.title(model)
+        text = f"There are no measured gaps of {name} beside those of vanilla."
+        return Finding(question, "Not measured", text)
+    gain, part = parts.loc["elbo"], parts.loc["amortization_gap"]
+    answer = (
+        f"{summary.signed(part['effect'])} of {summary.signed(gain['effect'])} nats"
+    )
+    if verdict(part) != "supported":
+        answer = f"None shown: {answer}"
+    text = (
+        f"Of what {study.title(model)} gains over vanilla, "
+        f"{effect_text(gain['effect'], gain['ci_low'], gain['ci_high'])} nats per "
+        "image, the change of the amortization gap makes "
+        f"{effect_text(part['effect'], part['ci_low'], part['ci_high'])} and the rest "
+        "is the model itself, log p(x), "
+        f"{_of(parts, 'log_px')} and the approximation gap "
+        f"{_of(parts, 'approximation_gap')}."
+    )
+    widths = [_width(gaps, dataset, name) for name in (BASELINE, model)]
+    if None not in widths:
+        text += (
+            f" The gap is {widths[0]} nats wide in vanilla, {widths[1]} in this model."
+        )
+    return Finding(question, answer, f"{text} {_measured_on(gaps, dataset, model)}")
+
+
+def _parts(
+    attribution: pd.DataFrame | None, dataset: str, model: str | None
+) -> pd.DataFrame | None:
+    if attribution is None or model is None:
+        return None
+    here = attribution[
+        (attribution["dataset"] == dataset)
+        & (attribution["model"] == model)
+        & (attribution["split"] == "test")
+    ].set_index("part")
+    needed = ["elbo", "log_px", "approximation_gap", "amortization_gap"]
+    if not set(needed) <= set(here.index) or here.loc[needed, "effect"].isna().any():
+        return None
+    return here
+
+
+def _of(parts: pd.DataFrame, name: str) -> str:
+    return summary.signed(parts.loc[name, "effect"])
+
+
+def _width(gaps: pd.DataFrame | None, dataset: str, model: str) -> str | None:
+    here = _of_gap(gaps, dataset, model)
+    return None if here is None else number(here["mean"])
+
+
+def _of_gap(gaps: pd.DataFrame | None, dataset: str, model: str) -> pd.Series | None:
+    """The amortization gap of a model on test images, if it is measured."""
+    if gaps is None:
+        return None
+    here = gaps[
+        (gaps["dataset"] == dataset)
+        & (gaps["model"] == model)
+        & (gaps["split"] == "test")
+        & (gaps["quantity"] == "amortization_gap")
+    ].dropna(subset="mean")
+    return here.iloc[0] if len(here) else None
+
+
+def _measured_on(gaps: pd.DataFrame | None, dataset: str, model: str) -> str:
+    """On how many images, which need not be the whole split."""
+    here = _of_gap(gaps, dataset, model)
+    if here is None:
+        return "Measured on the images of gap-images.json."
+    return f"Measured on {here['images']:.0f} test images, with fresh samples of z."
+
+
+def seeds(count: float) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{count:.0f} seed" + ("" if count == 1 else "s")
