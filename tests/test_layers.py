@@ -336,3 +336,25 @@ def test_weight_kl_of_a_dynamic_layer_over_the_images(over_images, factor):
     layer.weight_kl = WeightKL(MIXTURE, over_images=over_images)
     _, kl = layer(inputs(), training_pass())
     torch.testing.assert_close(kl, factor * mean)
+
+
+@pytest.mark.parametrize("piece", [1, 60, 150])
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("prior", [MIXTURE, GaussianPrior()])
+def test_work_in_many_pieces_is_the_work_in_one(prior, batch_norm, piece, monkeypatch):
+    """As MNIST's layers are: row by row, some rows, or one whole seed at a time. In
+    float64, since the spike of the mixture multiplies the rounding of float32."""
+    single = Noise.normal
+    monkeypatch.setattr(Noise, "normal", lambda *args: single(*args).double())
+    found = []
+    for size in (2**19, piece):
+        monkeypatch.setattr("comvae.pieces.PIECE", size)
+        layer = dynamic_layer(batch_norm, prior).double()
+        x = inputs().double().requires_grad_()
+        h, kl = layer(x, training_pass())
+        (h.square().sum() + kl @ torch.tensor([0.3, 2.0]).double()).backward()
+        gradients = [parameter.grad for parameter in layer.parameters()]
+        mean, deviation = layer.moments(x.detach(), Pass(Noise(SEEDS, "t")))
+        found.append([h, kl, x.grad, *gradients, *layer.buffers(), mean, deviation])
+    for many, one in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(many, one)
