@@ -49,6 +49,15 @@ def save_block(
     write_text(folder / "training.json", json.dumps(record, indent=2))
 
 
+def is_trained(folder: Path, config: RunConfig) -> bool:
+    """Whether the block is trained with this config: training.json is written last."""
+    try:
+        record = json.loads((folder / "training.json").read_text())
+        return record["config_hash"] == config.config_hash
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def load_vae(
     folder: Path,
     config: RunConfig,

@@ -67,13 +67,6 @@ class Checkpoints:
         self._next = newest.number + 1
         return newest
 
-    def remove(self) -> None:
-        """Remove all checkpoints: the block is finished."""
-        for path in self.folder.glob("checkpoint-*"):
-            path.unlink(missing_ok=True)
-        if self.folder.exists() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
-
     def _read(self, slot: Path) -> Checkpoint | None:
         try:
             record = json.loads(slot.with_suffix(".json").read_text())

@@ -1,6 +1,6 @@
 """The command line: each stage of the workflow without Snakemake."""
 
-import shutil
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,6 +12,8 @@ import typer
 
 from comvae.errors import ComvaeError, StoppedError
 from comvae.signals import EXIT_STATUS
+
+log = logging.getLogger("comvae")
 
 app = typer.Typer(
     help="The Compound VAE study, stage by stage. Snakemake calls these commands; "
@@ -124,10 +126,10 @@ def train(
     With --state, SIGTERM, SIGINT and SIGUSR1 end it after the current step with exit
     status 75, and the same command goes on from there, also after a kill.
     """
-    from comvae.artifacts import save_block
+    from comvae.artifacts import is_trained, save_block
     from comvae.config import load_run_config
     from comvae.datasets.loading import load
-    from comvae.lock import held
+    from comvae.lock import empty, held
     from comvae.progress import epochs_shown
     from comvae.signals import stop_requested
     from comvae.training import train as train_block
@@ -138,13 +140,17 @@ def train(
     what = f"{config.dataset} {config.model} {run.parent.name}"
     with (
         stop_requested() if state else nullcontext(lambda: False) as stop,
-        held(state) if state else nullcontext(),
+        held(state, stop) if state else nullcontext(False) as waited,
     ):
+        if waited and is_trained(run.parent, config):
+            log.info("%s: trained by the process that this one waited for", run.parent)
+            empty(state)
+            return
         with epochs_shown(what, config.training.epochs, len(data.train)) as on_epoch:
             trained = train_block(config, data, use, on_epoch, state, stop)
         save_block(run.parent, config, trained, use)
-    if state:
-        shutil.rmtree(state, ignore_errors=True)  # its checkpoints have served
+        if state:
+            empty(state)  # its checkpoints have served
 
 
 @command

@@ -8,41 +8,49 @@ is a file with its owner's name in it and a heartbeat.
 import json
 import logging
 import os
+import shutil
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from comvae.errors import ResultsError
+from comvae.errors import StoppedError
 from comvae.files import write_text
 from comvae.signals import EXIT_STATUS
 
 log = logging.getLogger("comvae")
 
+LOCK = "lock.json"
 BEAT = 10.0  # seconds between two signs of life
 STALE = 45.0  # seconds without one after which the owner counts as dead
 
 
 @contextmanager
-def held(folder: Path, beat: float = BEAT, stale: float = STALE) -> Iterator[None]:
-    """Hold the lock `lock.json` in `folder`.
+def held(
+    folder: Path,
+    stop: Callable[[], bool] = lambda: False,
+    beat: float = BEAT,
+    stale: float = STALE,
+) -> Iterator[bool]:
+    """Hold the lock `lock.json` in `folder`; yields whether another owner had it before.
 
-    The lock of an owner that is dead, on this host at once and elsewhere after `stale`
-    seconds without a heartbeat, is taken over with a line in the log. Raises
-    ResultsError where the owner lives. A process that was taken for dead and wakes up
-    without its lock ends at once, with the exit status of an interrupted job.
+    Waits while that owner lives, and takes the lock over with a line in the log once it
+    is dead: on this host at once, elsewhere after `stale` seconds without a heartbeat.
+    Raises StoppedError where `stop` turns true meanwhile. A process that was taken for
+    dead and wakes up without its lock ends at once, with the exit status of an
+    interrupted job. The folder goes with the lock if nothing else is in it.
     """
-    path = folder / "lock.json"
+    path = folder / LOCK
     own = {
         "owner": uuid.uuid4().hex,
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "job": os.environ.get("SLURM_JOB_ID", ""),
     }
-    _acquire(path, own, stale)
+    waited = _acquire(path, own, stop, stale)
     done = threading.Event()
 
     def live() -> None:
@@ -58,46 +66,67 @@ def held(folder: Path, beat: float = BEAT, stale: float = STALE) -> Iterator[Non
     heart = threading.Thread(target=live, daemon=True)
     heart.start()
     try:
-        yield
+        yield waited
     finally:
         done.set()
         heart.join()
         path.unlink(missing_ok=True)
+        with suppress(OSError):  # checkpoints, or the lock of one who has waited
+            folder.rmdir()
 
 
-def _acquire(path: Path, own: dict, stale: float) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def empty(folder: Path) -> None:
+    """Remove all but the lock from a folder whose lock is held."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
+
+
+def _acquire(path: Path, own: dict, stop: Callable[[], bool], stale: float) -> bool:
+    """Make the lock `own`; says whether someone else's was there."""
+    waited = False
     while True:
+        with suppress(FileExistsError):  # it was there, and is just being removed
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("x") as file:
                 json.dump(own, file)
-            return
+            return waited
+        except FileNotFoundError:
+            continue  # its owner has just removed the folder
         except FileExistsError:
-            found = _read(path)
-            if not _is_dead(path, found, own["host"], stale):
-                continue  # its owner has just let go
-            log.warning("%s: taken over from %s, which is dead", path, _name(found))
-            write_text(path, json.dumps(own))
-            time.sleep(min(1.0, stale / 10))  # another taker may have come after us
-            if _read(path).get("owner") == own["owner"]:
-                return
+            waited = True
+            found = _wait(path, own["host"], stop, stale)
+        if found is None:
+            continue
+        log.warning("%s: taken over from %s, which is dead", path, _name(found))
+        write_text(path, json.dumps(own))
+        time.sleep(min(1.0, stale / 10))  # another taker may have come after us
+        if _read(path).get("owner") == own["owner"]:
+            return waited
 
 
-def _is_dead(path: Path, found: dict, host: str, stale: float) -> bool:
-    """Whether the owner shows no sign of life; False once the lock is gone."""
-    if found.get("host") == host and not _lives(found.get("pid")):
-        return True
-    log.info("%s: held by %s; waiting for a sign of life", path, _name(found))
-    end = time.monotonic() + stale
-    while time.monotonic() < end:
+def _wait(path: Path, host: str, stop: Callable[[], bool], stale: float) -> dict | None:
+    """Wait for the owner to let go, which is None, or to be dead, which is who it was."""
+    found, changed = _read(path), time.monotonic()
+    if not _is_dead(found, host):
+        log.info("%s: held by %s; waiting for its end", path, _name(found))
+    while path.exists():
+        if _is_dead(found, host) or time.monotonic() - changed > stale:
+            return found
+        if stop():
+            raise StoppedError(f"stopped while {_name(found)} had {path}")
         time.sleep(min(1.0, stale / 20))
-        if not path.exists():
-            return False
-        if _read(path) != found:
-            raise ResultsError(
-                f"{path}: {_name(found)} is training this block; wait for it, or end it"
-            )
-    return True
+        if (now := _read(path)) != found:
+            found, changed = now, time.monotonic()
+    return None
+
+
+def _is_dead(found: dict, host: str) -> bool:
+    """Whether the owner is known to be dead: a process of this host."""
+    return found.get("host") == host and not _lives(found.get("pid"))
 
 
 def _lives(pid: object) -> bool:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from comvae.errors import ResultsError
-from comvae.lock import held
+from comvae.errors import StoppedError
+from comvae.lock import empty, held
 
 FAST = {"beat": 0.05, "stale": 0.6}
 
@@ -39,14 +39,65 @@ def test_the_lock_names_its_owner_and_goes_with_it(tmp_path, monkeypatch):
     assert not (tmp_path / "state" / "lock.json").exists()
 
 
-def test_a_second_live_owner_is_refused_and_the_first_keeps_it(tmp_path):
+def test_a_second_owner_waits_for_the_living_first(tmp_path, caplog):
+    """Longer than the first may be silent: it is not silent, and keeps the lock."""
+    caplog.set_level("INFO")
+    folder, order = tmp_path / "state", []
+
+    def second() -> None:
+        with held(folder, **FAST) as waited:
+            order.append(("second", waited))
+
+    with held(folder, **FAST) as waited:
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(2 * FAST["stale"])
+        order.append(("first", waited))
+    thread.join(timeout=30)
+    assert order == [("first", False), ("second", True)]
+    assert f"held by process {os.getpid()}" in caplog.text
+    assert not folder.exists()
+
+
+def test_whoever_waits_can_be_stopped(tmp_path):
     with held(tmp_path, **FAST):
         with (
-            pytest.raises(ResultsError, match=rf"process {os.getpid()} on .*training"),
-            held(tmp_path, **FAST),
+            pytest.raises(StoppedError, match=rf"while process {os.getpid()} on "),
+            held(tmp_path, lambda: True, **FAST),
         ):
             pass
         assert (tmp_path / "lock.json").exists()
+
+
+def test_owners_that_remove_the_folder_keep_nobody_from_it(tmp_path):
+    """Each removes the folder with its lock, while the others are about to take it."""
+    folder, inside, entered = tmp_path / "state", [], []
+
+    def work() -> None:
+        for _ in range(20):
+            with held(folder, beat=0.05, stale=4):
+                inside.append(1)
+                assert len(inside) == 1
+                (folder / "checkpoint").touch()
+                empty(folder)
+                inside.pop()
+            entered.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert len(entered) == 80 and not folder.exists()
+
+
+def test_all_but_the_lock_is_removed(tmp_path):
+    with held(tmp_path, **FAST):
+        (tmp_path / "seeds-0").mkdir()
+        (tmp_path / "seeds-0" / "checkpoint").touch()
+        (tmp_path / "checkpoint").touch()
+        empty(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["lock.json"]
 
 
 def test_the_lock_of_a_dead_process_of_this_host_is_taken_at_once(tmp_path, caplog):
