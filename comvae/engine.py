@@ -14,7 +14,7 @@ from torch import Tensor
 
 from comvae.config import RunConfig
 from comvae.datasets.loading import Dataset
-from comvae.kernels import FusedAdam, unavailable
+from comvae.kernels import FusedAdam, LowRankGradient, native, unavailable
 from comvae.layers import DynamicBayesianLinear, Pass
 from comvae.noise import Noise
 from comvae.objective import complexity_weights, matters, minibatch_loss
@@ -42,7 +42,7 @@ class Engine:
         self.optimiser = FusedAdam(
             self.vae.parameters(),
             lr=config.training.learning_rate,
-            low_rank=_use_kernels(self.vae, device),
+            low_rank=_use_kernels(self.vae, device, config.training.cpu_kernels),
             allow_tf32=config.training.tf32,
         )
         size, count = config.training.batch_size, len(self.images)
@@ -226,14 +226,18 @@ class Replayed:
         self._graph = graph
 
 
-def _use_kernels(vae: torch.nn.Module, device: torch.device) -> list:
-    """Let the dynamic layers use the fused kernels where these can run; gives the
-    low-rank gradients that the optimiser has to know."""
+def _use_kernels(
+    vae: torch.nn.Module, device: torch.device, on_cpu: bool
+) -> list[LowRankGradient]:
+    """Let the dynamic layers use the fused kernels where these can run and, on a CPU,
+    are wanted; gives the low-rank gradients that the optimiser has to know."""
     layers = [m for m in vae.modules() if isinstance(m, DynamicBayesianLinear)]
-    if not layers or device.type != "cuda":
+    on_gpu = device.type == "cuda"
+    if not layers or not (on_gpu or on_cpu):
         return []
-    reason = unavailable(device)
+    reason = unavailable(device) if on_gpu else native.unavailable()
     if reason:
         log.warning("The fused kernels are not used: %s. Slower, same results", reason)
         return []
-    return [gradient for layer in layers if (gradient := layer.use_kernels())]
+    gradients = [layer.use_kernels(low_rank=on_gpu) for layer in layers]
+    return [gradient for gradient in gradients if gradient is not None]

@@ -128,6 +128,7 @@ class DynamicBayesianLinear(nn.Module):
         self.weight_kl = weight_kl
         self.fan_in, self.fan_out = fan_in, fan_out
         self.random_weights = (fan_in + 1) * fan_out if weight_kl else 0
+        self._fused = False
         self._gradient: LowRankGradient | None = None
         weights = fan_out * (fan_in + 1)
         mu_scale = options.mu_scale or 1 / math.sqrt(fan_in)
@@ -157,9 +158,9 @@ class DynamicBayesianLinear(nn.Module):
         each_weight = kl is not None and not kl.closed_form
         drawn = shape[2:] if each_weight else (self.fan_out, batch)
         eps = how.noise.normal("weights", *drawn)
-        if self._gradient is not None and how.batch_statistics:
+        if self._fused and how.batch_statistics:
             columns, norm = self.maps.kernel_inputs(inputs[:, :-1], how)
-            maps = low_rank_map(self.maps.map, columns, self._gradient)
+            maps = self._mapped(columns)
             h, nats = dynamic_linear(maps.view(shape), inputs, eps, norm, kl)
         else:
             maps = self.maps(inputs[:, :-1], how).view(shape)
@@ -180,12 +181,18 @@ class DynamicBayesianLinear(nn.Module):
         maps = maps.view(len(x), 2, self.fan_out, self.fan_in + 1, -1)
         return dynamic.moments(maps, inputs)
 
-    def use_kernels(self) -> LowRankGradient | None:
-        """Train with the fused kernels from now on; gives the maps' gradient, which the
-        optimiser has to know, or None for a layer without a kernel."""
-        if self.weight_kl is not None and has_kernel(self.weight_kl.prior):
+    def use_kernels(self, low_rank: bool) -> LowRankGradient | None:
+        """Train with the fused kernels from now on, where they know the prior. With
+        `low_rank` it gives the maps' gradient, which the optimiser has to know then."""
+        self._fused = self.weight_kl is not None and has_kernel(self.weight_kl.prior)
+        if self._fused and low_rank:
             self._gradient = LowRankGradient(self.maps.map)
         return self._gradient
+
+    def _mapped(self, columns: Tensor) -> Tensor:
+        if self._gradient is None:
+            return torch.bmm(self.maps.map, columns)
+        return low_rank_map(self.maps.map, columns, self._gradient)
 
 
 class NormalisedMap(nn.Module):

@@ -24,13 +24,15 @@ def history_of(seed, trained):
     return torch.tensor(history.loc[history["seed"] == seed, list(TERMS)].to_numpy())
 
 
+@pytest.mark.parametrize("cpu_kernels", [False, True])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_seed_is_the_same_alone_in_two_and_in_five(name, models, blobs):
+def test_a_seed_is_the_same_alone_in_two_and_in_five(name, cpu_kernels, models, blobs):
     """Its terms to the last bit, since every tensor of one seed is a multiple of 16
     long here; but for the sum that is the weight KL, which nothing depends on."""
     blocks = [[3], [3, 1], [0, 1, 2, 3, 4]]
     results = [
-        train(run_config(models[name], block, epochs=3), blobs) for block in blocks
+        train(run_config(models[name], block, 3, cpu_kernels=cpu_kernels), blobs)
+        for block in blocks
     ]
     alone = history_of(3, results[0])
     weights = results[0].vae.state_dict()
@@ -396,9 +398,9 @@ def test_fused_kernels_train_like_the_plain_layers(name, models, blobs, monkeypa
     )
     wired = []
 
-    def wire(vae, device):
+    def wire(vae, device, on_cpu):
         layers = [m for m in vae.modules() if isinstance(m, DynamicBayesianLinear)]
-        wired.extend(layer.use_kernels() for layer in layers)
+        wired.extend(layer.use_kernels(low_rank=True) for layer in layers)
         return wired
 
     monkeypatch.setattr("comvae.engine._use_kernels", wire)

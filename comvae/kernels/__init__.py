@@ -1,4 +1,4 @@
-"""Fused kernels of the compound step on a GPU (issue 4, item 3; DESIGN, section 6).
+"""Fused kernels of the compound step (issue 4, item 3; DESIGN, section 6).
 
 A DBNN layer 784 -> 100 has 123 M parameters, all of them in the maps M of its weights,
 and its step is bound by memory. Plain PyTorch writes and reads the gradient of every
@@ -11,9 +11,10 @@ map and half a dozen tensors of the size of the weights of all images. Here inst
 - `dynamic_linear` is everything between the outputs of the maps and the layer's output:
   batch norm, softplus, noise, product with the input and weight KL.
 
-`unavailable(device)` says why these cannot run somewhere. Each has a plain version in
-PyTorch beside it, to which the tests hold it. Triton is imported only where a kernel
-runs: the modules named `*_kernel` need it, the others do not.
+All of them run on a GPU, in Triton; `dynamic_linear` also runs on a CPU, in C
+(`native`). `unavailable` of either says why it cannot run somewhere. Each has a plain
+version in PyTorch beside it, to which the tests hold it. Triton is imported only where
+a kernel runs: the modules named `*_kernel` need it, the others do not.
 """
 
 from comvae.kernels.adam import low_rank_adam_, low_rank_adam_reference_

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from comvae.kernels.support import interpreted
 from comvae.priors import GaussianPrior, ScaleMixturePrior
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 NORM_EPS = 1e-5  # as in comvae.layers
 MAX_BATCH = 4096  # all images of one weight are held in registers
+Running = tuple[Tensor | None, Tensor | None, float]  # mean, variance, momentum
 
 
 @dataclass(frozen=True)
@@ -147,26 +150,34 @@ def dynamic_linear_reference(
 class _DynamicLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, formula: Formula, running, *tensors: Tensor):
-        from comvae.kernels.dynamic_kernel import launch_forward
-
         tensors = tuple(tensor.contiguous() for tensor in tensors)
-        h, nats, ratio = launch_forward(formula, running, *tensors)
+        h, nats, kept = _kernels(tensors[0]).launch_forward(formula, running, *tensors)
         ctx.formula, ctx.statistics = formula, running is not None
-        ctx.save_for_backward(*tensors, ratio)
+        ctx.save_for_backward(*tensors, *kept)
         return h, nats
 
     @staticmethod
     @once_differentiable
     def backward(ctx, by_h: Tensor, by_nats: Tensor):
-        from comvae.kernels.dynamic_kernel import launch_backward
-
-        gradients = launch_backward(
-            *(ctx.formula, ctx.statistics, *ctx.saved_tensors),
+        maps, inputs, eps, scale, shift, *kept = ctx.saved_tensors
+        gradients = _kernels(maps).launch_backward(
+            *(ctx.formula, ctx.statistics, maps, inputs, eps, scale, shift, kept),
             *(by_h.contiguous(), by_nats.contiguous()),
             inputs_need_gradient=ctx.needs_input_grad[3],
         )
         by_maps, by_inputs, *by_affine = gradients
         return None, None, by_maps, by_inputs, None, *by_affine
+
+
+def _kernels(maps: Tensor) -> ModuleType:
+    """Those in C for a CPU, those in Triton for a GPU and for Triton's interpreter."""
+    if maps.device.type == "cpu" and not interpreted():
+        from comvae.kernels import native
+
+        return native
+    from comvae.kernels import dynamic_kernel
+
+    return dynamic_kernel
 
 
 def _normalised(maps: Tensor, norm: BatchNormalised | Scaled) -> Tensor:

@@ -5,18 +5,18 @@ what batch norm over the images needs. A mask is called `inside` where it is abo
 tile, `in_tile` where about its inputs.
 """
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from comvae.kernels.dynamic import NORM_EPS, Formula
+from comvae.kernels.dynamic import NORM_EPS, Formula, Running
 
 TILE = 1024  # weights of a tile: 8 a thread
 OUTPUTS = 4  # a tile's gradient of the inputs is summed over so many outputs
 WARPS = 4
-
-Running = tuple[Tensor | None, Tensor | None, float]
 
 
 def launch_forward(
@@ -27,9 +27,9 @@ def launch_forward(
     eps: Tensor,
     scale: Tensor,
     shift: Tensor,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """h (seeds, out, batch), nats (seeds,), and where there is one draw per output
-    eps over the output's standard deviation, (seeds, out, batch).
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """h (seeds, out, batch), nats (seeds,), and what the backward pass needs: of one
+    draw per output, eps over the output's standard deviation, (seeds, out, batch).
 
     `running`: mean, variance and momentum of batch norm, of which scale and shift are
     gamma and beta then; None where the maps are scaled only.
@@ -54,7 +54,7 @@ def launch_forward(
     )
     total = maps.new_zeros(seeds) if nats is None else nats.flatten(1).sum(1)
     if sampled:
-        return h.sum(2), total, None
+        return h.sum(2), total, ()
     out, ratio = torch.empty_like(eps), torch.empty_like(eps)
     draw_kernel[(fan_out, seeds)](
         *(h, variance, eps, out, ratio, tiles, batch),
@@ -62,7 +62,7 @@ def launch_forward(
         BLOCK_BATCH=blocks["BLOCK_BATCH"],
         num_warps=WARPS,
     )
-    return out, total, ratio
+    return out, total, (ratio,)
 
 
 def launch_backward(
@@ -73,13 +73,14 @@ def launch_backward(
     eps: Tensor,
     scale: Tensor,
     shift: Tensor,
-    ratio: Tensor | None,
+    kept: Sequence[Tensor],
     by_h: Tensor,
     by_nats: Tensor,
     inputs_need_gradient: bool,
 ) -> tuple[Tensor | None, ...]:
     """Gradients of maps, inputs, scale and shift; None where there is none."""
     seeds, _, fan_out, fan_in, batch = maps.shape
+    ratio = kept[0] if kept else None
     blocks = _blocks(fan_in, batch)
     outputs = OUTPUTS if inputs_need_gradient else 1
     grid = triton.cdiv(fan_in, blocks["BLOCK_IN"]), triton.cdiv(fan_out, outputs), seeds

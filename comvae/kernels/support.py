@@ -2,14 +2,20 @@
 
 import functools
 import importlib.util
+import os
 
 import torch
 from torch import Tensor
 
 
+def interpreted() -> bool:
+    """Whether Triton's interpreter runs the kernels (TRITON_INTERPRET=1)."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
 @functools.cache
 def unavailable(device: torch.device | str) -> str | None:
-    """Why the fused kernels cannot run on `device`; None where they can.
+    """Why the kernels in Triton cannot run on `device`; None where they can.
 
     They need an NVIDIA GPU from Ampere on and Triton with all that it needs, a C
     compiler among it: a first small step shows whether that works, before a graph is
@@ -18,9 +24,7 @@ def unavailable(device: torch.device | str) -> str | None:
     device = torch.device(device)
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed"
-    import triton
-
-    if triton.knobs.runtime.interpret:
+    if interpreted():
         return None
     if device.type != "cuda":
         return f"the device is {device.type}, and the kernels are for cuda"

@@ -1,0 +1,160 @@
+"""The C kernels of a DBNN layer against plain PyTorch."""
+
+import pytest
+import torch
+from conftest import run_config
+from dynamic_cases import DRAWS, KLS, case, results
+
+from comvae.engine import Engine
+from comvae.kernels import Scaled, dynamic_linear, dynamic_linear_reference, native
+from comvae.training import train
+
+CPU = torch.device("cpu")
+
+
+def single(problem: dict) -> dict:
+    return {
+        name: [t.float() for t in value] if name == "running" else value.float()
+        for name, value in problem.items()
+    }
+
+
+def test_they_have_been_built():
+    assert native.unavailable() is None
+
+
+@pytest.mark.parametrize("batch", [2, 6, 32, 2050])
+@pytest.mark.parametrize("norm", ["batch", "scale"])
+@pytest.mark.parametrize("kl,draws", DRAWS)
+def test_outputs_and_gradients_are_as_good_as_those_of_pytorch(kl, draws, norm, batch):
+    """With two parts of the outputs and, of many images, a tile for each weight; else
+    with several tiles, the last of them ragged."""
+    fan_in = 3 if batch > native.TILE else 1 + 2 * native.TILE // batch
+    fan_in = min(fan_in, 140)
+    exact = case(draws, norm, 2, native.OUTS_TOGETHER + 1, fan_in, batch)
+    expected = results(dynamic_linear_reference, exact, norm, kl)
+    plain = results(dynamic_linear_reference, single(exact), norm, kl)
+    found = results(dynamic_linear, single(exact), norm, kl)
+    for right, theirs, ours in zip(expected, plain, found, strict=True):
+        scale = right.abs().max().item()
+        # batch norm over few images divides by what may be all but zero, in both
+        allowed = max(2e-6 * scale, 4 * (theirs.double() - right).abs().max().item())
+        torch.testing.assert_close(ours.double(), right, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("kl,draws", DRAWS)
+def test_no_bit_depends_on_the_threads_or_on_the_seeds_beside(kl, draws):
+    problem = single(case(draws, "batch", 3, 19, 30, 32))
+    one = results(dynamic_linear, problem, "batch", kl)
+    torch.set_num_threads(2)  # conftest sets it back
+    two = results(dynamic_linear, problem, "batch", kl)
+    alone = {
+        name: [t[1:2] for t in value] if name == "running" else value[1:2].clone()
+        for name, value in problem.items()
+    }
+    alone = results(dynamic_linear, alone, "batch", kl)
+    for first, second, own in zip(one, two, alone, strict=True):
+        assert torch.equal(first, second) and torch.equal(first[1:2], own)
+
+
+def test_large_rho_and_tiny_sigma_keep_their_digits():
+    rho = torch.tensor([-60.0, -30.0, -12.0, -3.0, -0.01, 0.0, 0.3, 15.0, 20.5, 60.0])
+    maps = torch.stack([torch.zeros_like(rho), rho]).view(1, 2, 1, len(rho), 1)
+    maps.requires_grad_()
+    same = Scaled(torch.ones(2 * len(rho)), torch.zeros(2 * len(rho)))
+    exact = Scaled(same.scale.double(), same.shift.double())
+    for one in torch.eye(len(rho)):
+        inputs, eps = one.view(1, -1, 1), torch.ones(1, 1, len(rho), 1)
+        h, nats = dynamic_linear(maps, inputs, eps, same, KLS["closed"])
+        expected, nats_expected = dynamic_linear_reference(
+            maps.double(), inputs.double(), eps.double(), exact, KLS["closed"]
+        )
+        torch.testing.assert_close(h.double(), expected, rtol=1e-6, atol=0)
+        torch.testing.assert_close(nats.double(), nats_expected, rtol=1e-6, atol=0)
+    (gradient,) = torch.autograd.grad(nats.sum(), maps)
+    (right,) = torch.autograd.grad(nats_expected.sum(), maps)
+    torch.testing.assert_close(gradient, right, rtol=1e-6, atol=1e-9)
+
+
+def test_an_image_without_ink_has_no_noise_and_finite_gradients():
+    maps = torch.ones(1, 2, 1, 3, 2, requires_grad=True)
+    inputs = torch.zeros(1, 3, 2, requires_grad=True)
+    norm = Scaled(torch.ones(6), torch.zeros(6))
+    h, _ = dynamic_linear(maps, inputs, torch.ones(1, 1, 2), norm, None)
+    h.sum().backward()
+    assert (h == 0).all() and (maps.grad == 0).all()
+    torch.testing.assert_close(inputs.grad, torch.ones_like(inputs))
+
+
+def test_a_nan_stays_one():
+    """A seed that diverges must be seen."""
+    problem = single(case("weight", "batch", 2, 3, 4, 8))
+    problem["maps"][1, 0, 2, 1, 3] = torch.nan
+    h, nats, *_ = results(dynamic_linear, problem, "batch", "mixture")
+    assert h[1, 2].isnan().all() and nats[1].isnan()
+    assert h[0].isfinite().all() and nats[0].isfinite()
+    problem["maps"][1, 0, 2, 1, 3], problem["maps"][1, 1, 2, 1, 3] = 0, torch.nan
+    h, nats, *_ = results(dynamic_linear, problem, "batch", "mixture")
+    assert h[1, 2].isnan().all() and nats[1].isnan()
+
+
+def test_other_numbers_than_float32_are_refused():
+    with pytest.raises(ValueError, match="float64; expected float32"):
+        results(dynamic_linear, case("weight", "batch", 1, 2, 3, 4), "batch", "none")
+
+
+@pytest.mark.parametrize(
+    "name", ["compound-gaussian", "compound-mixture", "compound-mixture-no-batchnorm"]
+)
+def test_every_step_with_them_is_the_step_without(name, models, blobs):
+    """From the same weights: where rounding turns the sign of a gradient that is all
+    but zero, Adam moves a weight by more than the spike of the mixture is wide."""
+    plain, ours = (
+        Engine(run_config(models[name], [0, 4], cpu_kernels=use), blobs, CPU)
+        for use in (False, True)
+    )
+    for engine in (plain, ours):
+        engine.begin_epoch()
+    for _ in range(2 * plain.minibatches):
+        for engine in (plain, ours):
+            if engine.epoch_done:
+                engine.begin_epoch()
+            engine.take_step()
+        torch.testing.assert_close(ours.means(), plain.means(), rtol=2e-6, atol=0)
+        for (key, theirs), own in zip(
+            plain.vae.named_parameters(), ours.vae.parameters(), strict=True
+        ):
+            off = (own.grad - theirs.grad).abs().max() / theirs.grad.abs().max()
+            assert off < 1e-3, key
+        for key, buffer in ours.vae.named_buffers():
+            expected = plain.vae.get_buffer(key)
+            torch.testing.assert_close(buffer, expected, rtol=1e-5, atol=1e-6)
+        ours.load_state(plain.state(), plain.epoch, plain.step)
+
+
+def test_training_uses_them_where_asked_and_repeats_itself(models, blobs, monkeypatch):
+    used = []
+    launch = native.launch_forward
+
+    def counted(*arguments):
+        used.append(1)
+        return launch(*arguments)
+
+    monkeypatch.setattr(native, "launch_forward", counted)
+    options = models["compound-mixture"]
+    train(run_config(options, [0, 4]), blobs)
+    assert not used
+    config = run_config(options, [0, 4], cpu_kernels=True)
+    first = train(config, blobs)
+    assert len(used) == 2 * 4 * 2  # epochs, minibatches, layers
+    assert train(config, blobs).history.equals(first.history)
+
+
+def test_without_them_training_is_plain_and_says_so(models, blobs, monkeypatch, caplog):
+    monkeypatch.setattr(native, "unavailable", lambda: "no compiler")
+    options = models["compound-gaussian"]
+    plain = train(run_config(options, [0]), blobs)
+    assert not caplog.text
+    asked = train(run_config(options, [0], cpu_kernels=True), blobs)
+    assert "no compiler" in caplog.text
+    assert asked.history.equals(plain.history)
