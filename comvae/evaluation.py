@@ -1,8 +1,7 @@
-"""ELBO terms of trained models on whole splits, and pictures of what they do."""
+"""ELBO terms of trained models on whole splits."""
 
 from collections.abc import Iterator
 from itertools import repeat
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -15,8 +14,6 @@ from comvae.noise import Noise
 from comvae.options import ModelOptions
 from comvae.training import TERMS
 from comvae.vae import VAE
-
-PICTURED = 16  # images of a reconstruction grid; samples of a prior grid: its square
 
 
 def evaluate(
@@ -114,41 +111,3 @@ def batches(images: Tensor, size: int) -> Iterator[Tensor]:
             stop = count
         yield images[start:stop]
         start = stop
-
-
-@torch.no_grad()
-def draw_pictures(
-    vae: VAE,
-    config: RunConfig,
-    dataset: Dataset,
-    folder: Path,
-    device: torch.device | str = "cpu",
-) -> None:
-    """Write `seed-<s>-reconstructions.png` and `seed-<s>-samples.png` for every seed.
-
-    Reconstructions: test images, the same for all models, above the pixel means decoded
-    from the mean of q(z given x), weights at their means. Samples: pixel means decoded
-    from draws of the prior, the same draws for all models.
-    """
-    noise = Noise(config.seeds, "pictures", device)
-    how = Pass(noise, sample_weights=False)
-    spread = torch.linspace(0, len(dataset.test) - 1, PICTURED).long()
-    x = dataset.to_float(dataset.test[spread].to(device))
-    mean, _, _ = vae.encoder(x.expand(len(config.seeds), *x.shape), how)
-    reconstructed = vae.decoder(mean, how).sigmoid()
-    z = noise.normal("latents", PICTURED * PICTURED // 2, vae.latent)
-    sampled = vae.decoder(z, how).sigmoid()
-    folder.mkdir(parents=True, exist_ok=True)
-    for index, seed in enumerate(config.seeds):
-        pair = torch.cat([x, reconstructed[index]])
-        _save_grid(pair, dataset, folder / f"seed-{seed}-reconstructions.png")
-        _save_grid(sampled[index], dataset, folder / f"seed-{seed}-samples.png")
-
-
-def _save_grid(images: Tensor, dataset: Dataset, path: Path) -> None:
-    from torchvision.utils import save_image  # a second to import, for pictures alone
-
-    pictures = images.view(-1, 1, dataset.height, dataset.width).cpu()
-    enlarge = max(1, 56 // dataset.width)
-    pictures = pictures.repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3)
-    save_image(pictures, path, nrow=PICTURED, padding=2, pad_value=1.0)

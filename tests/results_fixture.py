@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy import stats
@@ -140,6 +141,33 @@ def write_gaps(
     pd.DataFrame(rows).to_parquet(folder / "gaps.parquet", index=False)
 
 
+def write_pictures(folder: Path, seed: int, place: int, **changes: np.ndarray) -> None:
+    """Write the arrays of a run's pictures: 16 images of 4x4 pixels, 3 latents.
+
+    Latent 2 of q(z given x) is its prior; the means of the others are those of the
+    image's number and the model's place. `changes` replace arrays.
+    """
+    images = np.arange(16)
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    original = 10 * images[:, None, None].astype(np.uint8) + pixels
+    used = np.array([1.0, 2.0, 0.0])
+    arrays = {
+        "image": images.astype(np.int32),
+        "original": original,
+        "reconstruction": 255 - original - np.uint8(seed % 50),
+        "reconstruction_nats": (5.0 + place + images).astype(np.float32),
+        "mean": np.outer(images / 8 - 1 + place / 10, used).astype(np.float32),
+        "deviation": np.tile(1 - 0.4 * used, (16, 1)).astype(np.float32),
+        "sample": original[::-1],
+        "traversal": np.broadcast_to(original[:9].reshape(3, 3, 4, 4), (2, 3, 3, 4, 4)),
+        "traversal_image": np.array([-1, 8], np.int32),
+        "traversal_step": np.array([-3, 0, 3], np.float32),
+    }
+    path = folder / "pictures" / f"seed-{seed}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **arrays | changes)
+
+
 def write_tables(root: Path, cells: list[tuple], models: list[str]) -> None:
     """Write tables/cells.csv and tables/table1.csv."""
     folder = root / "tables"
@@ -215,6 +243,7 @@ def _write_evaluation(
                 rows.append((seed, split, mode, 100, *terms, weight_kl))
         for kind, size in (("reconstructions", (160, 64)), ("samples", (160, 64))):
             _draw(folder / "pictures" / f"seed-{seed}-{kind}.png", size, seed)
+        write_pictures(folder, seed, place)
     columns = ["seed", "split", "mode", "images", *TERMS, "weight_kl"]
     _write_csv(folder / "metrics.csv", columns, rows)
 

@@ -1,20 +1,16 @@
-"""Evaluation: means by hand, batches, modes, and the pictures it draws."""
+"""Evaluation: means by hand, batches, modes."""
 
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from conftest import run_config
-from PIL import Image
 
 from comvae.config import Evaluation
-from comvae.evaluation import PICTURED, batches, draw_pictures, evaluate
+from comvae.evaluation import batches, evaluate
 from comvae.layers import Pass
 from comvae.noise import Noise
 from comvae.objective import Terms
-from comvae.options import StaticBayesian
 from comvae.training import TERMS, train
 from comvae.vae import build
 
@@ -128,36 +124,3 @@ def test_either_batch_norm_has_batch_statistics(maps, hidden, models, blobs):
     vae = build(config, 12)
     table = evaluate(vae, config, blobs, Evaluation(samples=1))
     assert "batch-statistics" in set(table["mode"])
-
-
-def test_pictures_are_the_test_images_above_their_reconstructions(
-    models, blobs, tmp_path: Path
-):
-    """Weights at their means, and the mean of q(z given x): no noise at all."""
-    noisy = {"bayesian": StaticBayesian(rho_init=2.0)}
-    options = models["simplified-gaussian"].model_copy(update=noisy)
-    config = run_config(options, [0, 4])
-    vae = build(config, 12)
-    draw_pictures(vae, config, blobs, tmp_path, "cpu")
-    chosen = torch.linspace(0, len(blobs.test) - 1, PICTURED).long()
-    x = (blobs.test[chosen] / 255).expand(2, -1, -1)
-    how = Pass(Noise([0, 4], "t"), sample_weights=False)
-    decoded = vae.decoder(vae.encoder(x, how)[0], how)
-    p = 1 / (1 + (-decoded.detach()).exp())
-    enlarge = 56 // blobs.width
-    height, width = blobs.height * enlarge + 2, blobs.width * enlarge + 2
-    for s, seed in enumerate([0, 4]):
-        path = tmp_path / f"seed-{seed}-reconstructions.png"
-        grid = torch.from_numpy(np.array(Image.open(path).convert("L"))) / 255
-        assert grid.shape == (2 * height + 2, PICTURED * width + 2)
-        for row, expected in enumerate((x[s], p[s])):
-            tiles = torch.stack(
-                [
-                    grid[2 + row * height :, 2 + i * width :][
-                        : height - 2 : enlarge, : width - 2 : enlarge
-                    ].flatten()
-                    for i in range(PICTURED)
-                ]
-            )
-            torch.testing.assert_close(tiles, expected, rtol=0, atol=0.005)
-        assert (tmp_path / f"seed-{seed}-samples.png").is_file()

@@ -1,7 +1,8 @@
 """Charts: each function takes a table and gives one Altair chart, without Streamlit.
 
 One file per kind: means with intervals, training curves, effects with intervals, the
-stack of gaps, quantiles over images, and images of two models against each other.
+stack of gaps, quantiles over images, images of two models against each other, rows of
+small images, and posteriors.
 """
 
 from dashboard.charts.curves import (
@@ -14,8 +15,10 @@ from dashboard.charts.curves import (
 from dashboard.charts.effects import effects
 from dashboard.charts.images import against
 from dashboard.charts.means import intervals
+from dashboard.charts.posterior import posterior
 from dashboard.charts.quantiles import quantiles
 from dashboard.charts.stack import stack
+from dashboard.charts.tiles import gallery, steps
 
 __all__ = [
     "TERM_TITLES",
@@ -25,7 +28,10 @@ __all__ = [
     "curve",
     "curve_message",
     "effects",
+    "gallery",
     "intervals",
+    "posterior",
     "quantiles",
     "stack",
+    "steps",
 ]

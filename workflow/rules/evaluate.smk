@@ -21,7 +21,10 @@ rule evaluate:
     params:
         samples=STUDY.study.evaluation.samples,
         batch_size=STUDY.study.evaluation.batch_size,
+        # those that the gaps are measured on, so that the widest can be looked at
+        pictured=STUDY.study.gap.images or 100,
     shell:
         "python -m comvae evaluate {input.config} --dataset {input.dataset}"
         " --output {output.metrics} --samples {params.samples}"
-        " --batch-size {params.batch_size} --threads {threads} &> {log}"
+        " --batch-size {params.batch_size} --pictured {params.pictured}"
+        " --threads {threads} &> {log}"

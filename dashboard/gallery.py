@@ -1,0 +1,224 @@
+"""From the pictures of several models to what the page Pictures shows."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from comvae.errors import ResultsError
+from dashboard import runs
+from dashboard.charts.tiles import Row
+from dashboard.comparison import image_gaps
+from dashboard.findings import BASELINE, METRIC
+from dashboard.pictures import Pictures, load_pictures
+from dashboard.study import Study, bounds_alone
+from dashboard.summary import number
+
+Found = dict[str, Pictures]  # by model
+BEST = 3  # models shown beside the baseline, until others are chosen
+SHOWN = 40  # images of a row: more than any screen has room for
+WIDEST = 20  # of the images with the widest gaps
+DIMENSIONS = 10  # latents of a posterior that are drawn: the most used ones
+USED = 0.1  # nats: a latent of less KL hardly tells images apart
+
+
+def default_models(
+    study: Study, table: pd.DataFrame | None, dataset: str, here: Sequence[str]
+) -> list[str]:
+    """The baseline and the best few of the models `here`, in the study's order."""
+    rivals = [model for model in here if model not in bounds_alone(study)] or list(here)
+    best = [model for model in rivals if model != BASELINE]
+    if table is not None:
+        rows = table[(table["dataset"] == dataset) & (table["split"] == "test")]
+        means = rows.groupby("model")[METRIC].mean().dropna().sort_values()
+        best = [m for m in means.index if m in best] or best
+    chosen = {BASELINE, *best[:BEST]}
+    return [model for model in here if model in chosen]
+
+
+def load(
+    chosen: Iterable[runs.Run],
+) -> tuple[Found, list[runs.Run], list[str]]:
+    """The pictures of runs of one seed, the runs without any, and what is damaged."""
+    found: Found = {}
+    absent, problems = [], []
+    for run in chosen:
+        try:
+            pictures = load_pictures(run)
+        except ResultsError as error:
+            problems.append(str(error))
+            continue
+        if pictures is None:
+            absent.append(run)
+        else:
+            found[run.model] = pictures
+    return found, absent, problems
+
+
+def shared_images(found: Found) -> list[int]:
+    """The images that all models have, in order; none where their sizes differ."""
+    if len({pictures.original.shape[1:] for pictures in found.values()}) != 1:
+        return []
+    first, *others = (set(p.image.tolist()) for p in found.values())
+    return sorted(first.intersection(*others))
+
+
+def spread(images: Sequence[int], wanted: int) -> list[int]:
+    """`wanted` of the images from all parts of the list; all, where there are fewer."""
+    if wanted >= len(images):
+        return list(images)
+    return [images[(2 * i + 1) * len(images) // (2 * wanted)] for i in range(wanted)]
+
+
+def errors(found: Found, images: list[int]) -> dict[str, float]:
+    """Mean reconstruction error of each model over `images`, in nats."""
+    return {
+        model: float(pictures.reconstruction_nats[pictures.places(images)].mean())
+        for model, pictures in found.items()
+    }
+
+
+def extremes(values: dict[str, float], study: Study, what: str) -> str:
+    """Which models have the lowest and the highest value, in one sentence."""
+    best, worst = min(values, key=values.get), max(values, key=values.get)
+    if len(values) == 1:
+        return f"{study.title(best)}: {what} of {number(values[best])} nats."
+    return (
+        f"{what[0].upper()}{what[1:]} is lowest for {study.title(best)}, "
+        f"{number(values[best])} nats, and highest for {study.title(worst)}, "
+        f"{number(values[worst])} nats."
+    )
+
+
+def reconstruction_rows(found: Found, study: Study, images: list[int]) -> list[Row]:
+    """The images above their reconstructions by each model."""
+    first = next(iter(found.values()))
+    tips = [f"image {number}" for number in images]
+    rows = [Row("Original test images", first.original[first.places(images)], tips)]
+    for model, pictures in found.items():
+        places = pictures.places(images)
+        nats = pictures.reconstruction_nats[places]
+        rows.append(
+            Row(
+                study.title(model),
+                pictures.reconstruction[places],
+                [
+                    f"{t}: error {number(e)} nats"
+                    for t, e in zip(tips, nats, strict=True)
+                ],
+                model=model,
+            )
+        )
+    return rows
+
+
+def gaps(
+    chosen: Sequence[runs.Run], gap: str, images: list[int]
+) -> tuple[pd.DataFrame, list[str]]:
+    """A gap of those `images` that all measured models have, in nats: a column per
+    model; and what is damaged."""
+    table, problems = image_gaps(chosen, "test", gap)
+    return table[table.index.isin(images)], problems
+
+
+def widest_rows(
+    found: Found, study: Study, table: pd.DataFrame, under: str
+) -> list[Row]:
+    """The images with the widest gap under a model, their reconstructions by all, and
+    the gap of each; widest first."""
+    first = next(iter(found.values()))
+    widest = table[under].sort_values(ascending=False, kind="stable").index[:WIDEST]
+    images = [int(number) for number in widest]
+    rows = [
+        Row(
+            "Original test images, by number",
+            first.original[first.places(images)],
+            [f"image {number}" for number in images],
+            [str(number) for number in images],
+        )
+    ]
+    for model in [under, *(model for model in found if model != under)]:
+        pictures = found[model]
+        measured = model in table
+        nats = [number(table.loc[i, model]) if measured else "" for i in images]
+        rows.append(
+            Row(
+                study.title(model),
+                pictures.reconstruction[pictures.places(images)],
+                [
+                    f"image {i}: gap {n} nats" if measured else f"image {i}"
+                    for i, n in zip(images, nats, strict=True)
+                ],
+                nats,
+                model,
+            )
+        )
+    return rows
+
+
+def sample_rows(found: Found, study: Study) -> list[Row]:
+    """Decoded draws from the prior by each model, as many as all have."""
+    count = min(2 * SHOWN, *(len(pictures.sample) for pictures in found.values()))
+    return [
+        Row(
+            study.title(model),
+            pictures.sample[:count],
+            [f"draw {i + 1}" for i in range(count)],
+            model=model,
+        )
+        for model, pictures in found.items()
+    ]
+
+
+def traversal_rows(pictures: Pictures, place: int) -> tuple[list[Row], list[str]]:
+    """A traversal, the most used latent first, and the heads of its columns."""
+    kl = pictures.dimension_kl()
+    heads = [
+        f"{value:+g}".replace("-", "\N{MINUS SIGN}")
+        for value in pictures.traversal_step
+    ]
+    heads = [
+        "0" if value == 0 else head
+        for head, value in zip(heads, pictures.traversal_step, strict=True)
+    ]
+    rows = [
+        Row(
+            f"z{at + 1}|{number(kl[at])} nats",
+            pictures.traversal[place, at],
+            [f"z{at + 1} = {head}" for head in heads],
+        )
+        for at in np.argsort(-kl, kind="stable")
+    ]
+    return rows, heads
+
+
+def posteriors(found: Found, study: Study, image: int) -> pd.DataFrame:
+    """Mean and deviation of q(z given x) for one image by model and latent.
+
+    Columns: model, title, rank (of the latent's KL, 1 is the most used), dimension,
+    kl (mean over the images, nats), mean, deviation, low, high.
+    """
+    tables = []
+    for model, pictures in found.items():
+        kl = pictures.dimension_kl()
+        order = np.argsort(-kl, kind="stable")
+        [place] = pictures.places([image])
+        mean, deviation = pictures.mean[place], pictures.deviation[place]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "image": image,
+                    "model": model,
+                    "title": study.title(model),
+                    "rank": np.arange(1, len(order) + 1),
+                    "dimension": order + 1,
+                    "kl": kl[order],
+                    "mean": mean[order].astype(float),
+                    "deviation": deviation[order].astype(float),
+                }
+            )
+        )
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(
+        low=table["mean"] - table["deviation"], high=table["mean"] + table["deviation"]
+    )
