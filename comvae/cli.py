@@ -1,5 +1,6 @@
 """The command line: each stage of the workflow without Snakemake."""
 
+import errno
 import logging
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from comvae.errors import ComvaeError, StoppedError
+from comvae.errors import ComvaeError, ResultsError, StoppedError, system_message
 from comvae.signals import EXIT_STATUS
 
 log = logging.getLogger("comvae")
@@ -67,6 +68,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except ComvaeError as error:
             print(f"Error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever reads the output has seen enough, as `head` does
+            print(f"Error: {system_message(error)}", file=sys.stderr)
+            raise typer.Exit(1) from None
 
     return app.command()(run)
 
@@ -118,6 +124,9 @@ def train(
     state: Annotated[
         Path | None, typer.Option(help="Folder for checkpoints; none without it.")
     ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, help="Least seconds between two checkpoints.")
+    ] = 60.0,
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
@@ -132,6 +141,7 @@ def train(
     from comvae.lock import empty, held
     from comvae.progress import epochs_shown
     from comvae.signals import stop_requested
+    from comvae.trail import trail_left
     from comvae.training import train as train_block
 
     config = load_run_config(run)
@@ -146,8 +156,19 @@ def train(
             log.info("%s: trained by the process that this one waited for", run.parent)
             empty(state)
             return
-        with epochs_shown(what, config.training.epochs, len(data.train)) as on_epoch:
-            trained = train_block(config, data, use, on_epoch, state, stop)
+        with (
+            epochs_shown(what, config.training.epochs, len(data.train)) as show,
+            trail_left(state, config, len(data.train)) as trail,
+        ):
+
+            def on_epoch(*epoch: Any) -> None:
+                show(*epoch)
+                trail.epoch(*epoch)
+
+            trained = train_block(
+                *(config, data, use, on_epoch, state, stop),
+                *(checkpoint_every, trail.resumed),
+            )
         save_block(run.parent, config, trained, use)
         if state:
             empty(state)  # its checkpoints have served
@@ -162,22 +183,26 @@ def evaluate(
     ],
     samples: Annotated[int, typer.Option(min=1, help="Draws per image.")] = 10,
     batch_size: Annotated[int, typer.Option(min=2, help="Images at a time.")] = 500,
+    pictured: Annotated[
+        int, typer.Option(min=1, help="Test images to picture; all where fewer.")
+    ] = 1000,
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Evaluate one trained block on both splits, and draw its pictures."""
-    from comvae.artifacts import load_vae
+    """Evaluate one trained block on both splits, and picture its sound seeds."""
+    from comvae.artifacts import load_vae, sound_seeds
     from comvae.config import Evaluation, load_run_config
     from comvae.datasets.loading import load
-    from comvae.evaluation import draw_pictures
     from comvae.evaluation import evaluate as evaluate_block
     from comvae.files import replacing
+    from comvae.pictures import draw_pictures
 
     config = load_run_config(run)
     data = load(dataset.parent, config.data)
     use = _device(device, threads)
     vae = load_vae(run.parent, config, data.train.shape[1], use)
-    draw_pictures(vae, config, data, output.parent / "pictures", use)
+    sound = sound_seeds(run.parent, config)
+    draw_pictures(vae, config, data, output.parent / "pictures", pictured, sound, use)
     settings = Evaluation(samples=samples, batch_size=batch_size)
     metrics = evaluate_block(vae, config, data, settings, use)
     with replacing(output) as path:
@@ -256,34 +281,67 @@ def track(
         str | None,
         typer.Option(help="MLflow tracking URI. Default: SQLite below the results."),
     ] = None,
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going",
+            help="Where the import fails, say so in mlflow/imported.txt and exit with "
+            "status 0: MLflow never stops a study.",
+        ),
+    ] = False,
 ) -> None:
     """Import every finished run of the study into MLflow; again changes nothing."""
+    from comvae.imported import failed_import, note_failure, note_import
     from comvae.plan import Plan
     from comvae.tracking import track as import_runs
 
     plan = Plan.read(results)
     folders = [results / "runs" / block.folder for block in plan.blocks]
-    print(import_runs(results, folders, uri or plan.tracking_uri))
+    try:
+        summary = import_runs(results, folders, uri or plan.tracking_uri)
+    except Exception as error:
+        if not keep_going:
+            raise
+        if not isinstance(error, ComvaeError):
+            log.exception("MLflow failed in a way that this program does not know")
+        print(note_failure(results, str(error)), end="", file=sys.stderr)
+        return
+    print(summary)
+    if keep_going or (uri is None and failed_import(results)):
+        note_import(results, str(summary))
 
 
 @command
-def tables(results: Results = Path("results")) -> None:
+def tables(
+    results: Results = Path("results"),
+    refuse_damaged: Annotated[
+        bool,
+        typer.Option(
+            "--refuse-damaged", help="Fail, with all tables written, on damaged files."
+        ),
+    ] = False,
+) -> None:
     """Aggregate what is finished into the study's tables."""
     from comvae.plan import Plan
-    from comvae.tables import write_tables
+    from comvae.tables import damages, write_tables
 
-    write_tables(results, Plan.read(results))
+    written = write_tables(results, Plan.read(results))
+    found = damages(written["cells"])
+    if refuse_damaged and found:
+        raise ResultsError("\n".join(found))
 
 
 @command
 def report(results: Results = Path("results")) -> None:
     """Write Table 1, the gaps and the claims as Markdown, and show them."""
+    from comvae.imported import failed_import
     from comvae.plan import Plan
     from comvae.report import print_report, write_report
 
     plan = Plan.read(results)
     write_report(results, plan)
     print_report(results, plan)
+    print(failed_import(results), end="", file=sys.stderr)
 
 
 @command

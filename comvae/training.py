@@ -45,10 +45,12 @@ def train(
     state: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
     checkpoint_every: float = SECONDS_BETWEEN_CHECKPOINTS,
+    on_resume: Callable[[pd.DataFrame], None] = lambda history: None,
 ) -> Trained:
     """Train all seeds of a block in lockstep, as many at a time as fit into memory.
 
-    `on_epoch` is called after every epoch with its number and its rows of the history.
+    `on_epoch` is called after every epoch with its number and its rows of the history,
+    and `on_resume` with the history so far where training goes on from a checkpoint.
     A seed whose terms become infinite or NaN is listed under `failed` and keeps its
     last good parameters; the others finish.
 
@@ -71,7 +73,7 @@ def train(
         try:
             done.append(
                 _Run(part, dataset, device, folder, checkpoint_every).train(
-                    on_epoch, stop
+                    on_epoch, stop, on_resume
                 )
             )
         except torch.cuda.OutOfMemoryError:
@@ -112,9 +114,14 @@ class _Run:
             self._resume()
 
     def train(
-        self, on_epoch: Callable[[int, pd.DataFrame], None], stop: Callable[[], bool]
+        self,
+        on_epoch: Callable[[int, pd.DataFrame], None],
+        stop: Callable[[], bool],
+        on_resume: Callable[[pd.DataFrame], None],
     ) -> Trained:
         """Train to the last epoch; see the function `train`."""
+        if self.history:
+            on_resume(self.history[0])
         engine, epochs = self.engine, self.config.training.epochs
         seeds = self.config.seeds
         start = saved = time.perf_counter()

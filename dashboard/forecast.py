@@ -1,0 +1,116 @@
+"""How long the rest of a study may take, from the blocks that are finished."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import mean
+
+import pandas as pd
+
+from dashboard.progress import Progress, Seen
+
+Key = tuple[str, str]  # dataset, model
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Seconds of training to come; None where nothing tells them."""
+
+    seconds: float | None
+    running: int  # blocks at a time
+    to_come: int  # blocks that wait
+    guessed: int  # of these, whose model no finished block has on this dataset
+    told_by: int  # finished blocks or runs that tell how long one takes
+
+
+def forecast(
+    progress: Progress, left: Mapping[str, float | None], runs: pd.DataFrame | None
+) -> Forecast:
+    """The time left if as many blocks go on side by side as do now.
+
+    `left` gives the seconds that each running block, by its folder, has left itself, as
+    far as it tells; `runs` is runs.csv.
+    """
+    running = progress.with_status("running")
+    waiting = progress.with_status("waiting", "silent", "stopped")
+    known = _seconds_per_seed(progress, runs)
+    guesses = [_guess(seen, known) for seen in waiting]
+    rest = [left.get(str(seen.block.folder)) for seen in running]
+    rest = [
+        _guess(seen, known)[0] if seconds is None else seconds
+        for seen, seconds in zip(running, rest, strict=True)
+    ]
+    seconds = [guess for guess, _ in guesses] + rest
+    total = None
+    if running and None not in seconds:
+        total = max(sum(seconds) / len(running), *rest)
+    return Forecast(
+        total,
+        len(running),
+        len(waiting),
+        sum(rough for _, rough in guesses),
+        sum(map(len, known.values())),
+    )
+
+
+def _seconds_per_seed(
+    progress: Progress, runs: pd.DataFrame | None
+) -> dict[Key, list[float]]:
+    """How long one seed took, of every (dataset, model) that has finished ones."""
+    found: dict[Key, list[float]] = {}
+    if runs is not None and "train_seconds" in runs:
+        rows = runs[runs["split"] == "test"]
+        seconds = pd.to_numeric(rows["train_seconds"], errors="coerce")
+        for key, values in seconds.groupby([rows["dataset"], rows["model"]]):
+            finite = [value for value in values if math.isfinite(value)]
+            if finite:
+                found[key] = finite
+    for seen in progress.seen:
+        if seen.seconds is not None:
+            key = seen.block.dataset, seen.block.model
+            found.setdefault(key, []).append(seen.seconds / len(seen.block.seeds))
+    return found
+
+
+def _guess(seen: Seen, known: dict[Key, list[float]]) -> tuple[float | None, bool]:
+    """Seconds that a block takes, and whether other models or datasets told them."""
+    block, seeds = seen.block, len(seen.block.seeds)
+    if values := known.get((block.dataset, block.model)):
+        return mean(values) * seeds, False
+    values = [x for key, some in known.items() if key[0] == block.dataset for x in some]
+    values = values or [x for some in known.values() for x in some]
+    return (mean(values) * seeds if values else None), True
+
+
+def in_words(found: Forecast) -> str:
+    """The time left in a sentence or two, or why there is none."""
+    if not found.running:
+        return "Nothing is training now." if found.to_come else ""
+    at_a_time = "one block" if found.running == 1 else f"{found.running} blocks"
+    if found.seconds is None:
+        return (
+            "No time left can be told yet: no block has finished. "
+            f"Now {at_a_time} at a time."
+        )
+    text = f"About {duration(found.seconds)} of training left, {at_a_time} at a time"
+    if found.guessed:
+        text += (
+            f"; a rough guess, since of the {found.to_come} waiting blocks "
+            f"{found.guessed} are of models that none has finished yet"
+        )
+    return f"{text}. Evaluation and gaps come on top."
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"

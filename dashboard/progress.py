@@ -1,0 +1,255 @@
+"""How far every block of the study is, told by which files there are.
+
+The tables are written at the end of a study, so what goes on before is read from the
+folders: the names in them, and the records of blocks that the tables do not know yet.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from comvae.errors import ResultsError
+from comvae.plan import Block, parse_seeds
+from dashboard import data
+
+SILENT = 60.0  # seconds without a sign of life; a living block gives one every ten
+SHARE = 0.05  # of the time that looking may take; more blocks are looked at less often
+WORDS = {  # in the order in which they are counted
+    "finished": "finished",
+    "running": "running",
+    "trained": "trained but not evaluated",
+    "failed": "failed",
+    "damaged": "damaged",
+    "missing": "missing",
+    "waiting": "waiting",
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A block and what its files tell."""
+
+    block: Block
+    folder: str  # below `runs`
+    status: str  # trained, running, silent, stopped or waiting
+    alive: float | None = None  # the last sign of life in `state/`, seconds since 1970
+    trained: float | None = None  # when, seconds since 1970
+    cells: dict[int, str] = field(default_factory=dict)  # seed -> a key of WORDS
+    failed: dict[int, str] = field(default_factory=dict)  # seed -> why, where known
+    measured: int = 0  # seeds whose gaps are measured
+    seconds: float | None = None  # of training, where it was read
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All blocks of a study, and the files that could not be read."""
+
+    seen: list[Seen]
+    problems: list[str]
+
+    def on(self, dataset: str) -> "Progress":
+        """The part of one dataset."""
+        here = [seen for seen in self.seen if seen.block.dataset == dataset]
+        return Progress(here, self.problems)
+
+    def counts(self) -> dict[str, int]:
+        """How many runs there are of each of WORDS, the absent left out."""
+        words = [word for seen in self.seen for word in seen.cells.values()]
+        return {word: words.count(word) for word in WORDS if word in words}
+
+    def with_status(self, *statuses: str) -> list[Seen]:
+        """The blocks of these statuses."""
+        return [seen for seen in self.seen if seen.status in statuses]
+
+
+_last: dict[Path, tuple[float, float, Progress]] = {}  # when, how long, what
+
+
+def load_progress(results: Path) -> Progress:
+    """How far the study is; looked at again once that takes SHARE of the time."""
+    began = time.monotonic()
+    if results in _last:
+        when, took, progress = _last[results]
+        if began - when < took / SHARE:
+            return progress
+    progress = look(results)
+    _last[results] = began, time.monotonic() - began, progress
+    return progress
+
+
+def look(results: Path) -> Progress:
+    """How far the study is, from the files as they are now."""
+    problems: list[str] = []
+    known, written = _cells(results)
+    seen = [
+        _look(results, block, known, written, problems)
+        for block in planned(results, problems)
+    ]
+    if not any(block.status == "running" for block in seen):
+        for block in seen:  # no job will come: the tables say that it was lost
+            for seed, word in block.cells.items():
+                if (
+                    word == "waiting"
+                    and known.get(_key(block.block, seed)) == "missing"
+                ):
+                    block.cells[seed] = "missing"
+    return Progress(seen, problems)
+
+
+def planned(results: Path, problems: list[str]) -> list[Block]:
+    """The blocks that study.json lists; without a list, those that have a folder."""
+    try:
+        plan = data.load_json(results / "study.json") or {}
+        if isinstance(plan.get("blocks"), list):
+            return [_block(listed) for listed in plan["blocks"]]
+    except ResultsError as error:
+        problems.append(str(error))
+    except (KeyError, TypeError, ValueError):
+        problems.append(
+            f"{results / 'study.json'}: its `blocks` are no list of dataset, model and "
+            "seeds; delete it and run `make study`, which writes it again"
+        )
+    found = []
+    for folder in sorted(results.glob("runs/*/*/seeds-*")):
+        try:
+            found.append(Block(*folder.parts[-3:-1], parse_seeds(folder.name)))
+        except ValueError:
+            continue  # a folder that the study did not name
+    return found
+
+
+def _block(listed: dict) -> Block:
+    seeds = tuple(map(int, listed["seeds"]))
+    if not seeds:
+        raise ValueError("no seeds")
+    return Block(str(listed["dataset"]), str(listed["model"]), seeds)
+
+
+def _look(
+    results: Path,
+    block: Block,
+    known: dict[tuple[str, str, int], str],
+    written: int,
+    problems: list[str],
+) -> Seen:
+    # paths as text: those of ten thousand blocks take Path longer than the disk
+    name = f"{block.dataset}/{block.model}/{block.name}"
+    folder, evaluation = f"{results}/runs/{name}", f"{results}/evaluations/{name}"
+    changed = _mtime(f"{folder}/training.json")
+    status, alive = _status(folder, changed is not None)
+    if changed is None or status != "trained":
+        word = "running" if status == "running" else "waiting"
+        cells = dict.fromkeys(block.seeds, word)
+        return Seen(block, folder, status, alive=alive, cells=cells)
+    evaluated = _mtime(f"{evaluation}/metrics.csv")
+    gaps = _mtime(f"{evaluation}/gaps.parquet") is not None
+    failed, seconds, word = {}, None, "trained" if evaluated is None else "finished"
+    cells = {seed: known.get(_key(block, seed), "") for seed in block.seeds}
+    newer = max(changed, evaluated or written + 1) > written
+    if newer or not all(word in WORDS for word in cells.values()):
+        try:
+            failed, seconds = _record(f"{folder}/training.json", changed)
+        except ResultsError as error:
+            problems.append(str(error))
+            word = "damaged"
+        cells = {seed: "failed" if seed in failed else word for seed in block.seeds}
+    return Seen(
+        block,
+        folder,
+        status,
+        trained=changed / 1e9,
+        cells=cells,
+        failed=failed,
+        measured=sum(word == "finished" for word in cells.values()) if gaps else 0,
+        seconds=seconds,
+    )
+
+
+def _status(folder: str, trained: bool) -> tuple[str, float | None]:
+    """What the block does, and the last sign of life where it trains."""
+    lock = _mtime(f"{folder}/state/lock.json")
+    alive = None
+    if lock is not None:
+        alive = max(lock, _mtime(f"{folder}/state/progress.json") or 0) / 1e9
+        if time.time() - alive <= SILENT:
+            return "running", alive
+    if trained:
+        return "trained", None
+    if alive is not None:
+        return "silent", alive
+    try:
+        return ("stopped" if os.listdir(f"{folder}/state") else "waiting"), None
+    except OSError:
+        return "waiting", None
+
+
+def _cells(results: Path) -> tuple[dict[tuple[str, str, int], str], int]:
+    """The status of each run in cells.csv, and when that was written."""
+    try:
+        cells = data.load_cells(results)
+    except ResultsError:
+        cells = None  # the pages that show the table say so
+    if cells is None:
+        return {}, 0
+    rows = cells.dropna(subset="seed")
+    keys = zip(rows["dataset"], rows["model"], rows["seed"].astype(int), strict=True)
+    written = _mtime(f"{results}/tables/cells.csv") or 0
+    return dict(zip(keys, rows["status"], strict=True)), written
+
+
+def _key(block: Block, seed: int) -> tuple[str, str, int]:
+    return block.dataset, block.model, seed
+
+
+def _mtime(path: str) -> int | None:
+    """When a file was written, in nanoseconds since 1970; None without it."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+def reasons(seen: Seen) -> dict[int, str]:
+    """Why seeds of a trained block failed, also where the tables told that they did."""
+    if "failed" not in seen.cells.values():
+        return {}
+    try:
+        path = f"{seen.folder}/training.json"
+        failed, _ = _record(path, _mtime(path) or 0)
+    except ResultsError as error:
+        failed = dict.fromkeys(seen.cells, str(error))
+    return {s: failed.get(s, "") for s, word in seen.cells.items() if word == "failed"}
+
+
+@lru_cache(maxsize=1 << 16)
+def _record(path: str, changed: int) -> tuple[dict[int, str], float | None]:
+    """The failed seeds and the seconds of a training.json as it was `changed`."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        failed = {int(seed): str(why) for seed, why in values["failed"].items()}
+        return failed, float(values["train_seconds"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultsError(
+            f"{path}: is no readable record of a training "
+            f"({' '.join(str(error).split())[:200]}); delete it and run `make study`, "
+            "which trains this block again"
+        ) from None
+
+
+def in_words(counts: dict[str, int]) -> str:
+    """`12 of 24 runs finished, 3 running, 9 waiting`."""
+    text = f"{counts.get('finished', 0)} of {sum(counts.values())} runs finished"
+    rest = [f"{n} {WORDS[word]}" for word, n in counts.items() if word != "finished"]
+    return ", ".join([text, *rest])
+
+
+def seeds_text(seeds: Iterable[int]) -> str:
+    """`seed 3`, `seeds 0 to 4`, `seeds 0, 3`."""
+    name = Block("", "", tuple(seeds)).name.removeprefix("seeds-")
+    if name.isdigit():
+        return f"seed {name}"
+    return "seeds " + name.replace("-", " to ").replace(",", ", ")

@@ -1,0 +1,119 @@
+"""The trail of a block that trains: how far it is, how fast, and its curves so far."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from comvae.errors import ResultsError
+from dashboard import data
+from dashboard.progress import Seen, seeds_text
+from dashboard.study import Study
+from dashboard.summary import number
+
+
+@dataclass(frozen=True)
+class Trail:
+    """What progress.json tells; None or empty where it does not."""
+
+    epoch: int
+    epochs: int
+    done: float  # from 0 to 1, over all seeds of the block
+    together: tuple[int, ...]  # the seeds in memory
+    seconds_left: float | None
+    images_per_second: float | None
+    where: str  # host, process, job
+
+
+def load_trail(seen: Seen) -> Trail | None:
+    """The trail of a block, or None where there is none yet, or none any longer.
+
+    Raises ResultsError for a damaged file.
+    """
+    path = Path(seen.folder, "state", "progress.json")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        where = [f"host {values['host']}", f"process {values['pid']}"]
+        if values.get("job"):
+            where.append(f"job {values['job']}")
+        return Trail(
+            epoch=int(values["epoch"]),
+            epochs=int(values["epochs"]),
+            done=min(max(float(values["done"]), 0.0), 1.0),
+            together=tuple(int(seed) for seed in values["seeds_in_memory"]),
+            seconds_left=_positive(values.get("seconds_left")),
+            images_per_second=_positive(values.get("images_per_second")),
+            where=", ".join(where),
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultsError(
+            f"{path}: is no readable progress of a training ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}); training writes it again after "
+            "its next epoch"
+        ) from None
+
+
+def _positive(value: object) -> float | None:
+    """A number that is none of inf, NaN and the negative ones; else None."""
+    if type(value) in (int, float) and math.isfinite(value) and value >= 0:
+        return float(value)
+    return None
+
+
+def curves(
+    seen: Sequence[Seen], study: Study, term: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Mean, least and most over the seeds of each block by epoch, and what is damaged.
+
+    Columns: model (the block's folder), title, epoch, mean, least, most, n_seeds.
+    """
+    tables, problems = [], []
+    for one in seen:
+        path = Path(one.folder, "state", "history.csv")
+        try:
+            history = data.load_changing_table(path, data.HISTORY)
+        except ResultsError as error:
+            if path.exists():  # else it has just finished
+                problems.append(str(error))
+            continue
+        if history is not None:
+            rows = history[np.isfinite(history[term])]
+            rows = rows.groupby("epoch")[term].agg(
+                mean="mean", least="min", most="max", n_seeds="count"
+            )
+            tables.append(
+                rows.reset_index().assign(
+                    model=str(one.block.folder), title=title(one, study)
+                )
+            )
+    columns = ["model", "title", "epoch", "mean", "least", "most", "n_seeds"]
+    if not tables:
+        return pd.DataFrame(columns=columns), problems
+    return pd.concat(tables, ignore_index=True)[columns], problems
+
+
+def curves_message(epochs: pd.DataFrame, name: str) -> str:
+    """Where the curves are now, in one sentence."""
+    last = epochs.sort_values("epoch").groupby("model", sort=False).last()
+    best, worst = last.loc[last["mean"].idxmin()], last.loc[last["mean"].idxmax()]
+    if len(last) == 1:
+        return (
+            f"{name} of {best['title']} is {number(best['mean'])} after epoch "
+            f"{best['epoch']:.0f}."
+        )
+    return (
+        f"{name} is lowest for {best['title']}, {number(best['mean'])} after epoch "
+        f"{best['epoch']:.0f}, and highest for {worst['title']}, "
+        f"{number(worst['mean'])} after epoch {worst['epoch']:.0f}."
+    )
+
+
+def title(seen: Seen, study: Study) -> str:
+    """`Vanilla VAE, seeds 0 to 4`."""
+    return f"{study.title(seen.block.model)}, {seeds_text(seen.block.seeds)}"
