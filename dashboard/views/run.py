@@ -1,12 +1,19 @@
 """One run in detail: its settings, results, training curves and pictures."""
 
-import math
-
 import pandas as pd
 import streamlit as st
 
 from comvae.errors import ResultsError
-from dashboard import charts, components, data, pictures, runs, summary, theme
+from dashboard import (
+    charts,
+    components,
+    data,
+    pictures,
+    runs,
+    summary,
+    theme,
+    training_curves,
+)
 from dashboard.components import plain
 
 MODES = {
@@ -34,12 +41,19 @@ def page() -> None:
     run = _choose(index)
     st.header(plain(index.title(run.model)))
     _status(run)
+    st.page_link(
+        "views/runs.py",
+        label="In MLflow: artifacts, and code that fetches it",
+        query_params={"run": f"{run.model}-{run.dataset}-seed-{run.seed}"},
+    )
     curves, numbers = st.container(), st.container()
     history = _loaded(runs.load_history, run)
     with numbers:
         _metrics(run, history)
     with curves:
-        _curves(run, index, history)
+        models = _distinct(run.model for run in index.runs)
+        mark = theme.marks(models, components.dark())[run.model]
+        training_curves.show(history, mark)
     _pictures(run, index)
     _settings(run)
 
@@ -85,38 +99,6 @@ def _loaded(load, run: runs.Run):
     except ResultsError as error:
         components.notices([str(error)])
         return None
-
-
-def _curves(run: runs.Run, index: runs.Index, history: pd.DataFrame | None) -> None:
-    st.subheader("Training")
-    if history is None:
-        st.markdown("There is no training history for this run yet.")
-        return
-    models = _distinct(run.model for run in index.runs)
-    mark = theme.marks(models, components.dark())[run.model]
-    terms = list(summary.METRICS)
-    if (history["weight_kl"].abs() > 0).any():
-        terms.append("weight_kl")
-    for start in range(0, len(terms), 2 if len(terms) == 4 else 3):
-        row = terms[start : start + (2 if len(terms) == 4 else 3)]
-        for column, term in zip(st.columns(len(row), gap="large"), row, strict=True):
-            with column:
-                components.show_chart(
-                    charts.curve(history, term, mark, components.chart_ink()),
-                    says=charts.curve_message(history, term),
-                )
-    text = (
-        "How to read it: averages over each epoch while training, with weights and "
-        "batch norm in training mode; lower is better for the negative ELBO. Each "
-        "panel has its own scale."
-    )
-    if "weight_kl" in terms:
-        text += " The weight KL is that of one whole network, not divided by images."
-    broken = ~(history[terms].abs() < math.inf).all(axis=1)
-    if broken.any():
-        first = history.loc[broken, "epoch"].min()
-        text += f" From epoch {first:.0f} on some values are not finite and not drawn."
-    st.caption(text)
 
 
 def _metrics(run: runs.Run, history: pd.DataFrame | None) -> None:
