@@ -22,7 +22,11 @@ page = st.navigation(
         st.Page("views/claims.py", title="Claims", url_path="claims"),
         st.Page("views/gaps.py", title="Gaps", url_path="gaps"),
         st.Page("views/compare.py", title="Compare", url_path="compare"),
-        st.Page("views/run.py", title="Run", url_path="run"),
+        st.Page("views/pictures.py", title="Pictures", url_path="pictures"),
+        st.Page("views/runs.py", title="Runs", url_path="runs"),
+        st.Page("views/run.py", title="One run", url_path="run", visibility="hidden"),
+        st.Page("views/live.py", title="Live", url_path="live"),
+        st.Page("views/provenance.py", title="Provenance", url_path="provenance"),
     ],
     position="top",
 )

@@ -1,6 +1,6 @@
 """From runs and their files to what the page Compare shows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,14 +32,15 @@ def epochs(
     Columns: model, title, epoch, mean, least, most, n_seeds.
     """
     tables, problems = [], []
-    for run in chosen:
+    for folder, model, seeds in _blocks(chosen, "folder"):
         try:
-            history = runs.load_history(run)
+            history = data.load_table(folder / "history.csv", data.HISTORY)
         except ResultsError as error:
             problems.append(str(error))
             continue
         if history is not None:
-            tables.append(history[["epoch", term]].assign(model=run.model))
+            rows = history.loc[history["seed"].isin(seeds), ["epoch", term]]
+            tables.append(rows.assign(model=model))
     columns = ["model", "epoch", "mean", "least", "most", "n_seeds"]
     if not tables:
         return pd.DataFrame(columns=[*columns, "title"]), list(dict.fromkeys(problems))
@@ -106,23 +107,37 @@ def image_gaps(
     Columns are the models, rows the images that all of them have.
     """
     tables, problems = [], []
-    for run in chosen:
-        if run.evaluation is None:
-            continue
+    for folder, model, seeds in _blocks(chosen, "evaluation"):
         try:
-            file = data.identity(run.evaluation / "gaps.parquet")
+            file = data.identity(folder / "gaps.parquet")
             table = None if file is None else _read_gaps(file)
         except ResultsError as error:
             problems.append(str(error))
             continue
         if table is not None:
-            rows = table[(table["seed"] == run.seed) & (table["split"] == split)]
-            tables.append(rows[["image", gap]].assign(model=run.model))
+            rows = table[table["seed"].isin(seeds) & (table["split"] == split)]
+            tables.append(rows[["image", gap]].assign(model=model))
     if not tables:
         return pd.DataFrame(), list(dict.fromkeys(problems))
     by_image = pd.concat(tables).pivot_table(index="image", columns="model", values=gap)
     by_image = by_image.replace([np.inf, -np.inf], np.nan).dropna()
     return by_image, list(dict.fromkeys(problems))
+
+
+def _blocks(
+    chosen: Sequence[runs.Run], kind: str
+) -> Iterator[tuple[Path, str, list[int]]]:
+    """Folder, model and seeds of each block of the chosen runs that has a folder.
+
+    A file of a block holds all of its seeds: one look at it serves them all.
+    """
+    seeds: dict[tuple[Path, str], list[int]] = {}
+    for run in chosen:
+        folder = getattr(run, kind)
+        if folder is not None:
+            seeds.setdefault((folder, run.model), []).append(run.seed)
+    for (folder, model), together in seeds.items():
+        yield folder, model, together
 
 
 @lru_cache(maxsize=16)

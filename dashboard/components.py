@@ -1,5 +1,6 @@
 """Pieces of pages: choices kept in the URL, notices, tables of text."""
 
+import mimetypes
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from comvae.errors import ResultsError
 from dashboard import data
 from dashboard.runs import Index
 from dashboard.theme import Ink, ink
+from dashboard.values import flat, shown
 
 T = TypeVar("T")
 
@@ -100,9 +102,36 @@ def chart_ink() -> Ink:
     return ink(dark())
 
 
-def show_chart(chart: alt.LayerChart, *, says: str) -> None:
-    """A chart over the full width; `says` is its message for screen readers."""
-    st.altair_chart(chart, width="stretch", alt=says)
+def show_chart(chart: alt.LayerChart, *, says: str, file: str | None = None) -> None:
+    """A chart over the full width; `says` is its message for screen readers.
+
+    A button below it saves what is drawn as `file`, where the page has no such button.
+    """
+    words = {"labelColor": chart_ink().muted, "titleColor": chart_ink().muted}
+    chart = chart.configure_axis(**words)  # Streamlit's own grey is too pale to read
+    chart = chart.configure_legend(**words)
+    if file is None:
+        st.altair_chart(chart, width="stretch", alt=says)
+        return
+    with st.container(gap=None, horizontal_alignment="right"):
+        st.altair_chart(chart, width="stretch", alt=says)
+        st.download_button(
+            f"Download {file}",
+            lambda: drawn(chart).to_csv(index=False).encode(),
+            file_name=file,
+            mime="text/csv",
+            on_click="ignore",
+            type="tertiary",
+            icon=":material/download:",
+            key=f"download-{file.removesuffix('.csv')}",
+        )
+
+
+def drawn(chart: alt.LayerChart) -> pd.DataFrame:
+    """The table behind a chart: of those of its layers, the one with most columns."""
+    layers = [chart, *chart.layer]
+    tables = [each.data for each in layers if isinstance(each.data, pd.DataFrame)]
+    return max(tables, key=lambda table: table.shape[1])
 
 
 def text_table(table: pd.DataFrame, *, says: str) -> None:
@@ -113,7 +142,7 @@ def text_table(table: pd.DataFrame, *, says: str) -> None:
 
 def pairs_table(values: dict[str, Any], *, heads: tuple[str, str], says: str) -> None:
     """Settings and their values, nested ones as `outer.inner`."""
-    rows = [(key, _shown(value)) for key, value in _flat(values)]
+    rows = [(key, shown(value)) for key, value in flat(values)]
     text_table(pd.DataFrame(rows, columns=list(heads)), says=says)
 
 
@@ -151,6 +180,19 @@ def download_bytes(file: str, content: bytes) -> None:
     )
 
 
+def download_file(label: str, file: str, load: Callable[[], bytes], key: str) -> None:
+    """A button that saves what `load` gives, asked when it is pressed, as `file`."""
+    st.download_button(
+        plain(label),
+        load,
+        file_name=file,
+        mime=mimetypes.guess_type(file)[0] or "application/octet-stream",
+        on_click="ignore",
+        icon=":material/download:",
+        key=f"download-{key}",
+    )
+
+
 def no_table(results: Path, index: Index, table: str) -> None:
     """The page where the table that it shows is not there, or has no row."""
     if not index.runs:
@@ -169,7 +211,7 @@ def no_table(results: Path, index: Index, table: str) -> None:
         done = f" {trained} of {len(index.runs)} runs are trained so far."
     st.info(
         f"{plain(f'tables/{table}.csv')} is not written yet.{done} `make study` writes "
-        "the tables at its end; meanwhile the page Run shows what there is."
+        "the tables at its end; meanwhile the page Runs leads to what there is."
     )
 
 
@@ -185,27 +227,3 @@ def nothing_yet(folder: object) -> None:
         "Results that lie elsewhere are found through the environment variable "
         "`COMVAE_RESULTS`."
     )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            rows += _flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", value))
-    return rows
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "not set"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    if isinstance(value, list):
-        return ", ".join(_shown(item) for item in value)
-    return "none" if value == {} else str(value)

@@ -112,6 +112,12 @@ def load_table(path: Path, expected: Format) -> pd.DataFrame | None:
     return None if file is None else _read_table(file, expected)
 
 
+def load_changing_table(path: Path, expected: Format) -> pd.DataFrame | None:
+    """What `load_table` gives, of a file that is soon another: it is not kept."""
+    file = identity(path)
+    return None if file is None else _read_table.__wrapped__(file, expected)
+
+
 def load_json(path: Path) -> dict[str, Any] | None:
     """The mapping in a JSON file, or None where it is not there yet."""
     file = identity(path)
@@ -158,7 +164,7 @@ def load_claims(results: Path) -> pd.DataFrame | None:
     return load_table(results / "tables" / "claims.csv", CLAIMS)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)  # histories of the blocks of a large study
 def _read_table(file: Identity, expected: Format) -> pd.DataFrame:
     path = file[0]
     try:

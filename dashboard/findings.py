@@ -12,6 +12,14 @@ from dashboard.summary import number
 
 BASELINE = "vanilla"
 METRIC = "negative_elbo"
+CHANGES = {  # by whether there is a gain, and whether the gap narrows
+    (True, "supported"): "{part} of {gain} nats",
+    (True, "inconclusive"): "None shown: {part} of {gain} nats",
+    (True, "contradicted"): "None: the gap is wider",
+    (False, "supported"): "No gain, though a narrower gap",
+    (False, "inconclusive"): "No gain to explain",
+    (False, "contradicted"): "No gain, and a wider gap",
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ def lead(runs: pd.DataFrame, dataset: str, leave_out: set[str]) -> Lead | None:
     rivals = [
         model
         for model in means.index[1:]
-        if _behind(runs, dataset, model, first)["verdict"] != "supported"
+        if _behind(here, dataset, model, first)["verdict"] != "supported"
     ]
     return Lead(first, rivals, means)
 
@@ -64,7 +72,8 @@ def best_model(study: Study, runs: pd.DataFrame, dataset: str, found: Lead) -> F
     n_seeds = here.loc[here["model"] == found.model, METRIC].notna().sum()
     lowest = (
         f"{study.title(found.model)} has the lowest test negative ELBO, "
-        f"{number(found.means.iloc[0])} nats per image ({seeds(n_seeds)})"
+        f"{number(found.means.iloc[0])} nats per image ({seeds(n_seeds)}; lower is "
+        "better)"
     )
     if len(found.means) == 1:
         return Finding(
@@ -108,8 +117,13 @@ def against_vanilla(
         "inconclusive": "Not shown",
     }
     effect = effect_text(gain["effect"], gain["ci_low"], gain["ci_high"])
-    text = f"{name} gains {effect} nats per image over vanilla in test negative ELBO"
-    text += f" (95% interval, paired over {seeds(gain['n_seeds'])})."
+    measured = f"(95% interval, paired over {seeds(gain['n_seeds'])})"
+    if gain["effect"] > 0:
+        text = f"{name} gains {effect} nats per image over vanilla in test negative "
+        text += f"ELBO {measured}."
+    else:
+        text = f"{name} comes closest, but gains nothing: {effect} nats per image in "
+        text += f"test negative ELBO {measured}, where minus is worse than vanilla."
     if gain["verdict"] == "inconclusive":
         if gain["n_seeds"] < 2:
             text += " One seed has no interval."
@@ -136,25 +150,23 @@ def amortization(
         text = f"There are no measured gaps of {name} beside those of vanilla."
         return Finding(question, "Not measured", text)
     gain, part = parts.loc["elbo"], parts.loc["amortization_gap"]
-    answer = (
-        f"{summary.signed(part['effect'])} of {summary.signed(gain['effect'])} nats"
+    answer = CHANGES[verdict(gain) == "supported", verdict(part)].format(
+        part=summary.signed(part["effect"]), gain=summary.signed(gain["effect"])
     )
-    if verdict(part) != "supported":
-        answer = f"None shown: {answer}"
-    text = (
-        f"Of what {study.title(model)} gains over vanilla, "
-        f"{effect_text(gain['effect'], gain['ci_low'], gain['ci_high'])} nats per "
-        "image, the change of the amortization gap makes "
-        f"{effect_text(part['effect'], part['ci_low'], part['ci_high'])} and the rest "
-        "is the model itself, log p(x), "
-        f"{_of(parts, 'log_px')} and the approximation gap "
-        f"{_of(parts, 'approximation_gap')}."
-    )
+    text = "What an encoder loses against the best Gaussian of each image"
     widths = [_width(gaps, dataset, name) for name in (BASELINE, model)]
     if None not in widths:
         text += (
-            f" The gap is {widths[0]} nats wide in vanilla, {widths[1]} in this model."
+            f" is {widths[0]} nats per image in vanilla and {widths[1]} in "
+            f"{study.title(model)}"
         )
+    text += (
+        ". Of the change in ELBO, "
+        f"{effect_text(gain['effect'], gain['ci_low'], gain['ci_high'])}, this gap "
+        f"makes {effect_text(part['effect'], part['ci_low'], part['ci_high'])}, the "
+        f"model itself, log p(x), {_of(parts, 'log_px')}, and the approximation gap "
+        f"{_of(parts, 'approximation_gap')}; plus is better than vanilla."
+    )
     return Finding(question, answer, f"{text} {_measured_on(gaps, dataset, model)}")
 
 

@@ -1,6 +1,7 @@
 """Which runs there are, where their files lie, and what each file holds."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,10 @@ def load_index(results: Path) -> Index:
     except ResultsError as error:
         problems.append(str(error))
         cells = None
-    for cell in [] if cells is None else cells.dropna(subset="seed").itertuples():
+    if cells is None:
+        cells = pd.DataFrame(columns=["seed"])
+    # plain objects: pandas is slow to hand out the texts of its own columns
+    for cell in cells.dropna(subset="seed").astype(object).itertuples():
         key = (cell.dataset, cell.model, int(cell.seed))
         folder = blocks.pop(key, None) or _named(results, cell)
         found[key] = _run(results, key, folder, cell.status, cell.detail)
@@ -87,8 +91,9 @@ def _blocks(
                 f"{path}: found no list `seeds`, expected the block's seeds"
             )
             continue
+        folder = path.parent
         for seed in seeds:
-            folders[dataset, model, seed] = path.parent
+            folders[dataset, model, seed] = folder
     return folders, titles
 
 
@@ -107,12 +112,16 @@ def _run(
     detail: str,
 ) -> Run:
     dataset, model, seed = key
-    evaluation = None
-    if folder is not None:
-        evaluation = results / "evaluations" / dataset / model / folder.name
+    evaluation = None if folder is None else _evaluation(results, folder)
     if status is None:
         status, detail = _status(folder, evaluation, seed)
     return Run(dataset, model, seed, status, detail, folder, evaluation)
+
+
+@lru_cache(maxsize=4096)
+def _evaluation(results: Path, folder: Path) -> Path:
+    """The folder that holds the evaluation of the block in `folder`."""
+    return results.joinpath("evaluations", *folder.parts[-3:])
 
 
 def _status(folder: Path | None, evaluation: Path | None, seed: int) -> tuple[str, str]:

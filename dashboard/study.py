@@ -71,5 +71,5 @@ def bounds_alone(study: Study) -> set[str]:
 
 def datasets_of(*tables: pd.DataFrame | None) -> list[str]:
     """The datasets of all tables, in the order in which they stand there."""
-    names = [name for t in tables if t is not None for name in t["dataset"]]
+    names = [name for t in tables if t is not None for name in t["dataset"].unique()]
     return list(dict.fromkeys(names))

@@ -1,15 +1,19 @@
 """The first page: what the study is, how far it is, and what it found."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from comvae.errors import ResultsError
-from dashboard import charts, components, data, findings, summary, theme
+from dashboard import components, data, forecast, progress, summary
 from dashboard.components import plain
-from dashboard.differences import RULE
-from dashboard.study import Study, bounds_alone, datasets_of, load_study
+from dashboard.progress import Progress
+from dashboard.render import show
+from dashboard.sections import overview as sections
+from dashboard.study import Study, datasets_of, load_study
+from dashboard.trails import load_trail
 
 
 def page() -> None:
@@ -17,26 +21,20 @@ def page() -> None:
     results = data.results_folder()
     study = load_study(results)
     st.title(plain(f"Study: {study.name}") if study.name else "The study")
-    st.markdown(
-        "Variational auto-encoders whose encoders have fixed, random, or dynamic "
-        "weights, each trained across seeds. Do they explain unseen images better, and "
-        "is it because they narrow the amortization gap?"
-    )
+    show([sections.INTRO], results)
     runs = components.opened(data.load_runs, results)
     table1 = components.opened(data.load_table1, results)
     components.notices(study.index.problems)
-    if runs is None and table1 is None:
-        components.no_table(results, study.index, "runs")
-        return
-    cells = _cells(results)
+    cells, now = _cells(results), progress.load_progress(results)
     dataset = _choose(datasets_of(runs, table1, cells))
-    if dataset is None:
+    _progress(now, runs, cells, study, dataset)
+    if dataset is None or (runs is None and table1 is None):
         components.no_table(results, study.index, "runs")
         return
-    _progress(cells, study, dataset)
     _findings(results, study, runs, dataset)
-    _chart(table1, cells, study, dataset)
-    _claims(results, dataset)
+    show(sections.chart(table1, cells, study, dataset), results)
+    claims = components.opened(data.load_claims, results)
+    show(sections.claims(claims, dataset), results)
 
 
 def _cells(results: Path) -> pd.DataFrame | None:
@@ -54,17 +52,29 @@ def _choose(datasets: list[str]) -> str | None:
     return components.choose("Dataset", "dataset", datasets)
 
 
-def _progress(cells: pd.DataFrame | None, study: Study, dataset: str) -> None:
-    here = None if cells is None else cells[cells["dataset"] == dataset]
-    if here is None or here.empty:
+def _progress(
+    now: Progress,
+    runs: pd.DataFrame | None,
+    cells: pd.DataFrame | None,
+    study: Study,
+    dataset: str | None,
+) -> None:
+    here = now if dataset is None else now.on(dataset)
+    counts = here.counts()
+    if not counts:
         return
-    done = (here["status"] == "finished").mean()
-    text = f"{dataset}: {summary.progress(here)}"
-    if "gap" in here and study.measures_gaps:
-        measured, finished = here["gap"].eq("measured").sum(), here["gap"].notna().sum()
+    finished = counts.get("finished", 0)
+    text = progress.in_words(counts)
+    if dataset is not None:
+        text = f"{dataset}: {text}"
+    if study.measures_gaps and finished:
+        measured = sum(seen.measured for seen in here.seen)
         text += f"; gaps measured in {measured} of {finished}"
-    st.progress(float(done), text=plain(text))
-    absent = summary.absent_runs(cells, study.titles, dataset)
+    st.progress(finished / sum(counts.values()), text=plain(text))
+    _outlook(now, runs)
+    absent = pd.DataFrame()
+    if cells is not None and dataset is not None:
+        absent = summary.absent_runs(cells, study.titles, dataset)
     if len(absent):
         with st.expander("Which runs are not finished, and why"):
             components.text_table(
@@ -72,93 +82,29 @@ def _progress(cells: pd.DataFrame | None, study: Study, dataset: str) -> None:
             )
 
 
+def _outlook(now: Progress, runs: pd.DataFrame | None) -> None:
+    """The time left of the whole study, and the way to what trains now."""
+    left = {}
+    for seen in now.with_status("running"):
+        with suppress(ResultsError):  # the page Live says so
+            trail = load_trail(seen)
+            left[str(seen.block.folder)] = trail and trail.seconds_left
+    outlook = forecast.forecast(now, left, runs)
+    text = forecast.in_words(outlook)
+    if text:
+        st.caption(plain(text))
+        st.page_link("views/live.py", label="More: Live")
+
+
 def _findings(
     results: Path, study: Study, runs: pd.DataFrame | None, dataset: str
 ) -> None:
     if runs is None:
-        st.info("The findings need tables/runs.csv, which is not there or damaged.")
+        show([sections.NO_RUNS], results)
         return
-    left_out = bounds_alone(study)
-    found = findings.lead(runs, dataset, left_out)
-    if found is None:
-        st.info(plain(f"No model has a finished run on {dataset} yet."))
-        return
-    model = findings.candidate(found)
     attribution = components.opened(data.load_attribution, results)
     gaps = components.opened(data.load_gaps, results)
-    cards = (
-        (findings.best_model(study, runs, dataset, found), "table1", "Table 1"),
-        (findings.against_vanilla(study, runs, dataset, model), "compare", "Compare"),
-        (
-            findings.amortization(study, attribution, gaps, dataset, model),
-            "gaps",
-            "Gaps",
-        ),
-    )
-    for column, (finding, view, title) in zip(st.columns(3), cards, strict=True):
-        with column.container(border=True, height="stretch"):
-            st.markdown(f"**{plain(finding.question)}**")
-            st.header(plain(finding.answer), anchor=False)
-            st.markdown(plain(finding.because))
-            query = {"dataset": dataset}
-            if view == "compare" and model is not None:
-                query["models"] = f"{findings.BASELINE},{model}"
-            st.page_link(f"views/{view}.py", label=f"More: {title}", query_params=query)
-    text = f"How sure is it: {RULE}"
-    if left_out & set(runs["model"]):
-        names = "; ".join(
-            map(study.title, study.in_order(left_out & set(runs["model"])))
-        )
-        text += f" Not among the rivals, since no encoder gives their q(z|x): {names}."
-    st.caption(plain(text))
-
-
-def _chart(
-    table1: pd.DataFrame | None,
-    cells: pd.DataFrame | None,
-    study: Study,
-    dataset: str,
-) -> None:
-    if table1 is None or table1.empty:
-        return
-    view = summary.View(dataset, "test")
-    titles = {model: study.title(model) for model in table1["model"]}
-    rows = summary.metric_rows(table1, cells, titles, view, findings.METRIC)
-    rows = rows[~rows["model"].isin(bounds_alone(study))].reset_index(drop=True)
-    if rows["mean"].isna().all():
-        return
-    st.header("All models, on images that none has seen")
-    message = summary.finding(rows, findings.METRIC)
-    marks = theme.marks(rows["model"].tolist(), components.dark())
-    components.show_chart(
-        charts.intervals(rows, findings.METRIC, marks, components.chart_ink()),
-        says=message,
-    )
-    caption = (
-        "How to read it: a filled mark is the mean over seeds, the line its 95% "
-        "interval. Lower is better. Overlapping intervals decide nothing, since seeds "
-        "are paired: Compare shows the differences."
-    )
-    if rows["paper"].notna().any():
-        caption += " A hollow diamond is the paper's value, which has no interval."
-    st.caption(caption)
-
-
-def _claims(results: Path, dataset: str) -> None:
-    claims = components.opened(data.load_claims, results)
-    if claims is None:
-        return
-    verdicts = claims[claims["dataset"] == dataset].drop_duplicates("claim")["verdict"]
-    if verdicts.empty:
-        return
-    counts = verdicts.value_counts()
-    order = ["supported", "contradicted", "inconclusive", "not run"]
-    words = ", ".join(f"{counts[name]} {name}" for name in order if name in counts)
-    st.header("The paper's claims")
-    st.markdown(plain(f"Of {len(verdicts)} claims on {dataset}: {words}."))
-    st.page_link(
-        "views/claims.py", label="More: Claims", query_params={"dataset": dataset}
-    )
+    show(sections.answers(study, runs, attribution, gaps, dataset), results)
 
 
 page()

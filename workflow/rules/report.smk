@@ -1,8 +1,9 @@
-"""Stage report: the tables in a form to read."""
+"""Stage report: the tables in a form to read; on demand the static site and figures."""
 
 
 localrules:
     report,
+    site,
 
 
 rule report:
@@ -15,12 +16,56 @@ rule report:
         claims=rules.aggregate.output.claims,
         cells=rules.aggregate.output.cells,
     output:
-        table1="results/report/table1.md",
-        gaps="results/report/gaps.md",
-        claims="results/report/claims.md",
+        table1=report(
+            "results/report/table1.md",
+            caption="../report/table1.rst",
+            category="Tables to read",
+            labels={"table": "Table 1, beside the paper's"},
+        ),
+        gaps=report(
+            "results/report/gaps.md",
+            caption="../report/gaps.rst",
+            category="Tables to read",
+            labels={"table": "Gaps, and gains over vanilla"},
+        ),
+        claims=report(
+            "results/report/claims.md",
+            caption="../report/claims.rst",
+            category="Tables to read",
+            labels={"table": "Claims of the paper"},
+        ),
     log:
         "logs/report.log",
     conda:
         "../../environment.yml"
     shell:
         "python -m comvae report &> {log}"
+
+
+rule site:
+    """The dashboard's pages as static HTML, and its main figures; only when asked."""
+    input:
+        plan=rules.plan.output.plan,
+        runs=rules.aggregate.output.runs,
+        table1=rules.aggregate.output.table1,
+        gaps=rules.aggregate.output.gaps,
+        attribution=rules.aggregate.output.attribution,
+        claims=rules.aggregate.output.claims,
+        cells=rules.aggregate.output.cells,
+    output:
+        # not in the report, which would have to be a .zip instead of one .html
+        site=directory("results/site"),
+        figures=report(
+            directory("results/report/figures"),
+            patterns=["{dataset}/{figure}.svg"],
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"dataset": "{dataset}", "figure": "{figure}"},
+        ),
+    log:
+        "logs/site.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m dashboard.site --output {output.site}"
+        " --figures {output.figures} &> {log}"
