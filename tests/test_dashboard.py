@@ -79,7 +79,7 @@ def labels(app):
     return [label for table in tables if "label" in table for label in table["label"]]
 
 
-PAGES = ("overview", "table1", "claims", "gaps", "compare", "run")
+PAGES = ("overview", "table1", "claims", "gaps", "compare", "pictures", "run")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -328,7 +328,7 @@ def test_downloads_the_table_as_it_is(results):
     write_results(results, models=FEW)
     app = show()
     assert [button.label for button in app.get("download_button")] == [
-        "Download table1.csv"
+        *("Download negative-elbo-test.csv", "Download table1.csv"),
     ]
 
 
@@ -341,6 +341,8 @@ def test_dashboard_needs_no_heavy_library(tmp_path):
         "app = AppTest.from_file('dashboard/app.py', default_timeout=60).run()\n"
         "app.switch_page('views/run.py').run()\n"
         "assert not app.exception and app.table, app.exception\n"
+        "app.switch_page('views/pictures.py').run()\n"
+        "assert not app.exception and app.image, app.exception\n"
         "heavy = {'torch', 'mlflow', 'torchvision', 'sklearn', 'scipy.stats'}\n"
         "heavy.add('snakemake')\n"
         "print(sorted(heavy & set(sys.modules)))\n"

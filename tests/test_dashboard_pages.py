@@ -145,7 +145,10 @@ def test_claims_shows_effects_verdicts_and_the_rule(whole):
 def test_gaps_takes_the_elbo_apart(whole):
     app = show("gaps")
     assert len(charts(app)) == 3
-    assert buttons(app) == ["Download attribution.csv", "Download gaps.csv"]
+    assert buttons(app) == [
+        *("Download stack-gaps.csv", "Download attribution.csv"),
+        *("Download spread-amortization-gap.csv", "Download gaps.csv"),
+    ]
     stack = next(f for f in frames(charts(app)[0]) if "start" in f)
     widths = (stack["start"] - stack["stop"]).groupby(stack["part"]).first()
     images = sum(GAP_IMAGES) / len(GAP_IMAGES)

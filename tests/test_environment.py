@@ -41,7 +41,8 @@ def project() -> dict[str, Requirement]:
 @pytest.fixture(scope="module")
 def conda() -> dict[str, Requirement]:
     values = yaml.safe_load((ROOT / "environment.yml").read_text())
-    return requirements(values["dependencies"])
+    *conda, pip = values["dependencies"]  # the last are those that conda has not
+    return requirements([*conda, *pip["pip"]])
 
 
 @pytest.fixture(scope="module")
