@@ -10,14 +10,15 @@ STUDY ?= config/config.yaml
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),--resources gpu=1)
 EXTRAS := workflow,tracking,dashboard,test,dev
 INSTALLED := .venv/installed
+APART := integration slurm server browser chaos gpu # suites of their own, below
 
 .DEFAULT_GOAL := help
-.PHONY: help study gap-selftest dashboard mlflow test gpu-test slurm-test integration lint format schemas lock bench bench-study clean
+.PHONY: help study gap-selftest dashboard mlflow site report test integration slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(INSTALLED): pyproject.toml requirements.lock
+$(INSTALLED): pyproject.toml requirements.lock comvae/kernels/native.c
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock -e '.[$(EXTRAS)]'
 	touch $@
@@ -38,8 +39,18 @@ mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
 	mlflow ui --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow/mlflow.db"
 
+site: $(INSTALLED) ## the dashboard as static HTML in results/site (SITE=folder)
+	python -m dashboard.site $(if $(SITE),--output $(SITE))
+
+report: $(INSTALLED) ## tables and figures in one file, report.html (STUDY=config/…)
+	snakemake --cores 1 --configfile $(STUDY) -- site
+	snakemake --configfile $(STUDY) --report report.html -- all site
+
 test: $(INSTALLED) ## the test suite
-	pytest --ignore=tests/integration --ignore=tests/slurm --ignore=tests/gpu
+	pytest $(APART:%=--ignore=tests/%)
+
+integration: $(INSTALLED) ## the whole study, killed and resumed, and the real datasets
+	pytest tests/integration
 
 gpu-test: $(INSTALLED) ## the fused kernels on this machine's GPU, with their timings
 	pytest -s tests/gpu
@@ -47,8 +58,14 @@ gpu-test: $(INSTALLED) ## the fused kernels on this machine's GPU, with their ti
 slurm-test: $(INSTALLED) ## the study on a Slurm of its own, and with its jobs lost
 	pytest tests/slurm
 
-integration: $(INSTALLED) ## the whole study, killed and resumed, and the real datasets
-	pytest tests/integration
+server-test: $(INSTALLED) ## MLflow's server on PostgreSQL, with many importers at once
+	pytest tests/server
+
+browser-test: $(INSTALLED) ## every page of the dashboard in Chromium, with axe-core
+	pytest tests/browser
+
+chaos: $(INSTALLED) ## kills, damage and full disks, compared with an undisturbed run
+	pytest tests/chaos
 
 lint: $(INSTALLED) ## every check of style
 	ruff check .

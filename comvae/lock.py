@@ -35,7 +35,7 @@ def held(
     beat: float = BEAT,
     stale: float = STALE,
 ) -> Iterator[bool]:
-    """Hold the lock `lock.json` in `folder`; yields whether another owner had it before.
+    """Hold the lock `lock.json` in `folder`; yields whether it was someone else's before.
 
     Waits while that owner lives, and takes the lock over with a line in the log once it
     is dead: on this host at once, elsewhere after `stale` seconds without a heartbeat.
@@ -99,6 +99,9 @@ def _acquire(path: Path, own: dict, stop: Callable[[], bool], stale: float) -> b
         except FileExistsError:
             waited = True
             found = _wait(path, own["host"], stop, stale)
+        except OSError as error:
+            path.unlink(missing_ok=True)  # on a full disk it is there, and nobody's
+            raise OSError(error.errno, error.strerror, str(path)) from None
         if found is None:
             continue
         log.warning("%s: taken over from %s, which is dead", path, _name(found))
@@ -109,7 +112,7 @@ def _acquire(path: Path, own: dict, stop: Callable[[], bool], stale: float) -> b
 
 
 def _wait(path: Path, host: str, stop: Callable[[], bool], stale: float) -> dict | None:
-    """Wait for the owner to let go, which is None, or to be dead, which is who it was."""
+    """Wait for the owner to let go, which gives None, or to be dead: who it was."""
     found, changed = _read(path), time.monotonic()
     if not _is_dead(found, host):
         log.info("%s: held by %s; waiting for its end", path, _name(found))

@@ -45,6 +45,7 @@ rule train:
         "logs/train/{dataset}/{model}/{block}.log",
     benchmark:
         "logs/train/{dataset}/{model}/{block}.benchmark.tsv"
+    priority: 1  # long jobs first: the short ones fill the gaps at the end
     conda:
         "../../environment.yml"
     threads: block_threads
