@@ -32,6 +32,10 @@ rule all:
     input:
         report=rules.report.output,
         tracked=rules.track.output.summary,
+        # what is only on the way to a report that is there would not be made again
+        trained=all_trained,
+        metrics=all_metrics,
+        gaps=all_gaps,
 
 
 onerror:

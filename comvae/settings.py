@@ -1,6 +1,7 @@
 """The base of all settings: pydantic models that refuse what they do not know."""
 
 import difflib
+import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from comvae.errors import SettingsError
+from comvae.passwords import without_password
 
 # YAML reads `1e-3` as text, so numbers with a fraction are read leniently;
 # everything else is strict: "60" is not 60 and `true` is not 1.
@@ -24,12 +26,16 @@ class Settings(BaseModel):
 
 S = TypeVar("S", bound=Settings)
 
+_REPR = reprlib.Repr()  # never looks at all of a value, which may be enormous
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 200
+_REPR.maxlist = _REPR.maxdict = 20
+
 
 def validate(kind: type[S], values: Any, source: str) -> S:
     """`values` as `kind`, or a SettingsError that names each wrong key of `source`."""
     if not isinstance(values, Mapping):
         raise SettingsError(
-            f"{source}: found {_shown(values)}, expected a mapping of settings"
+            f"{source}: found {shown(values)}, expected a mapping of settings"
         )
     try:
         return kind.model_validate(values)
@@ -49,12 +55,12 @@ def _problem(kind: type[Settings], detail: ErrorDetails) -> str:
         close = difflib.get_close_matches(names[-1], allowed, n=1)
         hint = f" Did you mean `{close[0]}`?" if close else ""
         return (
-            f"{key}: unknown setting (found {_shown(found)}).{hint}"
+            f"{key}: unknown setting (found {shown(found)}).{hint}"
             f" Allowed here: {', '.join(allowed)}."
         )
     if detail["type"] == "missing":
         return f"{key}: this setting is required and missing."
-    return f"{key or 'as a whole'}: found {_shown(found)}. {_expectation(detail)}"
+    return f"{key or 'as a whole'}: found {shown(found)}. {_expectation(detail)}"
 
 
 def _without_tags(kind: Any, location: tuple[int | str, ...]) -> list[str]:
@@ -95,6 +101,7 @@ def _settings_in(annotation: Any) -> list[type[Settings]]:
     return [k for part in get_args(annotation) for k in _settings_in(part)]
 
 
-def _shown(value: Any, longest: int = 80) -> str:
-    text = repr(value)
+def shown(value: Any, longest: int = 80) -> str:
+    """A value as messages show it, cut where it is long."""
+    text = without_password(_REPR.repr(value))
     return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -5,18 +5,22 @@ import math
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import results_fixture
 
-from comvae.config import RunConfig, Training, load_models
-from comvae.errors import ComvaeError, ResultsError
+from comvae.config import RunConfig, Training, load_models, load_study
+from comvae.errors import ComvaeError, ResultsError, SettingsError
+from comvae.imported import failed_import, note_path
 from comvae.tracking import TrackingError, find_blocks, track
 
 pytest.importorskip("mlflow", reason="needs the extra `tracking`")
@@ -25,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 MODELS = load_models(ROOT / "config" / "models.yaml")
 TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
 EPOCHS = 3
+# How the import keeps order among its runs; another import writes other values.
+OWN_TAGS = ("comvae.generation", "comvae.import")
 
 
 def value(seed, *parts):
@@ -131,8 +137,9 @@ def content(results):
             ]
             for metric in run.data.metrics
         }
+        tags = {k: v for k, v in run.data.tags.items() if k not in OWN_TAGS}
         times = run.info.status, run.info.start_time, run.info.end_time
-        found[name] = (run.data.params, history, run.data.tags, artifacts, times)
+        found[name] = (run.data.params, history, tags, artifacts, times)
     return found
 
 
@@ -459,7 +466,7 @@ def test_unfinished_and_damaged_blocks_are_skipped_with_a_reason(results):
     missing = results / "evaluations/digits/vanilla/seeds-0-0/metrics.csv"
     missing.unlink()
     short = results / "runs/digits/simplified-gaussian/seeds-0-0/history.csv"
-    short.write_text("\n".join(short.read_text().splitlines()[:-1]))
+    short.write_text("\n".join(short.read_text().splitlines()[:-1]) + "\n")
     other = results / "runs/digits/compound-gaussian/seeds-0-0/run.json"
     edit(other, '"epochs": 3', '"epochs": 4')
     summary = track(results)
@@ -517,21 +524,127 @@ def test_another_store_loses_no_run_of_other_results(tmp_path, empty_store):
     assert not (here / "mlflow").exists()
 
 
+@pytest.fixture(scope="module")
+def answering():
+    """The address of a server whose answer is the status that its path begins with."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            page = b"<html>\n<p>Welcome</p>\n</html>" * 50
+            self.send_response(int(self.path.split("/")[1]))
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.mark.parametrize(
-    ("uri", "found"),
+    ("uri", "words"),
     [
-        ("ftp://me:secret@nowhere/x", "tracking.uri ftp://nowhere/x: MLflow cannot"),
-        ("http://me:secret@127.0.0.1:9", "tracking.uri http://127.0.0.1:9: MLflow"),
+        ("ftp://me:secret@nowhere/x", "MLflow cannot use it"),
+        ("http://me:secret@127.0.0.1:9", "cannot be reached .*Connection refused"),
+        (
+            "http://me:secret@no.such.host.invalid",
+            "cannot be reached .*Failed to",
+        ),
+        ("https://me:secret@ANSWERING/200", "cannot be reached .*SSL"),
+        ("http://me:secret@ANSWERING/200", "what answers there is no MLflow server"),
+        ("http://me:secret@ANSWERING/404", "no MLflow server .HTTP status 404"),
+        (
+            "http://me:secret@ANSWERING/401",
+            "refuses this user; set MLFLOW_",
+        ),
+        ("http://me:secret@ANSWERING/403", "forbids it .*allowed-hosts"),
+        ("http://me:secret@ANSWERING/500", "fails .HTTP status 500.; look at its log"),
+        ("http://me:secret@ANSWERING/503", "fails .HTTP status 503.; look at its log"),
+        ("http://me:secret@127.0.0.1:99999", "is no address, expected"),
+        ("http://me:secret@[::1", "is no address, expected"),
+        ("http://me:secret@", "is no address, expected"),
     ],
 )
-def test_a_store_that_cannot_be_used_is_one_message(results, monkeypatch, uri, found):
+def test_a_store_that_cannot_be_used_is_one_message(
+    results, monkeypatch, answering, uri, words
+):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    write_study(results)
-    with pytest.raises(TrackingError) as raised:
+    write_block(results, "vanilla", [0])
+    uri = uri.replace("ANSWERING", answering)
+    with pytest.raises(TrackingError, match=words) as raised:
         track(results, uri=uri)
-    assert str(raised.value).startswith(found)
+    message = str(raised.value)
+    assert message.startswith(f"tracking.uri {uri.replace('me:secret@', '')}: ")
+    assert "secret" not in message and "\n" not in message and "<p>" not in message
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://me:secret@127.0.0.1:9", "postgresql://there/db?password=secret"]
+)
+def test_a_study_file_with_a_password_is_refused_without_showing_it(tmp_path, uri):
+    study = tmp_path / "study.yaml"
+    text = (ROOT / "config" / "config.yaml").read_text()
+    study.write_text(f"{text}\ntracking: {{uri: '{uri}'}}\n")
+    with pytest.raises(SettingsError, match="MLFLOW_TRACKING_PASSWORD") as raised:
+        load_study(source=study, models=ROOT / "config" / "models.yaml")
+    assert "tracking.uri" in str(raised.value)
     assert "secret" not in str(raised.value)
-    assert "\n" not in str(raised.value)
+
+
+def test_a_server_that_never_answers_is_given_up(results, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    write_block(results, "vanilla", [0])
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(TrackingError, match=r"cannot be reached .*timed out"):
+            track(results, uri=uri)
+
+
+def command_track(results, *options):
+    """`comvae track` as the shell sees it: exit status, output, errors."""
+    done = subprocess.run(
+        [sys.executable, "-m", "comvae", "track", "--results", results, *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_study_goes_on_where_its_import_fails(results):
+    write_study(results)
+    blocks = [
+        {"dataset": "digits", "model": model, "seeds": [0, 1]}
+        for model in ("vanilla", "compound-mixture")
+    ]
+    plan = dict(study="s", datasets=["digits"], models={}, gap_images=0, blocks=blocks)
+    (results / "study.json").write_text(json.dumps(plan | {"tracking_uri": None}))
+    database, note = results / "mlflow" / "mlflow.db", note_path(results)
+    database.write_text("this is no database " * 100)
+    status, said, message = command_track(results)
+    assert (status, said) == (1, "")
+    assert message.startswith("Error: tracking.uri sqlite:///")
+    assert not note.exists()
+    status, said, message = command_track(results, "--keep-going")
+    assert (status, said) == (0, "")
+    assert message == note.read_text() == failed_import(results)
+    for words in (f"delete {database}", "python -m comvae track", "NOT in MLflow"):
+        assert words in message
+    # By hand, elsewhere: the study's own runs are still not where it says.
+    other = f"sqlite:///{results}/other.db"
+    assert command_track(results, "--uri", other)[0] == 0
+    assert failed_import(results)
+    database.unlink()
+    status, said, message = command_track(results)
+    assert (status, said) == (0, note.read_text())
+    assert said.startswith("MLflow: 4 imported")
+    assert not failed_import(results)
 
 
 def test_a_damaged_database_is_named_with_the_cure(results):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from comvae.csv_files import read_csv
 from comvae.errors import ResultsError
 from comvae.files import write_text
 from comvae.plan import Plan
@@ -18,11 +19,9 @@ def read_table(results: Path, name: str) -> pd.DataFrame:
     """A table below `results/tables`; raises ResultsError."""
     path = results / "tables" / f"{name}.csv"
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
-        raise ResultsError(
-            f"{path}: found no readable table ({error}); run `comvae tables`"
-        ) from None
+        return read_csv(path, keep_default_na=False, na_values=[""])
+    except ResultsError as error:
+        raise ResultsError(f"{error}; `comvae tables` writes it anew") from None
 
 
 def write_report(results: Path, plan: Plan) -> dict[str, Path]:

@@ -9,7 +9,9 @@ import pandas as pd
 from pydantic import BaseModel, Field, ValidationError
 
 from comvae.config import RunConfig, load_run_config
+from comvae.csv_files import read_csv
 from comvae.errors import ResultsError, SettingsError
+from comvae.files import AGAIN, check_sha256
 from comvae.tables.gaps import image_means, read_gaps
 
 # The columns of every table of ELBO terms (`comvae.training` would import torch).
@@ -26,6 +28,7 @@ class Training(BaseModel):
     parameters: int  # of one seed
     versions: dict[str, str] = {}
     failed: dict[int, str] = {}  # seed -> why
+    sha256: dict[str, str] = {}  # of the files beside it, by name
     finished_at: datetime | None = None
 
 
@@ -63,6 +66,8 @@ def read_source(results: Path, block: Path) -> Source:
     evaluation = results / "evaluations" / place
     config = _read_config(block, place)
     training = _read_training(block / "training.json", config)
+    if (block / "history.csv").exists():
+        check_sha256(block / "history.csv", training.sha256.get("history.csv"))
     history = _read_table(block / "history.csv", ["seed", "epoch", *TERMS])
     columns = ["seed", "split", "mode", *TERMS]
     if set(config.seeds) <= set(training.failed):
@@ -129,7 +134,7 @@ def _read_training(path: Path, config: RunConfig) -> Training:
         raise _not_there(path) from None
     except (OSError, ValidationError) as error:
         flat = " ".join(str(error).split())
-        raise ResultsError(f"{path}: cannot be read ({flat}); train again") from None
+        raise ResultsError(f"{path} is damaged: {flat}; {AGAIN}") from None
     if training.config_hash != config.config_hash:
         raise ResultsError(
             f"{path}: is of config {training.config_hash}, but run.json beside it is "
@@ -139,12 +144,12 @@ def _read_training(path: Path, config: RunConfig) -> Training:
 
 
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    if not path.exists():
+        raise _not_there(path)
     try:
-        table = pd.read_csv(path)
-    except FileNotFoundError:
-        raise _not_there(path) from None
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{path}: cannot be read ({error})") from None
+        table = read_csv(path)
+    except ResultsError as error:
+        raise ResultsError(f"{error}; {AGAIN}") from None
     missing = [column for column in columns if column not in table]
     if missing:
         raise ResultsError(

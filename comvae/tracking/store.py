@@ -1,27 +1,25 @@
-"""The MLflow store: created whole, and open to one importer at a time."""
+"""The MLflow store: a database file, created whole and locked, or a server."""
 
 import logging
 import os
-import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comvae.errors import ComvaeError
+from comvae.tracking.failures import TrackingError, is_server, understood
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 DIGEST = "comvae.digest"  # the tag of every run that this package imported
+# Another importer created, or restored, the experiment in the same moment.
+OVERTAKEN = ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
 PATIENCE = 600  # seconds to wait for another importer
-
-
-class TrackingError(ComvaeError):
-    """The MLflow store cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,16 @@ class Store:
 
     def experiment(self, name: str) -> str:
         """The id of the active experiment `name`, created where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._experiment(name)
+        except MlflowException as error:
+            if error.error_code not in OVERTAKEN:
+                raise
+            return self._experiment(name)
+
+    def _experiment(self, name: str) -> str:
         from mlflow.utils.file_utils import local_file_uri_to_path
 
         found = self.client.get_experiment_by_name(name)
@@ -56,31 +64,35 @@ class Store:
         """The ids of all active experiments."""
         return [e.experiment_id for e in _pages(self.client.search_experiments)]
 
-    def runs(self, experiment: str) -> list["Run"]:
+    def runs(self, experiment: str, **tags: str) -> list["Run"]:
         """The active runs of one experiment that this package imported."""
+        wanted = [f"tags.`{DIGEST}` != ''"]
+        wanted += [f"tags.{name} = '{value}'" for name, value in tags.items()]
         return _pages(
             self.client.search_runs,
             experiment_ids=[experiment],
-            filter_string=f"tags.`{DIGEST}` != ''",
+            filter_string=" and ".join(wanted),
         )
 
 
 @contextmanager
 def open_store(results: Path, uri: str | None) -> Iterator[Store]:
-    """The store at `uri`, by default SQLite in `results/mlflow`, for one importer.
+    """The store at `uri`, by default SQLite in `results/mlflow`.
 
-    Waits while another importer has it. Raises TrackingError where it cannot be used,
-    also for what MLflow raises inside the `with`.
+    A database is open to one importer at a time, and others wait; a server is open to
+    all. Raises TrackingError where the store cannot be used, also for what MLflow
+    raises inside the `with`.
     """
     home = results.resolve() / "mlflow"
     default = home / "mlflow.db"
-    database = default if uri is None else _sqlite_file(uri)
+    database = default if uri is None else sqlite_file(uri)
     if database is not None:
         uri = f"sqlite:///{database.as_posix()}"
     folder = home if database is None else database.parent
-    with _understood(uri, is_mirror=database == default), _alone(folder):
-        client_of = _load_mlflow()
-        artifacts = None if _is_server(uri) else folder / "artifacts"
+    alone = nullcontext() if is_server(uri) else _alone(folder)
+    with understood(uri, is_mirror=database == default), alone:
+        client_of = load_mlflow()
+        artifacts = None if is_server(uri) else folder / "artifacts"
         if database is not None:
             created = _prepare(database)
             if created and database == default and artifacts.is_dir():
@@ -91,15 +103,20 @@ def open_store(results: Path, uri: str | None) -> Iterator[Store]:
             artifacts=artifacts,
             is_mirror=database == default,
         )
+        if database is not None:
+            analyse(database)
 
 
-def _load_mlflow() -> type["MlflowClient"]:
+def load_mlflow() -> type["MlflowClient"]:
+    """MLflow's client, after its import, which takes seconds."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # MLflow keeps connections to a database file even after the file was deleted.
     os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # Its own 7 retries keep a user waiting for minutes on a wrong address.
+    # Its own 7 retries of 120 s keep a user waiting for 20 minutes on a server that
+    # hangs.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     from mlflow import MlflowClient
 
     # What goes wrong is raised as well; the rest would bury the stage's own log.
@@ -128,6 +145,18 @@ def _prepare(database: Path) -> bool:
     return True
 
 
+def analyse(database: Path) -> None:
+    """Tell SQLite how large its tables are.
+
+    Else it looks at 10,000 runs for each of 10,000 to put them in a metric's order.
+    """
+    with (
+        suppress(sqlite3.OperationalError),  # busy: the next import does it
+        closing(sqlite3.connect(database)) as connection,
+    ):
+        connection.executescript("PRAGMA analysis_limit=1000; ANALYZE;")
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
@@ -147,52 +176,11 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-@contextmanager
-def _understood(uri: str, is_mirror: bool) -> Iterator[None]:
-    """Turn what MLflow and its database layers raise into one message."""
-    try:
-        yield
-    except ComvaeError:
-        raise
-    except ModuleNotFoundError as error:
-        raise TrackingError(
-            f"MLflow cannot be imported ({error}): install it with "
-            "`pip install 'comvae[tracking]'`"
-        ) from None
-    except OSError as error:
-        place, why = error.filename or uri, error.strerror or error
-        message = f"{place}: MLflow cannot use it ({why}); mend that and import again"
-        raise TrackingError(without_password(message)) from None
-    except Exception as error:
-        kinds = {kind.__module__.split(".")[0] for kind in type(error).__mro__}
-        if not kinds & {"mlflow", "sqlalchemy", "alembic"}:
-            raise
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        advice = (
-            f"delete {uri.removeprefix('sqlite:///')} and import again: nothing is "
-            "lost, the files under `results/` are the truth"
-            if is_mirror
-            else "expected `sqlite:///<file>` or the address of a running server such "
-            "as `http://127.0.0.1:5000`"
-        )
-        message = f"tracking.uri {uri}: MLflow cannot use it ({first}); {advice}"
-        raise TrackingError(without_password(message)) from None
-
-
-def without_password(text: str) -> str:
-    """`text` without the `user:password@` of any address in it."""
-    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
-
-
-def _sqlite_file(uri: str) -> Path | None:
+def sqlite_file(uri: str) -> Path | None:
     """The database file of an SQLite URI, absolute; None for any other URI."""
     if not uri.startswith("sqlite:///"):
         return None
     return Path(uri.removeprefix("sqlite:///")).resolve()
-
-
-def _is_server(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
 
 
 def _pages(search: Any, **query: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """The validated study, and the helpers that name its files."""
 
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,10 @@ from comvae.plan import parse_seeds, plan_blocks, study_json
 
 RESULTS = Path("results")
 
+# Snakemake keeps every job that it plans: to look for garbage among them again and again
+# takes a sixth of the time of a large study.
+gc.set_threshold(200_000)
+
 
 def short_path(path):
     """A path for messages: relative to this folder where it lies below it."""
@@ -33,10 +38,9 @@ try:
         source=", ".join(short_path(path) for path in workflow.configfiles),
         models=short_path(Path(workflow.basedir, "config", "models.yaml")),
     )
+    BLOCKS = plan_blocks(STUDY, RESULTS)
 except ComvaeError as error:
     raise WorkflowError(str(error)) from None
-
-BLOCKS = plan_blocks(STUDY, RESULTS)
 
 # Jobs run the interpreter that runs this workflow, activated or not, and the code beside
 # it, installed or not.
@@ -90,6 +94,12 @@ def write_plan(plan, path, log):
     """Write the plan; a shell command must not be as long as that of a large study."""
     Path(path).write_text(plan)
     Path(log).write_text(f"{len(BLOCKS)} blocks in {path}\n")
+
+
+def all_trained(wildcards):
+    """The history and the record of the training of every block."""
+    names = ("history.csv", "training.json")
+    return [f"results/runs/{block.folder}/{name}" for block in BLOCKS for name in names]
 
 
 def all_metrics(wildcards):

@@ -1,8 +1,19 @@
 """Stage track: one process mirrors the finished runs into MLflow."""
 
+from comvae.imported import failed_import, set_failure_aside
+
 
 localrules:
     track,
+
+
+# MLflow never stops a study: a failed import leaves a note as its output. The next run
+# finds none, and so tries again; its date would not do, as its inputs have not changed.
+set_failure_aside(RESULTS)
+
+
+onsuccess:
+    print(failed_import(RESULTS), end="", file=sys.stderr)
 
 
 rule track:
@@ -18,4 +29,4 @@ rule track:
     conda:
         "../../environment.yml"
     shell:
-        "python -m comvae track > {output.summary} 2> {log}"
+        "python -m comvae track --keep-going &> {log}"
