@@ -13,7 +13,7 @@ INSTALLED := .venv/installed
 APART := integration slurm server browser chaos gpu # suites of their own, below
 
 .DEFAULT_GOAL := help
-.PHONY: help study gap-selftest dashboard mlflow site report test integration slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study clean
+.PHONY: help study gap-selftest dashboard mlflow site report test integration slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study bench-large clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ bench: $(INSTALLED) ## time training beside pythae, plain PyTorch and the hardwa
 bench-study: $(INSTALLED) ## time the digits study beside that of another revision (BASE=<revision>)
 	@test -n "$(BASE)" || { echo "BASE=<revision>: which one to compare with?" >&2; exit 2; }
 	python -m benchmarks.study $(BASE) $(BENCH)
+
+bench-large: $(INSTALLED) ## time planning and aggregating 10,000 runs
+	python -m benchmarks.large
 
 clean: ## remove results, logs and caches; the installation stays
 	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name published -exec rm -r {} +

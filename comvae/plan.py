@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comvae.config import Catalogue
-from comvae.errors import ResultsError
+from comvae.datasets.registry import REGISTRY
+from comvae.errors import ResultsError, SettingsError
+
+LONGEST_NAME = 200  # of a block's folder; file systems end at 255
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,20 @@ def parse_seeds(name: str) -> tuple[int, ...]:
     return tuple(int(number) for number in numbers.split(","))
 
 
+def relative_size(dataset: str, block: str) -> float:
+    """How many times the work of one seed of MNIST a block is, by its name: its seeds,
+    training images and pixels. A cluster's profile asks for run time with it."""
+    source, mnist = REGISTRY[dataset], REGISTRY["mnist"]
+    one, reference = (s.train * s.height * s.width for s in (source, mnist))
+    return len(parse_seeds(block)) * one / reference
+
+
 def plan_blocks(catalogue: Catalogue, results: Path) -> list[Block]:
     """The blocks of a study, in the order of its datasets and models.
 
     Blocks below `results` are kept where they hold only seeds of the study; the
-    remaining seeds form new blocks of at most `training.seeds_per_block`.
+    remaining seeds form new blocks of at most `training.seeds_per_block`. Raises
+    SettingsError where their names are too long for a folder.
     """
     study = catalogue.study
     size = study.training.seeds_per_block
@@ -65,14 +77,23 @@ def plan_blocks(catalogue: Catalogue, results: Path) -> list[Block]:
 def _blocks_of(
     dataset: str, model: str, seeds: list[int], size: int, results: Path
 ) -> list[Block]:
-    missing = list(seeds)
+    missing = set(seeds)
     blocks = []
     for known in _known_seeds(results / "runs" / dataset / model):
-        if set(known) <= set(missing):
+        if missing.issuperset(known):
             blocks.append(Block(dataset, model, known))
-            missing = [seed for seed in missing if seed not in known]
-    for start in range(0, len(missing), size):
-        blocks.append(Block(dataset, model, tuple(missing[start : start + size])))
+            missing.difference_update(known)
+    remaining = sorted(missing)
+    for start in range(0, len(remaining), size):
+        block = Block(dataset, model, tuple(remaining[start : start + size]))
+        if len(block.name) > LONGEST_NAME:
+            raise SettingsError(
+                f"training.seeds_per_block: found {size}, with which the name of a "
+                f"block of {model} is {len(block.name)} characters long: {block.name}; "
+                f"expected at most {LONGEST_NAME}: fewer seeds in a block, or a row of "
+                "consecutive seeds"
+            )
+        blocks.append(block)
     return sorted(blocks, key=lambda block: block.seeds)
 
 

@@ -14,7 +14,17 @@ from conftest import MODELS, ROOT, run_config
 
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import cases, chart, clock, floor, loop, scaling, study, table
+from benchmarks import (
+    cases,
+    chart,
+    clock,
+    floor,
+    large,
+    loop,
+    scaling,
+    study,
+    table,
+)
 from benchmarks import images as pictures
 from benchmarks.measure import Measured, measure
 from benchmarks.plain import log_mixture, plain_vae, weights_of_minibatches
@@ -333,6 +343,25 @@ class TestStudy:
         results = {"before": {"work": work}, "after": {"work": work | {"epochs": 2}}}
         with pytest.raises(SystemExit, match="vanilla: before trains"):
             study._refuse_other_work("vanilla", results)
+
+
+class TestLarge:
+    """Planning and aggregating."""
+
+    def test_times_each_command(self, tmp_path):
+        rows = large.measure(tmp_path, seeds=3, size=2, gap_images=5)
+        assert [row["what"] for row in rows] == [
+            *("snakemake -n", "snakemake -n --quiet", "comvae tables")
+        ]
+        for row in rows:
+            assert (row["seeds_per_block"], row["blocks"]) == (2, 16)
+            assert row["seconds"] > 0 and row["cpu_seconds"] > 0 and row["peak_mb"] > 1
+        runs = pd.read_csv(tmp_path / "results" / "tables" / "runs.csv")
+        assert len(runs) == 8 * 3 * 3
+
+    def test_says_that_a_command_failed(self):
+        with pytest.raises(SystemExit, match="no module named nothing_there"):
+            large.timed([sys.executable, "-c", "exit('no module named nothing_there')"])
 
 
 def test_the_plain_loop_reads_the_options_it_knows():

@@ -231,7 +231,7 @@ def test_the_reader_names_file_fault_and_cure(tmp_path):
     with pytest.raises(ResultsError, match=r"gaps\.parquet is missing"):
         read_gaps(path)
     path.write_bytes(b"no table")
-    with pytest.raises(ResultsError, match=r"gaps\.parquet is damaged.*measure it"):
+    with pytest.raises(ResultsError, match=r"gaps\.parquet is damaged.*delete it"):
         read_gaps(path)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from comvae.claims import CLAIM_COLUMNS, claims_table
-from comvae.files import replacing
+from comvae.files import AGAIN, replacing
 from comvae.plan import Plan
 from comvae.statistics import summary
 from comvae.tables.attribution import ATTRIBUTION_COLUMNS, attribution
@@ -42,12 +42,19 @@ __all__ = [
     "claims_table",
     "collect",
     "collect_gaps",
+    "damages",
     "gaps_table",
     "paper_values",
     "summary",
     "table1",
     "write_tables",
 ]
+
+
+def damages(cells: pd.DataFrame) -> list[str]:
+    """Why runs are missing in the tables whose files must be made again, each once."""
+    reasons = pd.concat([cells["detail"], cells["gap_detail"]]).unique()
+    return [reason for reason in reasons if reason.endswith(AGAIN)]
 
 
 def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:

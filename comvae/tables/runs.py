@@ -8,10 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from comvae.errors import ResultsError
+from comvae.files import AGAIN, check_sha256
 from comvae.plan import Block
+from comvae.tables.rows import number, read_rows
 
 SPLITS = ("train", "test", "train-running")
 METRICS = ("reconstruction", "latent_kl", "negative_elbo")
+TERMS = dict.fromkeys((*METRICS, "weight_kl"), number)
+HISTORY = dict(seed=int, epoch=int) | TERMS
+EVALUATED = dict(seed=int, split=str, mode=str) | TERMS
 TRAINED_COLUMNS = [
     *("dataset", "model", "seed", "split"),
     *("reconstruction", "latent_kl", "negative_elbo", "weight_kl"),
@@ -59,13 +64,17 @@ def _read_block(
         fetched = (results / "datasets" / block.dataset / "dataset.json").exists()
         stage = f"train/{block.folder}" if fetched else f"dataset/{block.dataset}"
         return {}, {}, f"not trained; why may stand in logs/{stage}.log"
+    record = run / "training.json"
     try:
-        training = json.loads((run / "training.json").read_text())
+        training = json.loads(record.read_text())
         failed = {int(seed): why for seed, why in training["failed"].items()}
-        history = _read_csv(run / "history.csv", ["seed", "epoch"])
+        written = training.get("sha256", {})
+        check_sha256(run / "history.csv", written.get("history.csv"))
+        history = read_rows(run / "history.csv", HISTORY)
+        epochs = max(row["epoch"] for row in history)
         provenance = dict(
             parameters=training["parameters"],
-            epochs=int(history["epoch"].max()),
+            epochs=epochs,
             train_seconds=training["train_seconds"] / len(block.seeds),
             device=training["device"],
             config_hash=training["config_hash"],
@@ -73,25 +82,19 @@ def _read_block(
         )
         if set(failed) == set(block.seeds):
             return {}, failed, ""
-        metrics = _read_csv(evaluation / "metrics.csv", ["seed", "split", "mode"])
-        last = history[history["epoch"] == history["epoch"].max()]
-        rows = pd.concat(
-            [metrics[metrics["mode"] == "default"], last.assign(split="train-running")]
-        )
-        columns = ["seed", "split", *METRICS, "weight_kl"]
+        metrics = read_rows(evaluation / "metrics.csv", EVALUATED)
+        last = [row for row in history if row["epoch"] == epochs]
+        rows = [row for row in metrics if row["mode"] == "default"]
+        rows += [row | dict(split="train-running") for row in last]
         found = {
-            (row.pop("seed"), row["split"]): row | provenance
-            for row in rows[columns].to_dict("records")
+            (row["seed"], row["split"]): {term: row[term] for term in TERMS}
+            | provenance
+            for row in rows
         }
-    except (
-        ResultsError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except (ResultsError, OSError) as error:
         return {}, {}, f"unreadable: {error}"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return {}, {}, f"unreadable: {record} is damaged: {error!r}; {AGAIN}"
     absent = [
         f"seed {seed} {split}"
         for seed in block.seeds
@@ -104,22 +107,3 @@ def _read_block(
 
 def _whole(row: dict) -> bool:
     return all(math.isfinite(row.get(metric, math.nan)) for metric in METRICS)
-
-
-def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    if not path.exists():
-        raise ResultsError(f"{path} is missing")
-    try:
-        table = pd.read_csv(path)
-    except ValueError as error:
-        raise ResultsError(f"{path} is damaged: {error}") from None
-    missing = {*columns, *METRICS, "weight_kl"} - set(table.columns)
-    if missing or table.empty:
-        wanted = ", ".join(sorted(missing)) or "rows"
-        raise ResultsError(f"{path} is damaged: it has no {wanted}")
-    text = [
-        c for c in ("seed", *METRICS, "weight_kl") if table[c].dtype.kind not in "if"
-    ]
-    if text:
-        raise ResultsError(f"{path} is damaged: {', '.join(text)} holds text")
-    return table
