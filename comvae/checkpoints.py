@@ -2,8 +2,8 @@
 where they are intact and belong to the same settings.
 
 Two files take turns, so that the previous checkpoint outlives a damaged newest one.
-Each is a safetensors file, which holds tensors and no code, with the SHA-256 of its
-content in a small JSON file beside it, which is written last.
+Each is a safetensors file, which holds tensors and no code, and a small JSON file that
+is written last and holds the SHA-256 of both.
 """
 
 import hashlib
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from comvae.errors import ResultsError
-from comvae.files import replacing, write_text
+from comvae.files import sha256_of, write_text
+from comvae.tensors import write_tensors
 
 log = logging.getLogger("comvae")
 
@@ -43,10 +44,9 @@ class Checkpoints:
     def save(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
         """Write a checkpoint in place of the one before the previous one."""
         slot = self.folder / f"checkpoint-{self._next % 2}.safetensors"
-        with replacing(slot) as path:
-            save_file({k: _plain(v) for k, v in tensors.items()}, path)
-            digest = _sha256(path)
+        digest = write_tensors(slot, {k: _plain(v) for k, v in tensors.items()})
         about = self._of | {"number": self._next, "sha256": digest} | record
+        about["record_sha256"] = _sha256_of_record(about)
         write_text(slot.with_suffix(".json"), json.dumps(about, indent=2))
         self._next += 1
 
@@ -54,14 +54,18 @@ class Checkpoints:
         """The newest intact checkpoint, or None.
 
         A damaged one is passed over with a warning. Raises ResultsError where an intact
-        one belongs to other settings.
+        one belongs to other settings. Removes what a killed process left half written.
         """
-        found = [
-            checkpoint
-            for slot in sorted(self.folder.glob("checkpoint-*.safetensors"))
-            if (checkpoint := self._read(slot)) is not None
-        ]
+        slots = sorted(self.folder.glob("checkpoint-*.safetensors"))
+        for left in self.folder.glob(".checkpoint-*"):
+            left.unlink(missing_ok=True)
+        read = [self._read(slot) for slot in slots]
+        found = [checkpoint for checkpoint in read if checkpoint is not None]
         if not found:
+            if slots:
+                log.warning(
+                    "%s: found no intact checkpoint; training begins anew", self.folder
+                )
             return None
         newest = max(found, key=lambda checkpoint: checkpoint.number)
         self._next = newest.number + 1
@@ -70,12 +74,17 @@ class Checkpoints:
     def _read(self, slot: Path) -> Checkpoint | None:
         try:
             record = json.loads(slot.with_suffix(".json").read_text())
+            if record.pop("record_sha256") != _sha256_of_record(record):
+                raise ValueError("the JSON file beside it is not what was written")
             number, digest = int(record["number"]), record["sha256"]
             found = {name: record[name] for name in self._of}
-            if _sha256(slot) != digest:
-                raise ValueError("its content is not what was written")
+            if (content := sha256_of(slot)) != digest:
+                raise ValueError(f"found SHA-256 {content}, expected {digest}")
             tensors = load_file(slot)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError),
+            SafetensorError,
+        ) as error:
             log.warning("%s: damaged checkpoint, passed over: %s", slot, error)
             return None
         if found != self._of:
@@ -90,6 +99,6 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous().clone()
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256_of_record(record: dict[str, Any]) -> str:
+    canonical = json.dumps(record, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

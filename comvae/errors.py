@@ -1,5 +1,7 @@
 """The errors of this project: each is one message for a user, never a traceback."""
 
+import errno
+
 
 class ComvaeError(Exception):
     """Something a user can mend; the message says what, where and how."""
@@ -19,3 +21,22 @@ class ResultsError(ComvaeError):
 
 class StoppedError(ComvaeError):
     """A signal stopped work that had been saved: the same command goes on."""
+
+
+MENDING = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there, or ask for a larger quota",
+    errno.EROFS: "make it writable, or choose another folder",
+    errno.EACCES: "give this user access to it, or choose another folder",
+    errno.EPERM: "give this user access to it, or choose another folder",
+}
+
+
+def system_message(error: OSError) -> str:
+    """What to tell a user whose disk or file system refuses something."""
+    why = error.strerror or str(error) or type(error).__name__
+    found = f"{error.filename}: {why}" if error.filename else why
+    return (
+        f"{found}; {MENDING.get(error.errno, 'mend that')} and run the same command "
+        "again: what is finished is kept, and it goes on from there"
+    )

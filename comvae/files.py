@@ -1,10 +1,16 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and telling where one did."""
 
+import glob
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from comvae.errors import ResultsError
+
+AGAIN = "delete it and run the study again"
 
 
 @contextmanager
@@ -12,27 +18,58 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place once the block succeeds.
 
     After a kill at any moment `path` holds the old content or the new, never a part.
+    Raises OSError with the name of `path` where the disk is full or cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
-    )
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path
     try:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
+        )
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would lock colleagues out
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary != path:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_left_behind(path: Path) -> None:
+    """Remove what writers of `path` that were killed left beside it.
+
+    Only for the one who may write `path`: a living writer would lose its work.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of the content of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, expected: str | None) -> None:
+    """Raise ResultsError where a file is not as it was written; `expected` is None
+    where nothing is known of it."""
+    if expected is not None and (found := sha256_of(path)) != expected:
+        raise ResultsError(
+            f"{path} is damaged: found SHA-256 {found}, expected {expected}; {AGAIN}"
+        )
 
 
 def _umask() -> int:

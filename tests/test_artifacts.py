@@ -14,6 +14,7 @@ import comvae.artifacts
 from comvae.artifacts import (
     device_name,
     git_commit,
+    is_trained,
     load_vae,
     pick_device,
     save_block,
@@ -105,7 +106,7 @@ def test_cut_weights_are_refused(tmp_path, models, blobs, kept):
     path.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(ResultsError) as error:
         load_vae(tmp_path, config, PIXELS, CPU)
-    assert str(path) in str(error.value) and "train the block again" in str(error.value)
+    assert str(path) in str(error.value) and "run the study again" in str(error.value)
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '"text"', "\x00"])
@@ -115,6 +116,36 @@ def test_a_damaged_record_is_one_message(tmp_path, models, blobs, text):
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(ResultsError, match=r"weights\.safetensors|training\.json"):
         load_vae(tmp_path, config, PIXELS, CPU)
+
+
+def test_a_flipped_bit_in_the_weights_is_seen(tmp_path, models, blobs):
+    """safetensors itself checks the header alone."""
+    config, _ = saved(tmp_path, models["vanilla"], blobs)
+    path = tmp_path / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    assert is_trained(tmp_path, config)
+    path.write_bytes(content)
+    with pytest.raises(ResultsError, match=r"weights\.safetensors is damaged.*SHA-256"):
+        load_vae(tmp_path, config, PIXELS, CPU)
+    assert not is_trained(tmp_path, config)
+
+
+def test_blocks_from_before_checksums_are_read(tmp_path, models, blobs):
+    config, _ = saved(tmp_path, models["vanilla"], blobs)
+    path = tmp_path / "training.json"
+    record = json.loads(path.read_text())
+    assert set(record.pop("sha256")) == {"weights.safetensors", "history.csv"}
+    path.write_text(json.dumps(record))
+    load_vae(tmp_path, config, PIXELS, CPU)
+    assert is_trained(tmp_path, config)
+
+
+def test_what_killed_processes_left_is_removed(tmp_path, models, blobs):
+    left = tmp_path / ".weights.safetensors.abc123.safetensors"
+    left.touch()
+    saved(tmp_path, models["vanilla"], blobs)
+    assert not left.exists()
 
 
 def git(folder, *arguments):

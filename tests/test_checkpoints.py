@@ -125,9 +125,31 @@ def test_one_of_other_settings_is_refused_by_name(other, tmp_path):
 
 def test_a_kill_while_writing_leaves_the_previous_one(tmp_path, monkeypatch):
     checkpoints = saved(tmp_path, 2)
-    monkeypatch.setattr("comvae.checkpoints._sha256", lambda path: 1 / 0)
+    monkeypatch.setattr("comvae.tensors.sha256_of", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         checkpoints.save({"w": torch.zeros(1)}, {"epoch": 9})
     monkeypatch.undo()
     assert reopened(tmp_path).load().record["epoch"] == 1
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_no_single_bit_of_a_record_can_change_unseen(tmp_path):
+    """Epoch, history and checksums are in the JSON file, where a digit is a digit."""
+    saved(tmp_path)
+    path = newest(tmp_path).with_suffix(".json")
+    content = path.read_bytes()
+    whole = reopened(tmp_path).load().record
+    for place in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        record = reopened(tmp_path).load().record
+        assert record == whole or record["epoch"] == 0, damaged
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    saved(tmp_path)
+    left = tmp_path / ".checkpoint-0.safetensors.abc123.safetensors"
+    left.write_bytes(b"half")
+    assert reopened(tmp_path).load().record["epoch"] == 1
+    assert not left.exists() and len(list(tmp_path.iterdir())) == 4

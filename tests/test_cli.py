@@ -25,7 +25,7 @@ STUDY = {
 ARGUMENTS = {
     "configure": ["STUDY", "--models", "--results"],
     "fetch": ["DATASET", "--output", "--mirror"],
-    "train": ["RUN_JSON", "--dataset", "--device", "--threads"],
+    "train": ["RUN_JSON", "--dataset", "--checkpoint-every", "--device", "--threads"],
     "evaluate": ["RUN_JSON", "--dataset", "--output", "--samples", "--batch-size"],
     "gap": ["RUN_JSON", "--dataset", "--output", "--settings", "--device", "--threads"],
     "gap-images": ["--dataset", "--output", "--images"],
@@ -114,8 +114,8 @@ def test_each_stage_writes_what_the_next_one_reads(study):
         names = {"run.json", "weights.safetensors", "history.csv", "training.json"}
         assert {path.name for path in run.iterdir()} == names
         pictures = {path.name for path in (evaluation / "pictures").iterdir()}
-        kinds = ("reconstructions", "samples")
-        assert pictures == {f"seed-{s}-{kind}.png" for s in (0, 1) for kind in kinds}
+        kinds = ("-reconstructions.png", "-samples.png", ".npz")
+        assert pictures == {f"seed-{s}{kind}" for s in (0, 1) for kind in kinds}
 
 
 def test_metrics_have_the_documented_rows(study):

@@ -243,3 +243,34 @@ def test_every_setting_is_documented():
     for row in rows:
         name, meaning = row.split("|")[1].strip(" `"), row.split("|")[-2].strip()
         assert meaning or name in described, row
+
+
+@pytest.mark.parametrize(
+    "seeds", [10_001, 10**9, [2**32], list(range(10_001)), {"vanilla": 10**9}]
+)
+def test_there_is_an_end_to_seeds(seeds):
+    with pytest.raises(SettingsError, match="1 to 10000; or a list") as error:
+        load(seeds=seeds, models=["vanilla"])
+    assert len(str(error.value)) < 400
+
+
+def test_there_is_an_end_to_runs():
+    load(seeds=10_000)
+    datasets = ["digits", "mnist"]
+    with pytest.raises(SettingsError, match="160000 runs, expected at most 100000"):
+        load(seeds=10_000, datasets=datasets)
+
+
+@pytest.mark.parametrize("name", ["Vanilla", "a b", "a" * 101, 3, "../a"])
+def test_names_of_models_are_names_of_folders(tmp_path, name):
+    path = tmp_path / "models.yaml"
+    path.write_text(yaml.safe_dump({name: {"title": "T"}}))
+    with pytest.raises(SettingsError, match=r"models\.yaml: found the model"):
+        load_models(path)
+
+
+def test_models_that_are_all_controls_are_no_study(tmp_path):
+    path = tmp_path / "models.yaml"
+    path.write_text(yaml.safe_dump({"a": {"title": "A", "control": True}}))
+    with pytest.raises(SettingsError, match="no model but controls"):
+        load_study(GOOD, source="study.yaml", models=path)

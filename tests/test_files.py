@@ -1,11 +1,20 @@
-"""Files are replaced whole or not at all."""
+"""Files are replaced whole or not at all, and read whole or refused."""
 
+import errno
 import os
 import stat
 
 import pytest
 
-from comvae.files import replacing, write_text
+from comvae.csv_files import read_csv
+from comvae.errors import ResultsError, system_message
+from comvae.files import (
+    check_sha256,
+    remove_left_behind,
+    replacing,
+    sha256_of,
+    write_text,
+)
 
 
 def test_a_file_and_its_folders_are_made(tmp_path):
@@ -57,3 +66,71 @@ def test_permissions_follow_the_umask(tmp_path, umask, mode):
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == mode
     assert after == umask, "reading the umask must not change it"
+
+
+def full_disk(path):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_error_of_the_disk_names_the_file_that_was_to_be_written(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(OSError) as caught, replacing(path) as temporary:
+        full_disk(temporary)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(path), "the temporary one means nothing"
+    message = system_message(caught.value)
+    assert message.startswith(f"{path}: No space left on device; free some space")
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "old"
+
+
+def test_the_error_of_another_file_is_left_as_it_is(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError) as caught,
+        replacing(tmp_path / "table.csv"),
+    ):
+        (tmp_path / "other").read_text()
+    assert caught.value.filename == str(tmp_path / "other")
+
+
+def test_what_killed_writers_left_of_one_file_is_removed(tmp_path):
+    path, other = tmp_path / "table[1].csv", tmp_path / ".table[1]x.csv"
+    for kept in (path, other):
+        kept.touch()
+    (tmp_path / ".table[1].csv.abc123.csv").touch()
+    remove_left_behind(path)
+    assert set(tmp_path.iterdir()) == {path, other}
+
+
+def test_a_file_that_is_not_as_written_is_damaged(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(b"abc")
+    check_sha256(path, None)
+    check_sha256(path, sha256_of(path))
+    with pytest.raises(ResultsError, match=r"weights is damaged.*expected 00.*delete"):
+        check_sha256(path, "00" * 32)
+
+
+@pytest.mark.parametrize(
+    "content,why",
+    [
+        (None, "is missing"),
+        (b"", "it is empty"),
+        (b"a,b\n1,2\n3,4", "its last line is cut off"),
+        (b'a,b\n1,2\n"3,4\n', "EOF inside string"),
+        (b"a,b\n1,2,3\n1\n1,2,3,4\n", "Expected 3 fields"),
+        (b"\xff\xfe\x00\n", "utf-8"),
+    ],
+)
+def test_a_csv_file_is_whole_or_refused(tmp_path, content, why):
+    path = tmp_path / "table.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ResultsError, match=rf"table\.csv .*{why}"):
+        read_csv(path)
+
+
+def test_a_whole_csv_file_is_read(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2\n")
+    assert read_csv(path).to_dict("list") == {"a": [1], "b": [2]}

@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 from comvae.config import load_study
-from comvae.errors import ResultsError
+from comvae.errors import ResultsError, SettingsError
 from comvae.plan import Block, Plan, parse_seeds, plan_blocks, study_json
 
 
@@ -94,3 +94,11 @@ def test_an_unreadable_plan_says_what_to_do(text, tmp_path):
         (tmp_path / "study.json").write_text(text)
     with pytest.raises(ResultsError, match=r"study\.json.*run `snakemake`"):
         Plan.read(tmp_path)
+
+
+def test_a_name_too_long_for_a_folder_is_refused(tmp_path):
+    odd = study(seeds=list(range(1, 400, 2)), training={"seeds_per_block": 100})
+    with pytest.raises(SettingsError, match="seeds_per_block: found 100"):
+        plan_blocks(odd, tmp_path)
+    row = study(seeds=1000, training={"seeds_per_block": 1000})
+    assert [block.name for block in plan_blocks(row, tmp_path)] == ["seeds-0-999"]

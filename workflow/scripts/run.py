@@ -1,19 +1,51 @@
 """Run snakemake with the given arguments, over the lock of a run that was killed.
 
+The study is read first: of a file that is missing or broken, Snakemake would show a
+traceback, or a message that does not name it.
+
 A killed snakemake leaves its lock behind, and the next one refuses to start. Whether
 the lock's owner still lives is known from a lock of the operating system, which ends
 with the process that holds it.
 """
 
+import argparse
 import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY))
+
+from comvae.config import load_study  # noqa: E402
+from comvae.errors import SettingsError  # noqa: E402
+from comvae.yaml_files import read_yaml  # noqa: E402
+
+
+def check_study(arguments: list[str]) -> None:
+    """Raise SettingsError where a study that `arguments` name cannot be run.
+
+    Of several files, or with settings on the command line, Snakemake makes one study;
+    here each of them is only read.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[])
+    parser.add_argument("--config", "-C", nargs="*")
+    named, _ = parser.parse_known_args(arguments)
+    for path in named.configfile:
+        read_yaml(path)
+    if len(named.configfile) == 1 and not named.config:
+        models = REPOSITORY / "config" / "models.yaml"
+        load_study(source=named.configfile[0], models=models)
+
 
 def main() -> None:
     """Become snakemake, holding the lock for as long as it lives."""
+    try:
+        check_study(sys.argv[1:])
+    except SettingsError as error:
+        sys.exit(f"Error: {error}")
     held = Path(".snakemake", "running")
     held.parent.mkdir(exist_ok=True)
     handle = os.open(held, os.O_CREAT | os.O_RDWR)
