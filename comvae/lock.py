@@ -35,7 +35,7 @@ def held(
     beat: float = BEAT,
     stale: float = STALE,
 ) -> Iterator[bool]:
-    """Hold the lock `lock.json` in `folder`; yields whether it was someone else's before.
+    """Hold the lock `lock.json` in `folder`; yields whether it was another's before.
 
     Waits while that owner lives, and takes the lock over with a line in the log once it
     is dead: on this host at once, elsewhere after `stale` seconds without a heartbeat.

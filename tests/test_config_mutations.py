@@ -158,8 +158,12 @@ def _mutate(draw: st.DrawFn, values: Any) -> None:
             places += [(inner, index) for index in range(len(inner))]
     if not places:
         return
-    container, key = draw(st.sampled_from(places))
-    action = draw(st.sampled_from(["drop", "rename", "value", "value", "wrap", "swap"]))
+    numbers = [place for place in places if type(place[0][place[1]]) is int]
+    container, key = draw(st.sampled_from(places + 2 * numbers))
+    actions = ["drop", "rename", "value", "value", "wrap", "swap"]
+    if type(container[key]) is int:
+        actions += ["nudge"] * 6  # which leaves most studies valid
+    action = draw(st.sampled_from(actions))
     if action == "drop":
         del container[key]
     elif action == "rename" and isinstance(container, dict):
@@ -170,6 +174,8 @@ def _mutate(draw: st.DrawFn, values: Any) -> None:
         container[key] = draw(st.sampled_from([list, dict]))(
             [(str(key), container[key])]
         )
+    elif action == "nudge":
+        container[key] = draw(st.integers(1, 64))
     elif action == "swap":
         other, name = draw(st.sampled_from(places))
         container[key] = copy.deepcopy(other[name])
