@@ -149,15 +149,16 @@ def ours_text(row) -> str:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A number with a true minus sign, or a dash for NaN."""
+    """A number with a true minus sign, or a dash for NaN; what rounds to 0 has none."""
     if math.isnan(value):
         return NOTHING
-    return f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:z,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def signed(value: float) -> str:
     """A difference with its sign, or a dash for NaN."""
-    return ("+" if value > 0 else "") + number(value)
+    text = number(value)
+    return f"+{text}" if value > 0 and text != number(0) else text
 
 
 def finding(rows: pd.DataFrame, metric: str) -> str:

@@ -317,3 +317,11 @@ def test_results_folder_is_a_setting(monkeypatch):
     assert data.results_folder() == Path("elsewhere")
     monkeypatch.delenv("COMVAE_RESULTS")
     assert data.results_folder() == Path("results")
+
+
+@pytest.mark.parametrize(
+    "value,text",
+    [(0.004, "0.00"), (-0.004, "0.00"), (0.006, "+0.01"), (-0.006, "\u22120.01")],
+)
+def test_a_difference_that_rounds_to_nothing_has_no_sign(value, text):
+    assert summary.signed(value) == text
