@@ -130,7 +130,7 @@ class Trail:
             "seeds": seeds,
             "seeds_in_memory": together,
             "done": done / (len(seeds) * epochs),
-            "seconds": round(time.monotonic() - self._started, 1),
+            "seconds": round(time.monotonic() - self._started, 3),
             "seconds_left": None if speed is None else round(left / speed, 1),
             "images_per_second": None if speed is None else round(speed, 1),
             "host": socket.gethostname(),

@@ -18,9 +18,11 @@ MODELS = [  # of Table 1
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Tests share two cores; small tensors gain nothing from a second thread."""
+def fresh_process():
+    """What training sets for a whole process is as in a new one; but for the threads:
+    tests share two cores, and small tensors gain nothing from a second thread."""
     torch.set_num_threads(1)
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
