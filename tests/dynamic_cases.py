@@ -4,7 +4,12 @@ import itertools
 
 import torch
 
-from comvae.kernels import BatchNormalised, Scaled
+from comvae.kernels import (
+    BatchNormalised,
+    Scaled,
+    dynamic_linear,
+    dynamic_linear_reference,
+)
 from comvae.priors import GaussianPrior, ScaleMixturePrior
 from comvae.weight_kl import WeightKL
 
@@ -55,3 +60,34 @@ def results(function, case: dict, norm: str, kl: str) -> list[torch.Tensor]:
     ((h * case["by_h"]).sum() + (nats * case["by_nats"]).sum()).backward()
     trained = [scale.grad, shift.grad, *running] if norm == "batch" else []
     return [h, nats, maps.grad, inputs.grad, *trained]
+
+
+def check_extreme_rho():
+    """softplus is the identity above 20, and about exp(rho) far below zero."""
+    rho = torch.tensor([-60.0, -30.0, -12.0, -3.0, -1.0, 0.0, 0.3, 15.0, 20.5, 60.0])
+    maps = torch.stack([torch.zeros_like(rho), rho]).view(1, 2, 1, len(rho), 1)
+    maps.requires_grad_()
+    same = Scaled(torch.ones(2 * len(rho)), torch.zeros(2 * len(rho)))
+    exact = Scaled(same.scale.double(), same.shift.double())
+    for one in torch.eye(len(rho)):
+        inputs, eps = one.view(1, -1, 1), torch.ones(1, 1, len(rho), 1)
+        h, nats = dynamic_linear(maps, inputs, eps, same, KLS["closed"])
+        expected, nats_expected = dynamic_linear_reference(
+            maps.double(), inputs.double(), eps.double(), exact, KLS["closed"]
+        )
+        torch.testing.assert_close(h.double(), expected, rtol=1e-6, atol=0)
+        torch.testing.assert_close(nats.double(), nats_expected, rtol=1e-6, atol=0)
+    (gradient,) = torch.autograd.grad(nats.sum(), maps)
+    (right,) = torch.autograd.grad(nats_expected.sum(), maps)
+    torch.testing.assert_close(gradient, right, rtol=1e-6, atol=1e-9)
+
+
+def check_no_ink():
+    """An image without ink has no noise, and its gradients are finite."""
+    maps = torch.ones(1, 2, 1, 3, 2, requires_grad=True)
+    inputs = torch.zeros(1, 3, 2, requires_grad=True)
+    norm = Scaled(torch.ones(6), torch.zeros(6))
+    h, _ = dynamic_linear(maps, inputs, torch.ones(1, 1, 2), norm, None)
+    h.sum().backward()
+    assert (h == 0).all() and (maps.grad == 0).all()
+    torch.testing.assert_close(inputs.grad, torch.ones_like(inputs))

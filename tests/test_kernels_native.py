@@ -3,10 +3,16 @@
 import pytest
 import torch
 from conftest import run_config
-from dynamic_cases import DRAWS, KLS, case, results
+from dynamic_cases import (
+    DRAWS,
+    case,
+    check_extreme_rho,
+    check_no_ink,
+    results,
+)
 
 from comvae.engine import Engine
-from comvae.kernels import Scaled, dynamic_linear, dynamic_linear_reference, native
+from comvae.kernels import dynamic_linear, dynamic_linear_reference, native
 from comvae.training import train
 
 CPU = torch.device("cpu")
@@ -58,32 +64,11 @@ def test_no_bit_depends_on_the_threads_or_on_the_seeds_beside(kl, draws):
 
 
 def test_large_rho_and_tiny_sigma_keep_their_digits():
-    rho = torch.tensor([-60.0, -30.0, -12.0, -3.0, -0.01, 0.0, 0.3, 15.0, 20.5, 60.0])
-    maps = torch.stack([torch.zeros_like(rho), rho]).view(1, 2, 1, len(rho), 1)
-    maps.requires_grad_()
-    same = Scaled(torch.ones(2 * len(rho)), torch.zeros(2 * len(rho)))
-    exact = Scaled(same.scale.double(), same.shift.double())
-    for one in torch.eye(len(rho)):
-        inputs, eps = one.view(1, -1, 1), torch.ones(1, 1, len(rho), 1)
-        h, nats = dynamic_linear(maps, inputs, eps, same, KLS["closed"])
-        expected, nats_expected = dynamic_linear_reference(
-            maps.double(), inputs.double(), eps.double(), exact, KLS["closed"]
-        )
-        torch.testing.assert_close(h.double(), expected, rtol=1e-6, atol=0)
-        torch.testing.assert_close(nats.double(), nats_expected, rtol=1e-6, atol=0)
-    (gradient,) = torch.autograd.grad(nats.sum(), maps)
-    (right,) = torch.autograd.grad(nats_expected.sum(), maps)
-    torch.testing.assert_close(gradient, right, rtol=1e-6, atol=1e-9)
+    check_extreme_rho()
 
 
 def test_an_image_without_ink_has_no_noise_and_finite_gradients():
-    maps = torch.ones(1, 2, 1, 3, 2, requires_grad=True)
-    inputs = torch.zeros(1, 3, 2, requires_grad=True)
-    norm = Scaled(torch.ones(6), torch.zeros(6))
-    h, _ = dynamic_linear(maps, inputs, torch.ones(1, 1, 2), norm, None)
-    h.sum().backward()
-    assert (h == 0).all() and (maps.grad == 0).all()
-    torch.testing.assert_close(inputs.grad, torch.ones_like(inputs))
+    check_no_ink()
 
 
 def test_a_nan_stays_one():
