@@ -45,7 +45,11 @@ def test_a_choice_goes_along_to_another_page(visitor):
     seen.choose("Split", "Test")
     assert seen.query() == "split=test"
     seen.back()
+    assert (seen.heading(), seen.query()) == ("Table 1", "split=train")
     seen.back()
+    if seen.query() == "":  # a slow Streamlit makes a step of the link itself
+        assert seen.heading() == "Table 1"
+        seen.back()
     assert (seen.heading(), seen.query()) == ("Gaps", "split=train")
 
 
