@@ -89,9 +89,10 @@ def kill(
 def files(block: Path) -> Files:
     """All files of a block, those of its state among them, each with its time."""
     found = set()
-    for path in block.rglob("*"):
-        with suppress(FileNotFoundError):
-            found.add((path.name, path.stat().st_mtime_ns))
+    for folder, _, names in os.walk(block):  # which passes over what is just removed
+        for name in names:
+            with suppress(FileNotFoundError):
+                found.add((name, os.stat(Path(folder, name)).st_mtime_ns))
     return found
 
 
