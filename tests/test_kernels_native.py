@@ -29,14 +29,13 @@ def test_they_have_been_built():
     assert native.unavailable() is None
 
 
-@pytest.mark.parametrize("batch", [2, 6, 32, 2050])
+@pytest.mark.parametrize("batch", [2, 6, 32, 45, 2050])
 @pytest.mark.parametrize("norm", ["batch", "scale"])
 @pytest.mark.parametrize("kl,draws", DRAWS)
 def test_outputs_and_gradients_are_as_good_as_those_of_pytorch(kl, draws, norm, batch):
-    """With two parts of the outputs and, of many images, a tile for each weight; else
-    with several tiles, the last of them ragged."""
-    fan_in = 3 if batch > native.TILE else 1 + 2 * native.TILE // batch
-    fan_in = min(fan_in, 140)
+    """With two parts of the outputs, several blocks of weights, the last of them ragged,
+    and images that fill no vector, fill some, and leave a rest."""
+    fan_in = native.LANES + 3 if batch > 1000 else 4 * native.LANES + 1
     exact = case(draws, norm, 2, native.OUTS_TOGETHER + 1, fan_in, batch)
     expected = results(dynamic_linear_reference, exact, norm, kl)
     plain = results(dynamic_linear_reference, single(exact), norm, kl)

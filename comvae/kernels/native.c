@@ -2,9 +2,11 @@
 
    What dynamic_kernel.py does on a GPU: each weight of each image is read once in the
    forward pass and once in the backward pass, and all between stays in the first cache.
-   Work goes tile by tile in short loops over many numbers: a long loop body would wait
-   for its own exponentials and logarithms. A unit is one output of one seed; units are
-   shared out among the threads, and no sum depends on how. */
+   A unit is one output of one seed; units are shared out among the threads, and no sum
+   depends on how. Of a unit the work goes LANES weights at a time, a block, and of a
+   block LANES images at a time: the innermost loops are one vector wide. Each does a
+   few things for the whole block, since a processor that waits for an exponential
+   cannot look far enough ahead to begin with the next. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,9 +16,12 @@
 #include <omp.h>
 #endif
 
-/* Numbers of a tile, of which a few fit into the first cache; a minibatch may be larger.
-   The odd bit of room keeps buffers side by side from the same lines of that cache. */
-enum { TILE = 2048, ROOM = 4096 + 144 };
+enum { LANES = 16 };
+
+/* As many numbers as the widest vector of any processor holds; the compiler takes two or
+   four narrower ones where it must. */
+typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t Integers __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -52,346 +57,401 @@ typedef struct {
     float *by_maps, *by_inputs, *by_scale, *by_shift; /* by_inputs: (seeds, parts, ins, batch) */
 } Backward;
 
-/* exp(x) to 2 ulp, for x from -87 to 87: no result or reciprocal of it is subnormal */
-INLINE float exp_of(float x)
+INLINE Vector all(float x) { return x - (Vector){0}; }
+
+INLINE Vector select(Integers where, Vector yes, Vector no)
 {
-    x = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
-    float n = x * 1.44269504f + 12582912.0f; /* rounds: no fraction fits beside 2^23 */
-    n -= 12582912.0f;
-    float r = x - n * 0.693359375f;
-    r += n * 2.12194440e-4f; /* log 2 in two parts */
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    int32_t bits = ((int32_t)n + 127) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
+    return (Vector)((where & (Integers)yes) | (~where & (Integers)no));
 }
 
-/* log(x) of a positive normal number to 2 ulp */
-INLINE float log_of(float x)
+INLINE Vector magnitude(Vector x) { return (Vector)((Integers)x & 0x7fffffff); }
+
+/* x, or 0 where it is negative */
+INLINE Vector positive(Vector x) { return 0.5f * (x + magnitude(x)); }
+
+/* exp(-x) to 2 ulp, for x from 0 to 87: no result or reciprocal of it is subnormal */
+INLINE Vector decay(Vector x)
 {
-    int32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    int32_t exponent = (bits - 0x3f3504f3) >> 23; /* mantissa from sqrt(1/2) to sqrt(2) */
-    bits -= exponent * (1 << 23);
-    float mantissa, n = (float)exponent;
-    memcpy(&mantissa, &bits, sizeof mantissa);
-    float r = mantissa - 1.0f, z = r * r;
-    float p = 7.0376836292e-2f;
-    p = p * r - 1.1514610310e-1f;
-    p = p * r + 1.1676998740e-1f;
-    p = p * r - 1.2420140846e-1f;
-    p = p * r + 1.4249322787e-1f;
-    p = p * r - 1.6668057665e-1f;
-    p = p * r + 2.0000714765e-1f;
-    p = p * r - 2.4999993993e-1f;
-    p = p * r + 3.3333331174e-1f;
-    p = p * r * z - n * 2.12194440e-4f - 0.5f * z;
+    x = -select(x < 87.0f, x, all(87.0f));
+    Vector n = x * 1.44269504f + 12582912.0f; /* rounds: no fraction fits beside 2^23 */
+    n -= 12582912.0f;
+    const Vector r = x - n * 0.693359375f + n * 2.12194440e-4f; /* log 2 in two parts */
+    /* in pairs, not in one chain: fewer steps to wait for */
+    const Vector z = r * r;
+    const Vector p = (1.9875691500e-4f * r + 1.3981999507e-3f) * (z * z) +
+                     ((8.3334519073e-3f * r + 4.1665795894e-2f) * z +
+                      (1.6666665459e-1f * r + 5.0000001201e-1f));
+    const Integers power = (__builtin_convertvector(n, Integers) + 127) << 23;
+    return (p * z + (r + 1.0f)) * (Vector)power;
+}
+
+/* x = mantissa 2^exponent of positive normal numbers, mantissas from sqrt(1/2) to
+   sqrt(2) */
+INLINE Vector mantissa_of(Vector x, Integers *exponent)
+{
+    *exponent = ((Integers)x - 0x3f3504f3) >> 23;
+    return (Vector)((Integers)x - (*exponent << 23));
+}
+
+/* log(x) of positive normal numbers to 2 ulp */
+INLINE Vector log_of(Vector x)
+{
+    Integers exponent;
+    const Vector r = mantissa_of(x, &exponent) - 1.0f, z = r * r, z2 = z * z;
+    const Vector n = __builtin_convertvector(exponent, Vector);
+    const Vector low = (2.0000714765e-1f * r - 2.4999993993e-1f) * r + 3.3333331174e-1f;
+    const Vector high = (7.0376836292e-2f * r - 1.1514610310e-1f) * z2 +
+                        ((1.1676998740e-1f * r - 1.2420140846e-1f) * z +
+                         (1.4249322787e-1f * r - 1.6668057665e-1f));
+    const Vector p = (high * (z * r) + low) * (z * r) - n * 2.12194440e-4f - 0.5f * z;
     return r + p + n * 0.693359375f;
 }
 
-INLINE float larger(float a, float b) { return a > b ? a : b; }
+/* log(1 + exp(x)), where `decayed` is exp(-|x|); the digits of a small one, which 1 +
+   exp(x) rounds off, are kept */
+INLINE Vector softplus_of(Vector x, Vector decayed)
+{
+    const Vector u = 1.0f + decayed;
+    return positive(x) + log_of(u) + (decayed - (u - 1.0f));
+}
 
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Some weights of one unit, with all of their images: `rows` from `first` on, which are
-   `count` numbers. Where they begin in each array of the layer: */
-typedef struct {
-    int64_t rows, count;
-    int64_t row[2];    /* mu's and rho's among the rows of `maps` */
-    int64_t affine[2]; /* the same in `scale` and `shift` */
-    int64_t inputs, eps;
-} Tile;
+/* `lanes` numbers, and zeros */
+INLINE Vector load(const float *from, int lanes)
+{
+    Vector x = {0};
+    memcpy(&x, from, lanes * sizeof(float));
+    return x;
+}
 
-INLINE Tile tile_at(const Layer *l, int64_t unit, int64_t first)
+INLINE void store(float *to, Vector x, int lanes) { memcpy(to, &x, lanes * sizeof(float)); }
+
+/* At most LANES weights of one unit, `rows` of them, and where they begin in each array
+   of the layer; in those of two places the first is mu's, the second rho's. */
+typedef struct {
+    int64_t rows;
+    int64_t map[2], statistic[2], affine[2]; /* `statistic` in mean and var */
+    int64_t inputs, eps;
+} Block;
+
+INLINE Block block_at(const Layer *l, int64_t unit, int64_t first)
 {
     const int64_t seed = unit / l->outs, out = unit % l->outs;
-    const int64_t together = l->batch < TILE ? TILE / l->batch : 1;
-    Tile t;
-    t.rows = smaller(together, l->ins - first);
-    t.count = t.rows * l->batch;
+    Block at;
+    at.rows = smaller(LANES, l->ins - first);
     for (int which = 0; which < 2; which++) {
-        t.row[which] = ((seed * 2 + which) * l->outs + out) * l->ins + first;
+        const int64_t row = ((seed * 2 + which) * l->outs + out) * l->ins + first;
+        at.map[which] = row * l->batch;
+        at.statistic[which] = row;
         /* without batch norm all seeds have the same scale and shift */
-        t.affine[which] = t.row[which] - (l->normalised ? 0 : seed * 2 * l->outs * l->ins);
+        at.affine[which] = row - (l->normalised ? 0 : seed * 2 * l->outs * l->ins);
     }
-    t.inputs = (seed * l->ins + first) * l->batch;
-    t.eps = (unit * l->ins + first) * l->batch;
-    return t;
+    at.inputs = (seed * l->ins + first) * l->batch;
+    at.eps = (unit * l->ins + first) * l->batch;
+    return at;
 }
 
-/* Mean and biased variance of each weight over its images. */
-INLINE void statistics(const Tile *t, int64_t batch, const float *restrict values,
-                       float *restrict mean, float *restrict var)
+/* The sum of each of LANES rows of LANES numbers */
+INLINE Vector sum_rows(const Vector *rows)
 {
-    for (int64_t i = 0; i < t->rows; i++) {
-        const float *restrict row = values + i * batch;
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t b = 0; b < batch; b++)
-            sum += row[b];
-        mean[i] = sum / (float)batch;
+    const float *numbers = (const float *)rows;
+    float eighths[LANES * 8], quarters[LANES * 4], halves[LANES * 2], sums[LANES];
+#pragma omp simd
+    for (int n = 0; n < LANES * 8; n++)
+        eighths[n] = numbers[2 * n] + numbers[2 * n + 1];
+#pragma omp simd
+    for (int n = 0; n < LANES * 4; n++)
+        quarters[n] = eighths[2 * n] + eighths[2 * n + 1];
+#pragma omp simd
+    for (int n = 0; n < LANES * 2; n++)
+        halves[n] = quarters[2 * n] + quarters[2 * n + 1];
+#pragma omp simd
+    for (int n = 0; n < LANES; n++)
+        sums[n] = halves[2 * n] + halves[2 * n + 1];
+    return load(sums, LANES);
+}
+
+/* How mu, or rho, of each weight follows from what its map gave:
+   (value - centre) slope + offset, where the slope is scale root */
+typedef struct {
+    Vector centre, root, slope, offset;
+} Affine;
+
+INLINE Vector through(const Affine *a, int64_t i, Vector value)
+{
+    return (value - a->centre[i]) * a->slope[i] + a->offset[i];
+}
+
+INLINE Affine affine_of(const Layer *l, const Block *at, int which, const float *scale,
+                        const float *shift, const float *mean, const float *var)
+{
+    const int rows = (int)at->rows;
+    Affine a = {.centre = {0}, .root = all(1)};
+    if (l->normalised) {
+        float roots[LANES];
+        a.centre = load(mean + at->statistic[which], rows);
+        store(roots, load(var + at->statistic[which], rows) + l->norm_eps, LANES);
+#pragma omp simd
+        for (int i = 0; i < LANES; i++)
+            roots[i] = 1.0f / __builtin_sqrtf(roots[i]);
+        a.root = load(roots, LANES);
     }
-    for (int64_t i = 0; i < t->rows; i++) {
-        const float *restrict row = values + i * batch;
-        const float centre = mean[i];
-        float squares = 0;
-#pragma omp simd reduction(+ : squares)
-        for (int64_t b = 0; b < batch; b++)
-            squares += (row[b] - centre) * (row[b] - centre);
-        var[i] = squares / (float)batch;
+    a.slope = load(scale + at->affine[which], rows) * a.root;
+    a.offset = load(shift + at->affine[which], rows);
+    return a;
+}
+
+/* Mean and biased variance of each weight over its images */
+INLINE void statistics(int rows, int64_t batch, const float *values, float *mean,
+                       float *var)
+{
+    const int rest = (int)(batch % LANES);
+    const Integers lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    Vector lanes[LANES] = {{0}};
+    for (int i = 0; i < rows; i++) {
+        const float *row = values + i * batch, *end = row + batch - rest;
+        Vector sum = {0};
+        for (; row < end; row += LANES)
+            sum += load(row, LANES);
+        if (rest)
+            sum += load(row, rest);
+        lanes[i] = sum;
     }
-}
-
-INLINE void roots(const Layer *l, const Tile *t, const float *var, float *restrict root)
-{
-    for (int64_t i = 0; i < t->rows; i++)
-        root[i] = l->normalised ? 1.0f / __builtin_sqrtf(var[i] + l->norm_eps) : 1.0f;
-}
-
-/* mu or rho of the tile, from what the maps gave */
-INLINE void normalise(const Layer *l, const Tile *t, int which, const float *maps,
-                      const float *scale, const float *shift, const float *mean,
-                      const float *root, float *restrict out)
-{
-    const float *values = maps + t->row[which] * l->batch;
-    for (int64_t i = 0; i < t->rows; i++) {
-        const float centre = l->normalised ? mean[i] : 0.0f;
-        const float slope = scale[t->affine[which] + i] * root[i];
-        const float offset = shift[t->affine[which] + i];
-#pragma omp simd
-        for (int64_t b = i * l->batch; b < (i + 1) * l->batch; b++)
-            out[b] = (values[b] - centre) * slope + offset;
+    const Vector means = sum_rows(lanes) / (float)batch;
+    for (int i = 0; i < rows; i++) {
+        const float *row = values + i * batch, *end = row + batch - rest;
+        Vector sum = {0};
+        for (; row < end; row += LANES) {
+            const Vector deviation = load(row, LANES) - means[i];
+            sum += deviation * deviation;
+        }
+        if (rest) {
+            const Vector deviation = select(lane < rest, load(row, rest) - means[i], all(0));
+            sum += deviation * deviation;
+        }
+        lanes[i] = sum;
     }
+    store(mean, means, rows);
+    store(var, sum_rows(lanes) / (float)batch, rows);
 }
 
-/* exp(-|x|), from which both softplus and sigmoid of x follow */
-INLINE void decay(int64_t count, const float *restrict x, float *restrict out)
+/* rho, exp(-|rho|) and sigma of the weights of a block, for `lanes` images */
+INLINE void deviations(const Layer *l, const Block *at, const float *maps,
+                       const Affine *of_rho, int64_t b, int lanes, Vector *rho,
+                       Vector *decayed, Vector *sigma)
 {
-#pragma omp simd
-    for (int64_t n = 0; n < count; n++)
-        out[n] = exp_of(x[n] < 0 ? x[n] : -x[n]);
-}
-
-/* log(1 + exp(x)); the digits of a small exp(x), which 1 + exp(x) rounds off, are kept */
-INLINE float softplus_of(float x, float decayed)
-{
-    const float u = 1.0f + decayed;
-    return larger(x, 0.0f) + log_of(u) + (decayed - (u - 1.0f));
-}
-
-INLINE float sigmoid_of(float x, float decayed)
-{
-    return (x < 0 ? decayed : 1.0f) / (1.0f + decayed);
-}
-
-/* sigma in place of rho, and its derivative by rho where `slope` is given */
-INLINE void to_sigma(int64_t count, float *restrict rho, float *restrict decayed,
-                     float *restrict slope)
-{
-    decay(count, rho, decayed);
-    if (slope)
-#pragma omp simd
-        for (int64_t n = 0; n < count; n++)
-            slope[n] = sigmoid_of(rho[n], decayed[n]);
-#pragma omp simd
-    for (int64_t n = 0; n < count; n++)
-        rho[n] = softplus_of(rho[n], decayed[n]);
+    for (int64_t i = 0; i < at->rows; i++) {
+        rho[i] = through(of_rho, i, load(maps + at->map[1] + i * l->batch + b, lanes));
+        decayed[i] = decay(magnitude(rho[i]));
+    }
+    for (int64_t i = 0; i < at->rows; i++)
+        sigma[i] = softplus_of(rho[i], decayed[i]);
 }
 
 /* What decides between spike and slab of the mixture prior: the log of their ratio. */
-INLINE void log_ratios(const Layer *l, int64_t count, const float *restrict w,
-                       float *restrict out)
+INLINE Vector log_ratio_of(const Layer *l, Vector w)
 {
-#pragma omp simd
-    for (int64_t n = 0; n < count; n++)
-        out[n] = l->log_ratio - l->excess * w[n] * w[n];
+    return l->log_ratio - l->excess * w * w;
 }
 
-INLINE float tile_nats(const Layer *l, const Tile *t, int kl, const float *restrict mu,
-                       const float *restrict sigma, const float *restrict w,
-                       const float *restrict eps, float *restrict ratio,
-                       float *restrict decayed)
+/* Nats by lane. A sum of logarithms is taken as the logarithm of a product, which LANES
+   factors from 1/2 to 2 keep far from overflow; exponents of two are summed apart. */
+typedef struct {
+    Vector sum, mantissas, ratios;
+    Integers exponents;
+} Nats;
+
+INLINE double total(const Nats *nats, int lanes)
 {
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t n = 0; n < t->count; n++)
-        sum -= log_of(sigma[n]);
-    if (kl == CLOSED) {
-#pragma omp simd reduction(+ : sum)
-        for (int64_t n = 0; n < t->count; n++)
-            sum += l->half * (mu[n] * mu[n] + sigma[n] * sigma[n]);
-        return sum;
-    }
-#pragma omp simd reduction(+ : sum)
-    for (int64_t n = 0; n < t->count; n++)
-        sum += l->half * w[n] * w[n] - 0.5f * eps[n] * eps[n];
-    if (kl == MIXTURE) {
-        log_ratios(l, t->count, w, ratio);
-        decay(t->count, ratio, decayed);
-#pragma omp simd reduction(+ : sum)
-        for (int64_t n = 0; n < t->count; n++)
-            sum -= softplus_of(ratio[n], decayed[n]);
-    }
+    const Vector logarithms = log_of(nats->mantissas) + log_of(nats->ratios);
+    double sum = 0;
+    for (int n = 0; n < lanes; n++)
+        sum += (double)nats->sum[n] - (double)logarithms[n] -
+               0.693147180559945309 * nats->exponents[n];
     return sum;
+}
+
+/* `lanes` images of a block, from the b-th on; gives their nats but for the constant. */
+INLINE double forward_lanes(const Layer *l, const Forward *f, const Block *at,
+                            const Affine *of_mu, const Affine *of_rho, int64_t b,
+                            int lanes, float *h, float *spread, int each, int kl)
+{
+    Vector rho[LANES], decayed[LANES], sigma[LANES];
+    Vector output = load(h, lanes), variance = {0};
+    Nats nats = {.mantissas = all(1), .ratios = all(1)};
+    deviations(l, at, f->maps, of_rho, b, lanes, rho, decayed, sigma);
+    for (int64_t i = 0; i < at->rows; i++) {
+        const int64_t row = i * l->batch + b;
+        const Vector mu = through(of_mu, i, load(f->maps + at->map[0] + row, lanes));
+        const Vector x = load(f->inputs + at->inputs + row, lanes);
+        const Vector eps = each ? load(f->eps + at->eps + row, lanes) : all(0);
+        const Vector w = each ? mu + sigma[i] * eps : mu;
+        output += w * x;
+        if (!each)
+            variance += sigma[i] * x * (sigma[i] * x);
+        if (kl == NO_KL)
+            continue;
+        Integers exponent;
+        nats.mantissas *= mantissa_of(sigma[i], &exponent);
+        nats.exponents += exponent;
+        nats.sum += kl == CLOSED ? l->half * (mu * mu + sigma[i] * sigma[i])
+                                 : l->half * w * w - 0.5f * eps * eps;
+        if (kl == MIXTURE) {
+            const Vector ratio = log_ratio_of(l, w);
+            nats.sum -= positive(ratio);
+            nats.ratios *= 1.0f + decay(magnitude(ratio));
+        }
+    }
+    store(h, output, lanes);
+    if (!each)
+        store(spread, load(spread, lanes) + variance, lanes);
+    return kl == NO_KL ? 0 : total(&nats, lanes);
 }
 
 INLINE void forward_as(const Layer *l, const Forward *f, int64_t unit, int each, int kl)
 {
     const int64_t batch = l->batch;
-    float mu[ROOM], sigma[ROOM], w[ROOM], decayed[ROOM], root[TILE];
-    float *restrict h = f->h + unit * batch;
-    float *restrict spread = each ? NULL : f->spread + unit * batch;
+    float *h = f->h + unit * batch, *spread = each ? h : f->spread + unit * batch;
     double nats = 0;
     memset(h, 0, batch * sizeof *h);
-    if (!each)
-        memset(spread, 0, batch * sizeof *spread);
-    for (int64_t first = 0; first < l->ins;) {
-        const Tile t = tile_at(l, unit, first);
-        const float *restrict x = f->inputs + t.inputs;
-        const float *restrict eps = each ? f->eps + t.eps : NULL;
-        for (int which = 0; which < 2; which++) {
-            float *mean = f->mean + t.row[which], *var = f->var + t.row[which];
-            if (l->normalised)
-                statistics(&t, batch, f->maps + t.row[which] * batch, mean, var);
-            roots(l, &t, var, root);
-            normalise(l, &t, which, f->maps, f->scale, f->shift, mean, root,
-                      which ? sigma : mu);
-        }
-        to_sigma(t.count, sigma, decayed, NULL);
-        const float *restrict drawn = each ? w : mu;
-        if (each)
-#pragma omp simd
-            for (int64_t n = 0; n < t.count; n++)
-                w[n] = mu[n] + sigma[n] * eps[n];
-        for (int64_t i = 0; i < t.rows; i++)
-#pragma omp simd
-            for (int64_t b = 0; b < batch; b++)
-                h[b] += drawn[i * batch + b] * x[i * batch + b];
-        if (!each)
-            for (int64_t i = 0; i < t.rows; i++)
-#pragma omp simd
-                for (int64_t b = 0; b < batch; b++) {
-                    const float noise = sigma[i * batch + b] * x[i * batch + b];
-                    spread[b] += noise * noise;
-                }
-        if (kl != NO_KL) /* mu has served, but in a closed form */
-            nats += tile_nats(l, &t, kl, mu, sigma, w, eps, kl == CLOSED ? w : mu, decayed);
-        first += t.rows;
+    memset(spread, 0, batch * sizeof *spread);
+    for (int64_t first = 0; first < l->ins; first += LANES) {
+        const Block at = block_at(l, unit, first);
+        if (l->normalised)
+            for (int which = 0; which < 2; which++)
+                statistics((int)at.rows, batch, f->maps + at.map[which],
+                           f->mean + at.statistic[which], f->var + at.statistic[which]);
+        const Affine of_mu = affine_of(l, &at, 0, f->scale, f->shift, f->mean, f->var);
+        const Affine of_rho = affine_of(l, &at, 1, f->scale, f->shift, f->mean, f->var);
+        int64_t b = 0;
+        for (; b + LANES <= batch; b += LANES)
+            nats += forward_lanes(l, f, &at, &of_mu, &of_rho, b, LANES, h + b, spread + b,
+                                  each, kl);
+        if (b < batch)
+            nats += forward_lanes(l, f, &at, &of_mu, &of_rho, b, (int)(batch - b), h + b,
+                                  spread + b, each, kl);
     }
     if (kl != NO_KL)
         f->nats[unit] = nats + (double)l->constant * (double)(l->ins * batch);
 }
 
-/* The gradient of the maps' output from that of its normalised values, in place. */
-INLINE void denormalise(const Layer *l, const Backward *f, const Tile *t, int which,
-                        const float *restrict root)
+/* For `lanes` images of a block, from the b-th on: the gradient of the normalised maps
+   goes to by_maps, that of the inputs is added to by_inputs. */
+INLINE void backward_lanes(const Layer *l, const Backward *f, const Block *at,
+                           const Affine *of_mu, const Affine *of_rho, int64_t b,
+                           int lanes, Vector by_h, Vector over, float weight,
+                           float *by_inputs, int each, int kl)
 {
-    const int64_t batch = l->batch, row = t->row[which], at = t->affine[which];
-    const float *restrict values = f->maps + row * batch;
-    const float *restrict mean = f->mean + row;
-    float *restrict by = f->by_maps + row * batch;
-    if (!l->normalised) {
-        for (int64_t i = 0; i < t->rows; i++)
-#pragma omp simd
-            for (int64_t b = i * batch; b < (i + 1) * batch; b++)
-                by[b] *= f->scale[at + i];
-        return;
-    }
-    for (int64_t i = 0; i < t->rows; i++) {
-        float sum = 0, along = 0;
-#pragma omp simd reduction(+ : sum, along)
-        for (int64_t b = i * batch; b < (i + 1) * batch; b++) {
-            sum += by[b];
-            along += by[b] * (values[b] - mean[i]);
+    Vector rho[LANES], decayed[LANES], sigma[LANES], means[LANES], faded[LANES];
+    deviations(l, at, f->maps, of_rho, b, lanes, rho, decayed, sigma);
+    for (int64_t i = 0; i < at->rows; i++) {
+        const int64_t row = i * l->batch + b;
+        means[i] = through(of_mu, i, load(f->maps + at->map[0] + row, lanes));
+        if (kl == MIXTURE) {
+            const Vector w = means[i] + sigma[i] * load(f->eps + at->eps + row, lanes);
+            faded[i] = decay(magnitude(log_ratio_of(l, w)));
         }
-        f->by_shift[at + i] = sum;
-        f->by_scale[at + i] = along * root[i];
     }
-    for (int64_t i = 0; i < t->rows; i++) {
-        const float slope = f->scale[at + i] * root[i];
-        const float sum = f->by_shift[at + i] / (float)batch;
-        const float along = f->by_scale[at + i] * root[i] / (float)batch;
-#pragma omp simd
-        for (int64_t b = i * batch; b < (i + 1) * batch; b++)
-            by[b] = slope * (by[b] - sum - (values[b] - mean[i]) * along);
+    for (int64_t i = 0; i < at->rows; i++) {
+        const int64_t row = i * l->batch + b;
+        const Vector x = load(f->inputs + at->inputs + row, lanes);
+        const Vector eps = each ? load(f->eps + at->eps + row, lanes) : all(0);
+        const Vector mu = means[i], deviation = sigma[i];
+        const Vector w = each ? mu + deviation * eps : mu;
+        const Vector u = 1.0f + decayed[i], v = kl == MIXTURE ? 1.0f + faded[i] : all(1);
+        /* one division for 1 / u, 1 / sigma and 1 / v */
+        const Vector others = kl == NO_KL ? all(1) : deviation * v;
+        const Vector inverse = 1.0f / (u * others);
+        const Vector outer = by_h * x, noise = outer * over * deviation;
+        Vector by_mu = outer, by_sigma = each ? outer * eps : noise * x;
+        Vector by_x = load(by_inputs + row, lanes) + by_h * w;
+        if (!each)
+            by_x += noise * deviation;
+        if (kl == CLOSED) {
+            by_mu += weight * 2 * l->half * mu;
+            by_sigma += weight * (2 * l->half * deviation - inverse * u);
+        } else if (kl != NO_KL) {
+            Vector slope = all(2 * l->half);
+            if (kl == MIXTURE) {
+                const Vector share = select(log_ratio_of(l, w) < 0, faded[i], all(1));
+                slope += 2 * l->excess * share * (inverse * (u * deviation));
+            }
+            by_mu += weight * slope * w;
+            by_sigma += weight * (slope * w * eps - inverse * (u * v));
+        }
+        const Vector sigmoid = select(rho[i] < 0, decayed[i], all(1)) * (inverse * others);
+        store(f->by_maps + at->map[0] + row, by_mu, lanes);
+        store(f->by_maps + at->map[1] + row, by_sigma * sigmoid, lanes);
+        store(by_inputs + row, by_x, lanes);
+    }
+}
+
+/* The gradient of the maps' output from that of its normalised values, in place */
+INLINE void denormalise(const Layer *l, const Backward *f, const Block *at, int which,
+                        const Affine *a)
+{
+    const int64_t batch = l->batch;
+    const int rest = (int)(batch % LANES), rows = (int)at->rows;
+    Vector lanes[LANES] = {{0}}, lanes_along[LANES] = {{0}};
+    for (int i = 0; i < rows && l->normalised; i++) {
+        const float *values = f->maps + at->map[which] + i * batch;
+        const float *by = f->by_maps + at->map[which] + i * batch, *end = by + batch - rest;
+        Vector sum = {0}, along = {0};
+        for (; by < end; by += LANES, values += LANES) {
+            sum += load(by, LANES);
+            along += load(by, LANES) * (load(values, LANES) - a->centre[i]);
+        }
+        if (rest) {
+            sum += load(by, rest);
+            along += load(by, rest) * (load(values, rest) - a->centre[i]);
+        }
+        lanes[i] = sum;
+        lanes_along[i] = along;
+    }
+    const Vector sums = sum_rows(lanes), alongs = sum_rows(lanes_along) * a->root;
+    if (l->normalised) {
+        store(f->by_shift + at->affine[which], sums, rows);
+        store(f->by_scale + at->affine[which], alongs, rows);
+    }
+    const Vector mean = sums / (float)batch, slope = alongs * a->root / (float)batch;
+    for (int i = 0; i < rows; i++) {
+        const float *values = f->maps + at->map[which] + i * batch;
+        float *by = f->by_maps + at->map[which] + i * batch, *end = by + batch - rest;
+        for (; by < end; by += LANES, values += LANES) {
+            const Vector along = (load(values, LANES) - a->centre[i]) * slope[i];
+            store(by, a->slope[i] * (load(by, LANES) - mean[i] - along), LANES);
+        }
+        if (rest) {
+            const Vector along = (load(values, rest) - a->centre[i]) * slope[i];
+            store(by, a->slope[i] * (load(by, rest) - mean[i] - along), rest);
+        }
     }
 }
 
 INLINE void backward_as(const Layer *l, const Backward *f, int64_t unit, float *by_inputs,
                         int each, int kl)
 {
-    const int64_t batch = l->batch, seed = unit / l->outs;
-    const float *restrict by_h = f->by_h + unit * batch;
-    const float *restrict over = each ? NULL : f->ratio + unit * batch;
-    const float weight = kl == NO_KL ? 0 : f->by_nats[seed];
-    float mu[ROOM], sigma[ROOM], slope[ROOM], share[ROOM], root[2][TILE];
-    for (int64_t first = 0; first < l->ins;) {
-        const Tile t = tile_at(l, unit, first);
-        const float *restrict x = f->inputs + t.inputs;
-        const float *restrict eps = each ? f->eps + t.eps : NULL;
-        float *restrict by_mu = f->by_maps + t.row[0] * batch;
-        float *restrict by_rho = f->by_maps + t.row[1] * batch;
-        float *restrict by_x = by_inputs + first * batch;
-        for (int which = 0; which < 2; which++) {
-            roots(l, &t, f->var + t.row[which], root[which]);
-            normalise(l, &t, which, f->maps, f->scale, f->shift, f->mean + t.row[which],
-                      root[which], which ? sigma : mu);
+    const int64_t batch = l->batch;
+    const float *by_h = f->by_h + unit * batch;
+    const float *over = each ? by_h : f->ratio + unit * batch;
+    const float weight = kl == NO_KL ? 0 : f->by_nats[unit / l->outs];
+    for (int64_t first = 0; first < l->ins; first += LANES) {
+        const Block at = block_at(l, unit, first);
+        const Affine of_mu = affine_of(l, &at, 0, f->scale, f->shift, f->mean, f->var);
+        const Affine of_rho = affine_of(l, &at, 1, f->scale, f->shift, f->mean, f->var);
+        float *by_x = by_inputs + first * batch;
+        int64_t b = 0;
+        for (; b + LANES <= batch; b += LANES)
+            backward_lanes(l, f, &at, &of_mu, &of_rho, b, LANES, load(by_h + b, LANES),
+                           load(over + b, LANES), weight, by_x, each, kl);
+        if (b < batch) {
+            const int rest = (int)(batch - b);
+            backward_lanes(l, f, &at, &of_mu, &of_rho, b, rest, load(by_h + b, rest),
+                           load(over + b, rest), weight, by_x, each, kl);
         }
-        to_sigma(t.count, sigma, share, slope);
-        /* a closed form needs mu as well, and `share` not yet */
-        float *restrict w = kl == CLOSED ? share : mu;
-        if (each)
-#pragma omp simd
-            for (int64_t n = 0; n < t.count; n++)
-                w[n] = mu[n] + sigma[n] * eps[n];
-        for (int64_t i = 0; i < t.rows; i++)
-#pragma omp simd
-            for (int64_t b = 0; b < batch; b++) {
-                const int64_t n = i * batch + b;
-                const float outer = by_h[b] * x[n];
-                by_mu[n] = outer;
-                if (each) {
-                    by_rho[n] = outer * eps[n];
-                    by_x[n] += by_h[b] * w[n];
-                } else {
-                    const float noise = outer * over[b] * sigma[n];
-                    by_rho[n] = noise * x[n];
-                    by_x[n] += by_h[b] * mu[n] + noise * sigma[n];
-                }
-            }
-        if (kl == CLOSED)
-#pragma omp simd
-            for (int64_t n = 0; n < t.count; n++) {
-                by_mu[n] += weight * 2 * l->half * mu[n];
-                by_rho[n] += weight * (2 * l->half * sigma[n] - 1 / sigma[n]);
-            }
-        if (kl == MIXTURE) {
-            log_ratios(l, t.count, w, share);
-#pragma omp simd
-            for (int64_t n = 0; n < t.count; n++)
-                share[n] = 1.0f / (1.0f + exp_of(-share[n]));
-        }
-        if (kl == SAMPLED || kl == MIXTURE)
-#pragma omp simd
-            for (int64_t n = 0; n < t.count; n++) {
-                const float spike = kl == MIXTURE ? 2 * l->excess * share[n] : 0.0f;
-                const float by_w = weight * (2 * l->half + spike) * w[n];
-                by_mu[n] += by_w;
-                by_rho[n] += by_w * eps[n] - weight / sigma[n];
-            }
-#pragma omp simd
-        for (int64_t n = 0; n < t.count; n++)
-            by_rho[n] *= slope[n];
-        denormalise(l, f, &t, 0, root[0]);
-        denormalise(l, f, &t, 1, root[1]);
-        first += t.rows;
+        denormalise(l, f, &at, 0, &of_mu);
+        denormalise(l, f, &at, 1, &of_rho);
     }
 }
 
