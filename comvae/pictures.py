@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from comvae.config import RunConfig
@@ -17,6 +18,7 @@ from comvae.objective import reconstruction_loss
 from comvae.vae import VAE
 
 GRID = 16  # images in a row of a grid
+PADDING = 2  # white pixels between them
 SAMPLES = 128  # draws from the prior
 STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of a traversal, in prior deviations
 AROUND = 4  # images that latents are traversed around, beside the mean of the prior
@@ -132,10 +134,14 @@ def _as_pixels(values: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 
 def _save_grid(images: np.ndarray, path: Path) -> None:
-    """uint8 (images, height, width) as a PNG file, GRID in a row."""
-    from torchvision.utils import save_image  # a second to import, for grids alone
-
+    """uint8 (images, height, width) as a PNG file, GRID in a row, on white."""
     enlarge = max(1, 56 // images.shape[2])
-    pictures = torch.from_numpy(images)[:, None].float() / 255
-    pictures = pictures.repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3)
-    save_image(pictures, path, nrow=GRID, padding=2, pad_value=1.0)
+    tiles = images.repeat(enlarge, 1).repeat(enlarge, 2)
+    columns = min(GRID, len(tiles))
+    edges = (0, -len(tiles) % columns), (0, PADDING), (0, PADDING)
+    tiles = np.pad(tiles, edges, constant_values=255)
+    height, width = tiles.shape[1:]
+    page = tiles.reshape(-1, columns, height, width).swapaxes(1, 2)
+    page = page.reshape(-1, columns * width)
+    page = np.pad(page, ((PADDING, 0), (PADDING, 0)), constant_values=255)
+    Image.fromarray(page).save(path)

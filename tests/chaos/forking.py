@@ -17,7 +17,7 @@ import torch
 IMPORTED = [
     *("comvae.cli", "comvae.artifacts", "comvae.datasets.fetching", "comvae.gap"),
     *("comvae.lock", "comvae.pictures", "comvae.report", "comvae.tables"),
-    *("comvae.trail", "sklearn.datasets", "torchvision.utils"),
+    *("comvae.trail", "sklearn.datasets"),
 ]
 
 
