@@ -367,8 +367,8 @@ def _device(name: str, threads: int) -> Any:
 
 def main() -> None:
     """Entry point of `python -m comvae` and `comvae`."""
-    # What torch and pandas make when they are imported stays: to look for garbage among
-    # it again and again, and at exit once more, is a third of the time of a short command.
+    # What torch and pandas make when they are imported stays: to look for garbage in it
+    # again and again, and once more at exit, is a third of the time of a short command.
     gc.set_threshold(200_000)
     try:
         app()

@@ -16,7 +16,7 @@ from comvae.config import RunConfig
 from comvae.datasets.loading import Dataset
 from comvae.engine import Engine
 from comvae.errors import SettingsError, StoppedError
-from comvae.memory import parts_that_fit, split
+from comvae.memory import keep_freed_memory, parts_that_fit, split
 from comvae.vae import VAE, build
 
 log = logging.getLogger("comvae")
@@ -62,6 +62,7 @@ def train(
     # Adam's first moment of a pixel that is rarely ink decays to a subnormal number and
     # stays there: on a CPU its arithmetic makes the step up to fifteen times slower.
     torch.set_flush_denormal(True)
+    keep_freed_memory()
     device = torch.device(device)
     images, pixels = dataset.train.shape
     _refuse_single_image(config, images)

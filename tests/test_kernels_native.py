@@ -33,8 +33,8 @@ def test_they_have_been_built():
 @pytest.mark.parametrize("norm", ["batch", "scale"])
 @pytest.mark.parametrize("kl,draws", DRAWS)
 def test_outputs_and_gradients_are_as_good_as_those_of_pytorch(kl, draws, norm, batch):
-    """With two parts of the outputs, several blocks of weights, the last of them ragged,
-    and images that fill no vector, fill some, and leave a rest."""
+    """With two parts of the outputs, blocks of weights of which the last is ragged, and
+    images that fill no vector, fill some, or leave a rest."""
     fan_in = native.LANES + 3 if batch > 1000 else 4 * native.LANES + 1
     exact = case(draws, norm, 2, native.OUTS_TOGETHER + 1, fan_in, batch)
     expected = results(dynamic_linear_reference, exact, norm, kl)
