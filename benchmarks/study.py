@@ -2,18 +2,20 @@
 
 `python -m benchmarks.study BASE` trains every model of config/config.yaml with the code
 of the revision BASE and with the files as they are now, in alternation, each in a
-process of its own. The base is written to a temporary folder through `git archive`:
-the repository, its index and its worktrees are not touched.
+process of its own; with `--whole` it runs all of the study's stages with each. Both
+are copied to a temporary folder: the repository and its results are not touched.
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated
 
 import pandas as pd
@@ -29,6 +31,8 @@ from benchmarks.table import host
 
 WORKER = Path(__file__).with_name("study_worker.py")
 BEFORE, AFTER = "before", "after"
+RUNS = Path("results", "tables", "runs.csv")
+KERNELS = Path("comvae", "kernels")
 
 
 def study(
@@ -48,21 +52,37 @@ def study(
     rounds: Annotated[
         int, typer.Option(min=1, help="How often each version runs.")
     ] = 3,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="Time `make study` on --threads cores, rather than training; gaps, "
+            "which the first versions did not measure, are left out.",
+        ),
+    ] = False,
 ) -> None:
-    """Time the training of the digits study with two versions of the code, on the CPU.
+    """Time the digits study with two versions of the code, on the CPU.
 
     Writes results/benchmarks/<host>-study.csv (-partial where --models or --epochs is
     given): model, before and after in seconds of a block, ratio; the total comes last.
+    With --whole it is <host>-study-whole.csv, of one row in seconds of the study.
     """
+    if whole and (models or epochs):
+        sys.exit("Error: --whole is of all models and epochs; leave these options out")
     # a killed process leaves its `with` blocks, and with them the temporary folder
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     names = models.split(",") if models else list(catalogue("digits").models)
     threads = threads or torch.get_num_threads()
     with tempfile.TemporaryDirectory(prefix="comvae-study-") as folder:
-        trees = {BEFORE: checkout(base, Path(folder, BEFORE))}
-        trees[AFTER] = checkout(after, Path(folder, AFTER)) if after else ROOT
-        frame = compare(trees, names, epochs, threads, rounds)
-    partial = "-partial" if models or epochs else ""
+        trees = {
+            BEFORE: checkout(base, Path(folder, BEFORE)),
+            AFTER: checkout(after, Path(folder, AFTER)),
+        }
+        if whole:
+            frame = compare_whole(trees, threads, rounds)
+        else:
+            frame = compare(trees, names, epochs, threads, rounds)
+    partial = "-whole" if whole else "-partial" if models or epochs else ""
     path = ROOT / "results" / "benchmarks" / f"{host()}-study{partial}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(path, index=False, float_format="%.6g")
@@ -72,20 +92,52 @@ def study(
 
 
 def checkout(revision: str, folder: Path) -> Path:
-    """The files of a revision, in `folder`. Exits where there is no such revision."""
-    archive = subprocess.run(
-        ["git", "archive", "--format=tar", revision, "comvae", "config"],
-        cwd=ROOT,
-        capture_output=True,
-    )
-    if archive.returncode:
-        sys.exit(f"Error: {revision}: {archive.stderr.decode().strip()}")
-    with tempfile.TemporaryFile() as file:
-        file.write(archive.stdout)
-        file.seek(0)
-        with tarfile.open(fileobj=file) as tar:
-            tar.extractall(folder, filter="data")
+    """The files of a revision in `folder`, those of today for "", its C kernels built.
+
+    Exits where there is no such revision, or where they cannot be built.
+    """
+    if revision:
+        _extract(revision, folder)
+    else:
+        listed = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = _git(*listed).decode().split("\0")
+        for name in filter(None, names):
+            if (ROOT / name).is_file():  # else it has been removed, not yet in git
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+    _build(folder / KERNELS)
     return folder
+
+
+def compare_whole(trees: dict[str, Path], cores: int, rounds: int) -> pd.DataFrame:
+    """One row: model (`make study`), before, after (seconds) and ratio."""
+
+    def run(version: str) -> float:
+        say(f"make study, {version}, {cores} cores")
+        seconds = make_study(trees[version], cores)
+        say(f"{seconds:.1f} s")
+        return seconds
+
+    measured = alternate({name: lambda name=name: run(name) for name in trees}, rounds)
+    runs = {len(pd.read_csv(tree / RUNS)) for tree in trees.values()}
+    if len(runs) > 1:
+        sys.exit(f"Error: the versions made tables of different length: {sorted(runs)}")
+    return pd.DataFrame([_row("make study", measured)])
+
+
+def make_study(tree: Path, cores: int) -> float:
+    """Seconds from the command to the report, with nothing there before."""
+    for made in ("results", "logs", ".snakemake"):
+        shutil.rmtree(tree / made, ignore_errors=True)
+    text = (tree / "config" / "config.yaml").read_text()
+    if (tree / "comvae" / "gap").exists():
+        text += "\ngap: {images: 0}\n"
+    path = tree / "config" / "whole.yaml"
+    path.write_text(text)
+    start = perf_counter()
+    script = ("workflow/scripts/run.py", "--cores", str(cores), "--configfile", path)
+    _run([sys.executable, *script], tree)
+    return perf_counter() - start
 
 
 def compare(
@@ -140,6 +192,50 @@ def _train(tree: Path, model: str, epochs: int, threads: int) -> dict:
     if done.returncode:
         sys.exit(f"Error: {model} in {tree}: training failed; see above")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _extract(revision: str, folder: Path) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(_git("archive", "--format=tar", revision))
+        file.seek(0)
+        with tarfile.open(fileobj=file) as tar:
+            tar.extractall(folder, filter="data")
+
+
+def _build(kernels: Path) -> None:
+    """Build the C kernels, if there are any; those installed here are copied."""
+    source = kernels / "native.c"
+    installed = list((ROOT / KERNELS).glob("_native*.so"))
+    if not source.exists():
+        return
+    if installed and source.read_bytes() == (ROOT / KERNELS / source.name).read_bytes():
+        for library in installed:
+            shutil.copy2(library, kernels)
+        return
+    build = "import setuptools; setuptools.setup()"
+    _run([sys.executable, "-c", build, "build_ext", "--inplace"], kernels.parents[1])
+
+
+def _git(*arguments: str) -> bytes:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True)
+    if done.returncode:
+        sys.exit(f"Error: git {arguments[0]}: {done.stderr.decode().strip()}")
+    return done.stdout
+
+
+def _run(command: list[object], folder: Path) -> None:
+    """Run it in `folder`, with the code there. Exits with its output where it fails."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(f"{done.stdout}\nError: {command[1]} failed in {folder}; see above")
 
 
 def _refuse_other_work(model: str, results: dict[str, dict]) -> None:

@@ -155,7 +155,8 @@ class Engine:
         how = Pass(
             self.noise, batch_statistics=True, update_statistics=True, weight_kl=with_kl
         )
-        terms = self.vae(self.dataset.to_float(self.images[chosen]), how)
+        images = self.images.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
+        terms = self.vae(self.dataset.to_float(images), how)
         self.optimiser.zero_grad()
         losses = minibatch_loss(terms, weight, self.vae.options)
         torch.dot(losses, self._alive).backward()

@@ -317,6 +317,26 @@ class TestStudy:
         assert result["seconds"] > 0
         assert (result["work"]["epochs"], result["work"]["seeds"]) == (1, 3)
 
+    def test_runs_all_stages_of_the_study_as_the_files_are_now(self, tmp_path):
+        tree = study.checkout("", tmp_path / "now")
+        copied = (tree / "benchmarks" / "study.py").read_bytes()
+        assert copied == (ROOT / "benchmarks" / "study.py").read_bytes()
+        (tree / "config" / "config.yaml").write_text(
+            "study: small\ndatasets: [digits]\nmodels: [vanilla]\nseeds: 2\n"
+            "training: {epochs: 1, hidden: 4, latent: 2}\n"
+        )
+        frame = study.compare_whole({"before": tree, "after": tree}, 2, rounds=1)
+        assert frame.columns.tolist() == ["model", "before", "after", "ratio"]
+        assert frame["after"].item() > 0
+        assert len(pd.read_csv(tree / study.RUNS)) == 2 * 3
+        assert not list(tree.glob("results/evaluations/**/gaps.parquet"))
+
+    def test_says_what_a_study_that_fails_printed(self, tmp_path):
+        tree = study.checkout("", tmp_path / "now")
+        (tree / "config" / "config.yaml").write_text("study: small\n")
+        with pytest.raises(SystemExit, match=r"seeds: (.|\n)*run\.py failed"):
+            study.make_study(tree, 1)
+
     def test_sums_the_models_of_a_round(self, monkeypatch):
         seconds = {("old", "a"): 4.0, ("new", "a"): 2.0, ("old", "b"): 8.0}
         work = dict.fromkeys(("epochs", "batch_size", "hidden", "latent", "seeds"), 1)
