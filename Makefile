@@ -18,7 +18,7 @@ APART := integration slurm server browser chaos gpu # suites of their own, below
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(INSTALLED): pyproject.toml requirements.lock comvae/kernels/native.c
+$(INSTALLED): pyproject.toml requirements.lock comvae/kernels/native.c comvae/kernels/vectors.h
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock -e '.[$(EXTRAS)]'
 	touch $@

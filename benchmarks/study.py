@@ -204,11 +204,14 @@ def _extract(revision: str, folder: Path) -> None:
 
 def _build(kernels: Path) -> None:
     """Build the C kernels, if there are any; those installed here are copied."""
-    source = kernels / "native.c"
-    installed = list((ROOT / KERNELS).glob("_native*.so"))
-    if not source.exists():
+    sources, ours = (
+        {path.name: path.read_bytes() for path in folder.glob("*.[ch]")}
+        for folder in (kernels, ROOT / KERNELS)
+    )
+    if not sources:
         return
-    if installed and source.read_bytes() == (ROOT / KERNELS / source.name).read_bytes():
+    installed = list((ROOT / KERNELS).glob("_native*.so"))
+    if installed and sources == ours:
         for library in installed:
             shutil.copy2(library, kernels)
         return

@@ -52,7 +52,7 @@ class Training(Settings):
     cpu_kernels: bool = Field(
         False,
         description="Train the dynamic layers on a CPU with the kernels in C, where "
-        "they have been built: in about half the time, the same to float32.",
+        "they have been built: in less than half the time, the same to float32.",
     )
     seeds_per_block: Positive = Field(
         5, description="Most seeds that train in lockstep in one job."

@@ -14,7 +14,7 @@ from torch import Tensor
 from comvae.kernels.dynamic import NORM_EPS, Formula, Running
 
 KINDS = ("none", "closed", "sampled", "mixture")
-LANES = 16  # weights of a block, and images at a time, as in native.c
+LANES = 16  # weights of a block, and images at a time, as in vectors.h
 OUTS_TOGETHER = 8  # the gradient of the inputs is summed over so many outputs at a time
 
 
