@@ -162,10 +162,10 @@ class Engine:
         torch.dot(losses, self._alive).backward()
         self.optimiser.step()
         with torch.no_grad():
-            self._sums[0] += terms.reconstruction.sum(1)
-            self._sums[1] += terms.latent_kl.sum(1)
+            self._sums[0].add_(terms.reconstruction.sum(1))
+            self._sums[1].add_(terms.latent_kl.sum(1))
             if with_kl:
-                self._sums[2] += terms.weight_kl
+                self._sums[2].add_(terms.weight_kl)
 
     def _train_at_position(self, with_kl: bool) -> None:
         """The step whose number is on the device: nothing of it is on the host."""
