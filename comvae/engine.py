@@ -158,7 +158,8 @@ class Engine:
         images = self.images.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
         terms = self.vae(self.dataset.to_float(images), how)
         self.optimiser.zero_grad()
-        losses = minibatch_loss(terms, weight, self.vae.options)
+        complexity_weight = weight if with_kl else None
+        losses = minibatch_loss(terms, complexity_weight, self.vae.options)
         torch.dot(losses, self._alive).backward()
         self.optimiser.step()
         with torch.no_grad():

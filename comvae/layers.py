@@ -50,10 +50,12 @@ class Linear(nn.Module):
         bound = 1 / math.sqrt(fan_in)
         self.weight = nn.Parameter(init.uniform("weights", bound, fan_in, fan_out))
         self.bias = nn.Parameter(init.uniform("weights", bound, fan_out))
+        no_kl = torch.zeros(len(init.seeds))
+        self.register_buffer("no_kl", no_kl, persistent=False)
 
     def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
         """(seeds, batch, fan_in) -> (seeds, batch, fan_out) and a weight KL of zero."""
-        return _affine(x, self.weight, self.bias), x.new_zeros(len(x))
+        return _affine(x, self.weight, self.bias), self.no_kl
 
 
 class BayesianLinear(nn.Module):

@@ -92,7 +92,7 @@ class Encoder(nn.Module):
         if self.latent_scale == "exp":
             return torch.exp(0.5 * s)
         # below about -100 softplus underflows to zero, and log(0) would end the run
-        return F.softplus(s).clamp_min(torch.finfo(s.dtype).tiny)
+        return F.softplus(s) + torch.finfo(s.dtype).tiny
 
 
 class Decoder(nn.Module):
@@ -144,7 +144,7 @@ class VAE(nn.Module):
         """The terms for one draw of z from what the encoder gave for x."""
         mean, scale, weight_kl = posterior
         eps = how.noise.normal("latents", *mean.shape[1:])
-        logits = self.decoder(mean + scale * eps, how)
+        logits = self.decoder(torch.addcmul(mean, scale, eps), how)
         return Terms(
             reconstruction_loss(self.options.likelihood, logits, x),
             gaussian_kl(mean, scale),
