@@ -131,3 +131,10 @@ def test_latent_kl_is_that_of_torch_distributions():
     scale = torch.rand(2, 4, 5, generator=generator) + 0.01
     expected = kl_divergence(Normal(mean, scale), Normal(0.0, 1.0)).sum(-1)
     torch.testing.assert_close(gaussian_kl(mean, scale), expected)
+
+
+def test_gradients_by_hand_are_those_of_finite_differences():
+    generator = torch.Generator().manual_seed(0)
+    mean, s = torch.randn(2, 2, 3, 4, generator=generator, dtype=torch.float64)
+    inputs = (mean.requires_grad_(), s.exp().requires_grad_())
+    assert torch.autograd.gradcheck(gaussian_kl, inputs)

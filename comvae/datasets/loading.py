@@ -25,7 +25,7 @@ class Dataset:
 
     def to_float(self, batch: Tensor) -> Tensor:
         """Pixels of any shape as float32 in [0, 1], on the device of `batch`."""
-        return batch.to(torch.float32).div_(self.pixel_max)
+        return batch.to(torch.float32) / self.pixel_max
 
 
 def load(directory: Path, options: DataOptions | None = None) -> Dataset:
