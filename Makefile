@@ -10,7 +10,6 @@ STUDY ?= config/config.yaml
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),--resources gpu=1)
 EXTRAS := workflow,tracking,dashboard,test,dev
 INSTALLED := .venv/installed
-APART := integration slurm server browser chaos gpu # suites of their own, below
 
 .DEFAULT_GOAL := help
 .PHONY: help study gap-selftest dashboard mlflow site report test integration slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study bench-large clean
@@ -18,7 +17,7 @@ APART := integration slurm server browser chaos gpu # suites of their own, below
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(INSTALLED): pyproject.toml requirements.lock comvae/kernels/native.c comvae/kernels/vectors.h
+$(INSTALLED): pyproject.toml requirements.lock comvae/engine/fused/native.c comvae/engine/fused/vectors.h
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock -e '.[$(EXTRAS)]'
 	touch $@
@@ -47,25 +46,25 @@ report: $(INSTALLED) ## tables and figures in one file, report.html (STUDY=confi
 	snakemake --configfile $(STUDY) --report report.html -- all site
 
 test: $(INSTALLED) ## the test suite
-	pytest $(APART:%=--ignore=tests/%)
+	pytest --ignore=tests/slow
 
 integration: $(INSTALLED) ## the whole study, killed and resumed, and the real datasets
-	pytest tests/integration
+	pytest tests/slow/integration
 
 gpu-test: $(INSTALLED) ## the fused kernels on this machine's GPU, with their timings
-	pytest -s tests/gpu
+	pytest -s tests/slow/gpu
 
 slurm-test: $(INSTALLED) ## the study on a Slurm of its own, and with its jobs lost
-	pytest tests/slurm
+	pytest tests/slow/slurm
 
 server-test: $(INSTALLED) ## MLflow's server on PostgreSQL, with many importers at once
-	pytest tests/server
+	pytest tests/slow/server
 
 browser-test: $(INSTALLED) ## every page of the dashboard in Chromium, with axe-core
-	pytest tests/browser
+	pytest tests/slow/browser
 
 chaos: $(INSTALLED) ## kills, damage and full disks, compared with an undisturbed run
-	pytest tests/chaos
+	pytest tests/slow/chaos
 
 lint: $(INSTALLED) ## every check of style
 	ruff check .

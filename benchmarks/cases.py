@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from comvae.config import Catalogue, RunConfig, load_study
+from comvae.study.settings import Catalogue, RunConfig, load_study
 
 ROOT = Path(__file__).parents[1]
 STUDIES = {"digits": "config.yaml", "mnist": "paper.yaml"}

@@ -6,18 +6,15 @@ extra `test`; docs/dashboard.md has what was measured.
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "browser")]
+from playwright.sync_api import sync_playwright
 
-from dashboard_server import served  # noqa: E402 (needs the path)
-from playwright.sync_api import sync_playwright  # noqa: E402
-from synthetic import write_large_results  # noqa: E402
-from visitor import launch, visit  # noqa: E402
+from tests.results.synthetic import write_large_results
+from tests.slow.browser.dashboard_server import served
+from tests.slow.browser.visitor import launch, visit
 
 VISITS = 5
 DRAWN = """() => document.querySelector('h1')

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.clock import Marks
 from benchmarks.plain import plain_vae
-from comvae.config import RunConfig
+from comvae.study.settings import RunConfig
 
 BYTES_PER_PARAMETER = 4 * (1 + 3 + 3)
 """float32: read in the forward pass; Adam reads and writes it and its two moments."""

@@ -23,7 +23,7 @@ from benchmarks.table import host
 
 sys.path.insert(0, str(ROOT / "tests"))  # tests are no package
 
-from synthetic import write_large_results
+from tests.results.synthetic import write_large_results
 
 MODELS = 8  # of Table 1: `models: all`
 

@@ -9,8 +9,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.clock import Marks
 from benchmarks.plain import plain_vae, weights_of_minibatches
-from comvae.config import RunConfig
 from comvae.datasets.loading import Dataset
+from comvae.study.settings import RunConfig
 
 VARIANTS = ("loader", "indexed", "indexed-fused")
 """`loader`: DataLoader(TensorDataset), Adam as it comes; `indexed`: minibatches

@@ -10,8 +10,8 @@ from benchmarks import images, loop, ours, pythae_vae
 from benchmarks.cases import Case, is_heavy, run_config
 from benchmarks.clock import Measure, Round, alternate, median
 from benchmarks.floor import Floor, floor_of
-from comvae.config import RunConfig
 from comvae.datasets.loading import Dataset
+from comvae.study.settings import RunConfig
 
 OURS, PYTHAE = "comvae", "pythae"
 FINDING_ROUNDS = 2  # the best of which decides

@@ -3,9 +3,9 @@
 import torch
 
 from benchmarks.clock import Marks
-from comvae.config import RunConfig
 from comvae.datasets.loading import Dataset
-from comvae.training import train
+from comvae.engine.training import train
+from comvae.study.settings import RunConfig
 
 
 def epoch_seconds(config: RunConfig, dataset: Dataset, device: torch.device) -> float:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from comvae.config import RunConfig
-from comvae.options import ModelOptions
+from comvae.model.options import ModelOptions
+from comvae.study.settings import RunConfig
 
 SIGMA_INIT = -5.0  # initial rho of a Bayesian layer
 SLAB, SPIKE = 1.0, math.exp(-6)

@@ -14,8 +14,8 @@ from importlib.util import find_spec
 import torch
 
 from benchmarks.clock import Marks
-from comvae.config import RunConfig
 from comvae.datasets.loading import Dataset
+from comvae.study.settings import RunConfig
 
 
 def installed() -> bool:

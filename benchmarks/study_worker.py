@@ -18,10 +18,10 @@ def main(root: str, model: str, epochs: int, threads: int) -> None:
     torch.set_num_threads(threads)
 
     import comvae
-    from comvae.config import load_study
     from comvae.datasets.digits import read
     from comvae.datasets.loading import Dataset
-    from comvae.training import train
+    from comvae.engine.training import train
+    from comvae.study.settings import load_study
 
     if Path(root).resolve() not in Path(comvae.__file__).resolve().parents:
         sys.exit(f"Error: found comvae at {comvae.__file__}, expected it below {root}")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from comvae.errors import ComvaeError, ResultsError, StoppedError, system_message
-from comvae.signals import EXIT_STATUS
+from comvae.study.signals import EXIT_STATUS
 
 log = logging.getLogger("comvae")
 
@@ -58,7 +58,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> None:
-        from comvae.progress import start_logging
+        from comvae.engine.progress import start_logging
 
         start_logging()
         try:
@@ -87,9 +87,9 @@ def configure(
     results: Results = Path("results"),
 ) -> None:
     """Validate a study and write its plan and one run.json per block."""
-    from comvae.config import load_study
     from comvae.files import write_text
-    from comvae.plan import plan_blocks, study_json
+    from comvae.study.plan import plan_blocks, study_json
+    from comvae.study.settings import load_study
 
     catalogue = load_study(source=study, models=models)
     blocks = plan_blocks(catalogue, results)
@@ -136,14 +136,14 @@ def train(
     With --state, SIGTERM, SIGINT and SIGUSR1 end it after the current step with exit
     status 75, and the same command goes on from there, also after a kill.
     """
-    from comvae.artifacts import is_trained, save_block
-    from comvae.config import load_run_config
     from comvae.datasets.loading import load
-    from comvae.lock import empty, held
-    from comvae.progress import epochs_shown
-    from comvae.signals import stop_requested
-    from comvae.trail import trail_left
-    from comvae.training import train as train_block
+    from comvae.engine.progress import epochs_shown
+    from comvae.engine.training import train as train_block
+    from comvae.results.trail import trail_left
+    from comvae.results.weights import is_trained, save_block
+    from comvae.study.lock import empty, held
+    from comvae.study.settings import load_run_config
+    from comvae.study.signals import stop_requested
 
     config = load_run_config(run)
     data = load(dataset.parent, config.data)
@@ -191,12 +191,12 @@ def evaluate(
     threads: Threads = 0,
 ) -> None:
     """Evaluate one trained block on both splits, and picture its sound seeds."""
-    from comvae.artifacts import load_vae, sound_seeds
-    from comvae.config import Evaluation, load_run_config
     from comvae.datasets.loading import load
-    from comvae.evaluation import evaluate as evaluate_block
+    from comvae.evaluation.elbo import evaluate as evaluate_block
+    from comvae.evaluation.pictures import draw_pictures
     from comvae.files import replacing
-    from comvae.pictures import draw_pictures
+    from comvae.results.weights import load_vae, sound_seeds
+    from comvae.study.settings import Evaluation, load_run_config
 
     config = load_run_config(run)
     data = load(dataset.parent, config.data)
@@ -220,13 +220,13 @@ def gap(
     threads: Threads = 0,
 ) -> None:
     """Measure the gaps of one trained block, image by image; not of failed seeds."""
-    from comvae.artifacts import load_vae, sound_seeds
-    from comvae.config import load_gap, load_run_config
     from comvae.datasets.loading import load
+    from comvae.engine.progress import stages_shown
+    from comvae.evaluation.gap import measure
     from comvae.files import replacing
-    from comvae.gap import measure
-    from comvae.progress import stages_shown
-    from comvae.tables.gaps import no_gaps
+    from comvae.results.tables.gaps import no_gaps
+    from comvae.results.weights import load_vae, sound_seeds
+    from comvae.study.settings import load_gap, load_run_config
 
     chosen = load_gap(settings)
     config = load_run_config(run)
@@ -255,8 +255,8 @@ def gap_images(
     import json
 
     from comvae.datasets.loading import load
+    from comvae.evaluation.gap import image_indices
     from comvae.files import write_text
-    from comvae.gap import image_indices
 
     data = load(dataset.parent)
     chosen = {
@@ -269,7 +269,7 @@ def gap_images(
 @command
 def gap_selftest() -> None:
     """Check the gap estimators against models with known answers."""
-    from comvae.gap import selftest
+    from comvae.evaluation.gap import selftest
 
     if not selftest.run():
         raise typer.Exit(1)
@@ -292,9 +292,9 @@ def track(
     ] = False,
 ) -> None:
     """Import every finished run of the study into MLflow; again changes nothing."""
-    from comvae.imported import failed_import, note_failure, note_import
-    from comvae.plan import Plan
-    from comvae.tracking import track as import_runs
+    from comvae.results.mlflow import track as import_runs
+    from comvae.results.mlflow.note import failed_import, note_failure, note_import
+    from comvae.study.plan import Plan
 
     plan = Plan.read(results)
     folders = [results / "runs" / block.folder for block in plan.blocks]
@@ -323,8 +323,8 @@ def tables(
     ] = False,
 ) -> None:
     """Aggregate what is finished into the study's tables."""
-    from comvae.plan import Plan
-    from comvae.tables import damages, write_tables
+    from comvae.results.tables import damages, write_tables
+    from comvae.study.plan import Plan
 
     written = write_tables(results, Plan.read(results))
     found = damages(written["cells"])
@@ -335,9 +335,9 @@ def tables(
 @command
 def report(results: Results = Path("results")) -> None:
     """Write Table 1, the gaps and the claims as Markdown, and show them."""
-    from comvae.imported import failed_import
-    from comvae.plan import Plan
-    from comvae.report import print_report, write_report
+    from comvae.results.mlflow.note import failed_import
+    from comvae.results.report import print_report, write_report
+    from comvae.study.plan import Plan
 
     plan = Plan.read(results)
     write_report(results, plan)
@@ -350,7 +350,7 @@ def schemas(
     root: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path(),
 ) -> None:
     """Write the settings' JSON schemas and documentation from their classes."""
-    from comvae.schemas import write_schemas
+    from comvae.study.schemas import write_schemas
 
     write_schemas(root)
 
@@ -358,7 +358,7 @@ def schemas(
 def _device(name: str, threads: int) -> Any:
     import torch
 
-    from comvae.artifacts import pick_device
+    from comvae.results.weights import pick_device
 
     if threads:
         torch.set_num_threads(threads)

@@ -142,6 +142,8 @@ def _blocks(
 
 @lru_cache(maxsize=16)
 def _read_gaps(file: data.Identity) -> pd.DataFrame:
-    from comvae.tables.gaps import read_gaps  # needs pyarrow, which few pages do
+    from comvae.results.tables.gaps import (
+        read_gaps,  # needs pyarrow, which few pages do
+    )
 
     return read_gaps(Path(file[0]))

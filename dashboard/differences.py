@@ -1,14 +1,14 @@
 """Differences between models, paired over the seeds, judged by the rule of the claims.
 
-The statistics are those of comvae.statistics, the rule that of comvae.claims.
+The statistics are those of results/statistics.py, the rule that of results/claims.py.
 """
 
 import math
 
 import pandas as pd
 
-from comvae.claims import RESOLUTION, verdict
-from comvae.statistics import effect, paired
+from comvae.results.claims import RESOLUTION, verdict
+from comvae.results.statistics import effect, paired
 from dashboard.summary import NOTHING, signed
 
 VERDICTS = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from comvae.claims import verdict
+from comvae.results.claims import verdict
 from dashboard import summary
 from dashboard.differences import difference, effect_text
 from dashboard.study import Study

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from comvae.errors import ResultsError
-from comvae.tracking.failures import (
+from comvae.results.mlflow.failures import (
     TrackingError,
     is_server,
     understood,
     without_password,
 )
-from comvae.tracking.store import load_mlflow, sqlite_file
+from comvae.results.mlflow.store import load_mlflow, sqlite_file
 from dashboard import data
 
 if TYPE_CHECKING:

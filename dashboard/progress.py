@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from comvae.errors import ResultsError
-from comvae.plan import Block, parse_seeds
+from comvae.study.plan import Block, parse_seeds
 from dashboard import data
 
 SILENT = 60.0  # seconds without a sign of life; a living block gives one every ten

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from comvae.errors import ResultsError
-from comvae.tracking.failures import without_password
+from comvae.results.mlflow.failures import without_password
 from dashboard import data
 from dashboard.values import flat, shown
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from comvae.errors import ComvaeError
-from comvae.tracking.mirror import GENERATION
-from comvae.tracking.store import DIGEST
+from comvae.results.mlflow.mirror import GENERATION
+from comvae.results.mlflow.store import DIGEST
 from dashboard import data
 from dashboard.mlflow_store import Store, opened
 

@@ -1,20 +1,12 @@
-"""What several tests share: models, a small dataset, and one thread for PyTorch."""
-
-from pathlib import Path
+"""Fixtures of all tests: models, a small dataset, and one thread for PyTorch."""
 
 import pytest
 import torch
 
-from comvae.config import RunConfig, Training, load_models
 from comvae.datasets.loading import Dataset
-from comvae.options import ModelOptions
-
-ROOT = Path(__file__).parents[1]
-MODELS = [  # of Table 1
-    name
-    for name, model in load_models(ROOT / "config" / "models.yaml").items()
-    if not model.control
-]
+from comvae.model.options import ModelOptions
+from comvae.study.settings import load_models
+from tests.support import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -39,17 +31,3 @@ def blobs() -> Dataset:
     noise = torch.randint(-20, 21, (84, 12), generator=generator)
     images = (patterns[kinds] + noise).clamp(0, 255).to(torch.uint8)
     return Dataset("blobs", images[:64], images[64:], pixel_max=255, height=3, width=4)
-
-
-def run_config(
-    options: ModelOptions, seeds: list[int], epochs: int = 2, **training: object
-) -> RunConfig:
-    """A small config; each tensor of one seed is a multiple of 16 long."""
-    settings = {"epochs": epochs, "batch_size": 16, "hidden": 16, "latent": 16}
-    return RunConfig(
-        dataset="blobs",
-        model="any",
-        seeds=seeds,
-        options=options,
-        training=Training(**(settings | training)),
-    )

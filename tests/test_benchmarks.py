@@ -10,7 +10,8 @@ import sys
 import pandas as pd
 import pytest
 import torch
-from conftest import MODELS, ROOT, run_config
+
+from tests.support import MODELS, ROOT, run_config
 
 sys.path.insert(0, str(ROOT))
 
@@ -28,9 +29,9 @@ from benchmarks import (
 from benchmarks import images as pictures
 from benchmarks.measure import Measured, measure
 from benchmarks.plain import log_mixture, plain_vae, weights_of_minibatches
-from comvae.options import ModelOptions
-from comvae.priors import ScaleMixturePrior
-from comvae.training import train
+from comvae.engine.training import train
+from comvae.model.options import ModelOptions
+from comvae.model.priors import ScaleMixturePrior
 
 CPU = torch.device("cpu")
 PAPER = {"hidden": 100, "latent": 5, "batch_size": 32}

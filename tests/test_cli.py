@@ -8,7 +8,8 @@ import sys
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT
+
+from tests.support import ROOT
 
 STUDY = {
     "study": "tiny",
@@ -304,8 +305,9 @@ def test_a_report_without_tables_says_how_to_get_them(tmp_path):
 def test_the_core_needs_no_other_layer():
     """mlflow, snakemake and streamlit may not be installed where a job runs."""
     code = (
-        "import sys, comvae.training, comvae.vae, comvae.evaluation, comvae.artifacts,"
-        "comvae.tables, comvae.report, comvae.cli;"
+        "import sys, comvae.engine.training, comvae.model.vae, comvae.evaluation.elbo,"
+        "comvae.results.weights,"
+        "comvae.results.tables, comvae.results.report, comvae.cli;"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run(
@@ -323,7 +325,7 @@ def test_the_core_needs_no_other_layer():
 def test_settings_are_read_without_torch():
     """A wrong setting is reported within seconds, on any machine."""
     code = (
-        "import sys, comvae.config, comvae.plan, comvae.cli;"
+        "import sys, comvae.study.settings, comvae.study.plan, comvae.cli;"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run(

@@ -6,7 +6,6 @@ import stat
 
 import pytest
 
-from comvae.csv_files import read_csv
 from comvae.errors import ResultsError, system_message
 from comvae.files import (
     check_sha256,
@@ -15,6 +14,7 @@ from comvae.files import (
     sha256_of,
     write_text,
 )
+from comvae.results.csv_files import read_csv
 
 
 def test_a_file_and_its_folders_are_made(tmp_path):

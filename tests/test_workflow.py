@@ -7,7 +7,8 @@ import sys
 
 import pytest
 import yaml
-from conftest import ROOT
+
+from tests.support import ROOT
 
 TINY = {
     "study": "tiny",

@@ -78,7 +78,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Statements, each with its verdict (a key of comvae.claims)."""
+    """Statements, each with its verdict (a key of comvae.results.claims)."""
 
     statements: tuple[tuple[str, str], ...]
 

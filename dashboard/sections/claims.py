@@ -5,7 +5,7 @@ from functools import partial
 import altair as alt
 import pandas as pd
 
-from comvae.claims import RESOLUTION
+from comvae.results.claims import RESOLUTION
 from dashboard import charts, theme
 from dashboard.differences import effect_text
 from dashboard.sections.blocks import (

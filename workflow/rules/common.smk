@@ -12,10 +12,10 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 
-from comvae.config import load_study
+from comvae.study.settings import load_study
 from comvae.datasets.registry import REGISTRY
 from comvae.errors import ComvaeError
-from comvae.plan import parse_seeds, plan_blocks, study_json
+from comvae.study.plan import parse_seeds, plan_blocks, study_json
 
 RESULTS = Path("results")
 

@@ -1,6 +1,6 @@
 """Stage track: one process mirrors the finished runs into MLflow."""
 
-from comvae.imported import failed_import, set_failure_aside
+from comvae.results.mlflow.note import failed_import, set_failure_aside
 
 
 localrules:

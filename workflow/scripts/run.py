@@ -18,9 +18,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
-from comvae.config import load_study  # noqa: E402
 from comvae.errors import SettingsError  # noqa: E402
-from comvae.yaml_files import read_yaml  # noqa: E402
+from comvae.study.settings import load_study  # noqa: E402
+from comvae.study.yaml_files import read_yaml  # noqa: E402
 
 
 def check_study(arguments: list[str]) -> None:

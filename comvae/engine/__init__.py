@@ -1,0 +1,1 @@
+"""Training in lockstep: steps, kernels, checkpoints, memory (paper, section 3.1)."""

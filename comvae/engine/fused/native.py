@@ -1,0 +1,153 @@
+"""The C kernels of a DBNN layer on a CPU: formula.py says what they do.
+
+Built by pip where there is a C compiler; `unavailable()` says why they are not there.
+"""
+
+import ctypes
+import functools
+import importlib.util
+from ctypes import Structure, byref, c_float, c_int32, c_int64, c_void_p
+
+import torch
+from torch import Tensor
+
+from comvae.engine.fused.formula import NORM_EPS, Formula, Running
+
+KINDS = ("none", "closed", "sampled", "mixture")
+LANES = 16  # weights of a block, and images at a time, as in vectors.h
+OUTS_TOGETHER = 8  # the gradient of the inputs is summed over so many outputs at a time
+
+
+class _Layer(Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("seeds", "outs", "ins", "batch")),
+        ("outs_together", c_int64),
+        *((name, c_int32) for name in ("normalised", "each_weight", "kl", "threads")),
+        *((name, c_float) for name in ("norm_eps", "constant", "half")),
+        *((name, c_float) for name in ("log_ratio", "excess")),
+    )
+
+
+class _Forward(Structure):
+    _fields_ = tuple(
+        (name, c_void_p)
+        for name in (
+            *("maps", "inputs", "eps", "scale", "shift", "mean", "var"),
+            *("h", "spread", "nats"),
+        )
+    )
+
+
+class _Backward(Structure):
+    _fields_ = tuple(
+        (name, c_void_p)
+        for name in (
+            *("maps", "inputs", "eps", "ratio", "scale", "shift", "mean", "var"),
+            *("by_h", "by_nats", "by_maps", "by_inputs", "by_scale", "by_shift"),
+        )
+    )
+
+
+@functools.cache
+def unavailable() -> str | None:
+    """Why the C kernels cannot run here; None where they can."""
+    try:
+        _library()
+    except (ImportError, OSError, AttributeError) as error:
+        return f"{error}; `pip install -e .` builds them with a C compiler"
+    return None
+
+
+def launch_forward(
+    formula: Formula,
+    running: Running | None,
+    maps: Tensor,
+    inputs: Tensor,
+    eps: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """As `launch_forward` of dynamic_kernel.py, for float32 on a CPU.
+
+    Raises ValueError for other numbers.
+    """
+    if maps.dtype != torch.float32:
+        raise ValueError(f"maps is {maps.dtype}; expected float32 for the C kernels")
+    seeds, _, outs, _, batch = maps.shape
+    layer = _layer(formula, running is not None, maps, eps.ndim == 4)
+    h = maps.new_empty(seeds, outs, batch)
+    spread = None if eps.ndim == 4 else torch.empty_like(h)
+    nats = torch.zeros(seeds, outs, dtype=torch.float64)
+    mean, var = torch.empty_like(scale), torch.empty_like(scale)
+    arrays = _Forward(
+        *_addresses(maps, inputs, eps, scale, shift, mean, var, h, spread, nats)
+    )
+    _library().comvae_forward(byref(layer), byref(arrays))
+    if running is not None:
+        running_mean, running_var, momentum = running
+        if running_mean is not None:
+            running_mean.lerp_(mean, momentum)
+            running_var.lerp_(var * (batch / (batch - 1)), momentum)
+    total = nats.sum(1).to(maps.dtype)
+    if spread is None:
+        return h, total, (mean, var)
+    # no variance, no noise: its gradient is zero then, not infinite
+    ratio = eps * torch.where(spread > 0, spread.rsqrt(), 0)
+    return h.addcmul_(spread, ratio), total, (mean, var, ratio)
+
+
+def launch_backward(
+    formula: Formula,
+    statistics: bool,
+    maps: Tensor,
+    inputs: Tensor,
+    eps: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    kept: tuple[Tensor, ...],
+    by_h: Tensor,
+    by_nats: Tensor,
+    inputs_need_gradient: bool,
+) -> tuple[Tensor | None, ...]:
+    """As `launch_backward` of dynamic_kernel.py; `kept` is from the forward pass."""
+    seeds, _, outs, ins, batch = maps.shape
+    mean, var, *ratio = kept
+    layer = _layer(formula, statistics, maps, not ratio)
+    by_maps = torch.empty_like(maps)
+    by_inputs = maps.new_zeros(seeds, -(-outs // OUTS_TOGETHER), ins, batch)
+    by_scale = by_shift = None
+    if statistics:
+        by_scale, by_shift = torch.empty_like(scale), torch.empty_like(shift)
+    arrays = _Backward(
+        *_addresses(maps, inputs, eps, *(ratio or [None]), scale, shift, mean, var),
+        *_addresses(by_h, by_nats, by_maps, by_inputs, by_scale, by_shift),
+    )
+    _library().comvae_backward(byref(layer), byref(arrays))
+    by_inputs = by_inputs.sum(1) if inputs_need_gradient else None
+    return by_maps, by_inputs, by_scale, by_shift
+
+
+def _layer(
+    formula: Formula, normalised: bool, maps: Tensor, each_weight: bool
+) -> _Layer:
+    seeds, _, outs, ins, batch = maps.shape
+    return _Layer(
+        *(seeds, outs, ins, batch, OUTS_TOGETHER),
+        *(normalised, each_weight, KINDS.index(formula.kind), torch.get_num_threads()),
+        *(NORM_EPS, formula.constant, formula.half),
+        *(formula.log_ratio, formula.excess),
+    )
+
+
+def _addresses(*tensors: Tensor | None) -> list[int | None]:
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    # a shared library, not a Python module, that only pip's builder treats as one; it
+    # shares the OpenMP runtime that torch has loaded
+    found = importlib.util.find_spec("comvae.engine.fused._native")
+    if found is None:
+        raise ImportError("comvae/engine/fused/native.c has not been compiled")
+    return ctypes.CDLL(found.origin)

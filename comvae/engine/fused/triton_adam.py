@@ -1,0 +1,122 @@
+"""The Triton kernel of the low-rank Adam; adam.py says what it does."""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+# No autotuner: it runs a kernel many times, and each run of this one is a step.
+# 16 elements a thread take 128 registers: four programs on a multiprocessor of Hopper,
+# some of which read while others multiply.
+BLOCK_ROWS = 64
+BLOCK_COLUMNS = 32
+BLOCK_BATCH = 32
+WARPS = 4
+
+
+def launch(
+    param: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    left: Tensor,
+    right: Tensor,
+    step: Tensor,
+    rates: tuple[float, ...],
+    eps: float,
+    precision: str,
+) -> None:
+    """Arguments as in `low_rank_adam_`; `rates` as they stand in the kernel."""
+    seeds, rows, columns = param.shape
+    tiles = triton.cdiv(rows, BLOCK_ROWS) * triton.cdiv(columns, BLOCK_COLUMNS)
+    low_rank_adam_kernel[(tiles, seeds)](
+        *(param, exp_avg, exp_avg_sq, left, right, step),
+        *rates,
+        *(eps, rows, columns, left.shape[2]),
+        PRECISION=precision,
+        BLOCK_ROWS=BLOCK_ROWS,
+        BLOCK_COLUMNS=BLOCK_COLUMNS,
+        BLOCK_BATCH=BLOCK_BATCH,
+        num_warps=WARPS,
+    )
+
+
+@triton.jit
+def one_minus_exp(y):
+    """1 - e^y for y < 0. The difference alone loses four digits at -0.001, the first
+    step of beta2: there, the rounding of e^y is divided out."""
+    u = tl.exp(y)
+    near = u > 0.5
+    log_u = tl.log(tl.where(near, u, 0.5))
+    return tl.where(near, (1.0 - u) * (y / log_u), 1.0 - u)
+
+
+@triton.jit
+def low_rank_adam_kernel(
+    param,
+    exp_avg,
+    exp_avg_sq,
+    left,
+    right,
+    step,
+    lr,
+    beta1,
+    beta2,
+    one_minus_beta1,
+    one_minus_beta2,
+    log_beta1,
+    log_beta2,
+    eps,
+    rows,
+    columns,
+    batch,
+    PRECISION: tl.constexpr,  # noqa: N803
+    BLOCK_ROWS: tl.constexpr,  # noqa: N803
+    BLOCK_COLUMNS: tl.constexpr,  # noqa: N803
+    BLOCK_BATCH: tl.constexpr,  # noqa: N803
+):
+    """One tile of one seed. Tiles of the same rows follow each other, so that their
+    rows of `left` are still in the cache."""
+    tile, seed = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    column_tiles = tl.cdiv(columns, BLOCK_COLUMNS)
+    first_row = tile // column_tiles * BLOCK_ROWS
+    n = tl.arange(0, BLOCK_ROWS)
+    k = tile % column_tiles * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
+    in_rows, in_columns = first_row + n < rows, k < columns
+
+    # 64 bits where a block of seeds can pass 2^31 elements, 32 within a tile
+    row = seed * rows + first_row
+    param += row * columns
+    exp_avg += row * columns
+    exp_avg_sq += row * columns
+    left += row * batch
+    right += seed * columns * batch
+    here = n[:, None] * columns + k[None, :]
+    inside = in_rows[:, None] & in_columns[None, :]
+
+    gradient = tl.zeros((BLOCK_ROWS, BLOCK_COLUMNS), dtype=tl.float32)
+    for start in range(0, batch, BLOCK_BATCH):
+        b = start + tl.arange(0, BLOCK_BATCH)
+        a = tl.load(
+            left + n[:, None] * batch + b[None, :],
+            mask=in_rows[:, None] & (b < batch)[None, :],
+            other=0.0,
+        )
+        x = tl.load(
+            right + k[None, :] * batch + b[:, None],
+            mask=in_columns[None, :] & (b < batch)[:, None],
+            other=0.0,
+        )
+        gradient = tl.dot(a, x, gradient, input_precision=PRECISION)
+
+    m = tl.load(exp_avg + here, mask=inside, other=0.0)
+    v = tl.load(exp_avg_sq + here, mask=inside, other=0.0)
+    w = tl.load(param + here, mask=inside, other=0.0)
+    m = beta1 * m + one_minus_beta1 * gradient
+    v = beta2 * v + one_minus_beta2 * gradient * gradient
+    number = tl.load(step)
+    scale = lr / one_minus_exp(number * log_beta1)
+    root = tl.sqrt(one_minus_exp(number * log_beta2))
+    w -= scale * m / (tl.sqrt(v) / root + eps)
+
+    tl.store(exp_avg + here, m, mask=inside)
+    tl.store(exp_avg_sq + here, v, mask=inside)
+    tl.store(param + here, w, mask=inside)

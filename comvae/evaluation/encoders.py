@@ -1,0 +1,88 @@
+"""The ends of the scale of encoders: the prior for every image, and q* itself.
+
+Each stands in for the encoder that a decoder was trained with, where the option
+`evaluated_encoder` says so.
+"""
+
+from collections.abc import Iterator
+from itertools import repeat
+
+import torch
+from torch import Tensor, nn
+
+from comvae.model.layers import Pass
+from comvae.model.vae import VAE
+from comvae.study.settings import Gap
+
+SEARCH = Gap()
+
+
+def with_evaluated_encoder(vae: VAE) -> VAE:
+    """`vae` with the encoder that its options want evaluated."""
+    chosen = vae.options.evaluated_encoder
+    if chosen == "prior":
+        vae.encoder = PriorEncoder(vae.latent)
+    elif chosen == "optimal":
+        vae.encoder = OptimalEncoder(vae)
+    return vae
+
+
+class PriorEncoder(nn.Module):
+    """q(z given x) = p(z) for every image."""
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.latent = latent
+
+    def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor, Tensor]:
+        """Like `Encoder.forward`: means 0, scales 1, weight KL 0."""
+        mean = x.new_zeros(*x.shape[:2], self.latent)
+        return mean, torch.ones_like(mean), x.new_zeros(len(x))
+
+    def posteriors(
+        self, x: Tensor, how: Pass, draws: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Like `Encoder.posteriors`: the same each time."""
+        return repeat(self(x, how), draws)
+
+
+class OptimalEncoder(nn.Module):
+    """q(z given x) = q*, the best diagonal Gaussian of each image for the decoder.
+
+    It is searched for as in the measurement of gaps, once for each batch of images,
+    with the default settings.
+    """
+
+    def __init__(self, vae: VAE) -> None:
+        super().__init__()
+        self.trained, self.decoder = vae.encoder, vae.decoder
+        self.likelihood = vae.options.likelihood
+        self._found: dict[bytes, tuple[Tensor, Tensor]] = {}
+
+    def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor, Tensor]:
+        """Like `Encoder.forward`, for images that are the same for all seeds."""
+        key = x[0].cpu().numpy().tobytes()
+        if key not in self._found:
+            self._found[key] = self._search(x, how)
+        mean, scale = self._found[key]
+        return mean, scale, x.new_zeros(len(x))
+
+    def posteriors(
+        self, x: Tensor, how: Pass, draws: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Like `Encoder.posteriors`: the same each time."""
+        return repeat(self(x, how), draws)
+
+    @torch.no_grad()
+    def _search(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
+        from comvae.evaluation.gap.local import local_optimum
+        from comvae.evaluation.gap.target import DecoderTarget
+
+        found = local_optimum(
+            DecoderTarget(self.decoder, self.likelihood, x[0]),
+            *self.trained(x, how)[:2],
+            SEARCH.optimum_draws,
+            SEARCH.optimum_iterations,
+            SEARCH.optimum_tolerance,
+        )
+        return found.of_start(found.best())

@@ -1,0 +1,200 @@
+"""The gaps of the images of one block: every quantity, in one table."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from comvae.datasets.loading import Dataset
+from comvae.evaluation.gap.annealing import SCHEDULES, anneal
+from comvae.evaluation.gap.bounds import bounds
+from comvae.evaluation.gap.importance import log_evidence
+from comvae.evaluation.gap.local import local_optimum
+from comvae.evaluation.gap.target import DecoderTarget
+from comvae.model.layers import Pass
+from comvae.model.noise import Noise
+from comvae.model.vae import VAE
+from comvae.study.settings import RunConfig
+
+if TYPE_CHECKING:
+    from comvae.study.settings import Gap
+
+SPLITS = ("train", "test")
+ENCODED = 250  # images per pass of the encoder
+STAGES = ("encode", "find q*", "bounds", "importance sampling", "annealing")
+
+
+def image_indices(count: int, wanted: int) -> list[int]:
+    """Which of a split's `count` images are measured: `wanted` of them, evenly spread;
+    all, where there are fewer. The same for every model and seed of a dataset."""
+    if wanted >= count:
+        return list(range(count))
+    return [i * count // wanted for i in range(wanted)]
+
+
+@torch.no_grad()
+def measure(
+    vae: VAE,
+    config: RunConfig,
+    dataset: Dataset,
+    settings: "Gap",
+    device: torch.device | str = "cpu",
+    on_progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+) -> pd.DataFrame:
+    """What the gaps are made of, one row per (seed, split, image), in nats.
+
+    Columns: seed, split, image (its number in the split); elbo, elbo_mean_weights,
+    elbo_marginal: L[q] with sampled weights, with weights at their means, and of the
+    mixture over weight draws; elbo_optimal: L[q*]; log_px_is, log_px_ais (NaN where
+    annealing did not run) and log_px, the chosen one; ess, the effective draws of the
+    importance sampling; iterations, converged and start (`encoder`, `prior`) of the
+    search for q*, and start_difference, how far apart its two starts ended.
+
+    Batch norm uses its running statistics. `on_progress` is told of every stage, of
+    both splits, that is done. Everything of a seed whose weights are NaN is NaN.
+    """
+    tables, total = [], len(SPLITS) * len(STAGES)
+    for number, split in enumerate(SPLITS):
+        images = getattr(dataset, split)
+        chosen = image_indices(len(images), settings.images)
+
+        def stage(done: int, split: str = split, before: int = number) -> None:
+            text = f"{split}: {STAGES[done - 1]}"
+            on_progress(before * len(STAGES) + done, total, text)
+
+        x = dataset.to_float(images[chosen].to(device))
+        noise = Noise(config.seeds, f"gap {split}", device)
+        columns = _measure_split(vae, config, x, settings, noise, stage)
+        tables.append(_table(config.seeds, split, chosen, columns))
+    table = pd.concat(tables, ignore_index=True)
+    return table.sort_values(["seed", "split", "image"], ignore_index=True)
+
+
+def _measure_split(
+    vae: VAE,
+    config: RunConfig,
+    x: Tensor,
+    settings: "Gap",
+    noise: Noise,
+    stage: Callable[[int], None],
+) -> dict[str, Tensor]:
+    """The columns of one split, (seeds, images) each."""
+    target = DecoderTarget(vae.decoder, config.options.likelihood, x)
+    mean, scale = encode(vae, x, noise, 1, sample_weights=False)
+    random_weights = config.options.weight_prior is not None
+    sampled = mean, scale
+    if random_weights:
+        sampled = encode(vae, x, noise, settings.marginal_draws, sample_weights=True)
+    stage(1)
+
+    optimum = local_optimum(
+        target,
+        mean[:, :, 0],
+        scale[:, :, 0],
+        settings.optimum_draws,
+        settings.optimum_iterations,
+        settings.optimum_tolerance,
+    )
+    best = optimum.best()
+    best_mean, best_scale = optimum.of_start(best)
+    stage(2)
+
+    draws = settings.final_draws
+    elbo, marginal = bounds(target, *sampled, draws, noise, "elbo")
+    at_mean = elbo
+    if random_weights:
+        at_mean, _ = bounds(target, mean, scale, draws, noise, "elbo-mean-weights")
+    q = best_mean.unsqueeze(2), best_scale.unsqueeze(2)
+    optimal, _ = bounds(target, *q, draws, noise, "elbo-optimal")
+    stage(3)
+
+    # a start that led nowhere is replaced by the other
+    led = optimum.objective.isfinite().unsqueeze(3)
+    modes = torch.where(led, optimum.mean, best_mean)
+    widths = torch.where(led, optimum.scale, best_scale)
+    log_px_is, ess = log_evidence(
+        target, modes, widths, settings.importance_draws, noise
+    )
+    stage(4)
+
+    log_px_ais = torch.full_like(log_px_is, torch.nan)
+    if settings.ais != "off":
+        some = slice(0, settings.ais_images)
+        index = torch.arange(len(x), device=x.device)[some].expand(len(mean), -1)
+        log_px_ais[:, some] = anneal(
+            target.select(index),
+            modes[:, :, some],
+            widths[:, :, some],
+            SCHEDULES[settings.ais],
+            noise,
+        )
+    stage(5)
+
+    def of_best(tensor: Tensor) -> Tensor:
+        return tensor.gather(0, best.unsqueeze(0))[0]
+
+    first, second = optimum.objective
+    return {
+        "elbo": elbo,
+        "elbo_mean_weights": at_mean,
+        "elbo_marginal": marginal,
+        "elbo_optimal": optimal,
+        "log_px": choose(log_px_is, log_px_ais),
+        "log_px_is": log_px_is,
+        "log_px_ais": log_px_ais,
+        "ess": ess,
+        "iterations": of_best(optimum.iterations),
+        "converged": of_best(optimum.converged),
+        "start": best,
+        "start_difference": (first - second).abs(),
+    }
+
+
+def encode(
+    vae: VAE, x: Tensor, noise: Noise, weight_draws: int, sample_weights: bool
+) -> tuple[Tensor, Tensor]:
+    """Mean and scale of q(z given x, w), (seeds, images, weight draws, latent) each,
+    for the images x, (images, pixels)."""
+    how = Pass(noise, sample_weights=sample_weights, weight_kl=False)
+    means, scales = [], []
+    for batch in x.split(ENCODED):
+        batch = batch.expand(len(noise.seeds), *batch.shape)
+        drawn = list(vae.encoder.posteriors(batch, how, weight_draws))
+        means.append(torch.stack([mean for mean, _, _ in drawn], 2))
+        scales.append(torch.stack([scale for _, scale, _ in drawn], 2))
+    return torch.cat(means, 1), torch.cat(scales, 1)
+
+
+def choose(log_px_is: Tensor, log_px_ais: Tensor) -> Tensor:
+    """log p(x) of each image, (seeds, images): the estimate that is the better one for
+    the seed, which is the one with the larger mean over the images that have both.
+
+    Both are lower bounds in expectation. The larger of the two, image by image, is not:
+    it picks each image's luckier noise. Where annealing is the better one and ran on
+    some images only, the others keep importance sampling.
+    """
+    both = ~(log_px_is.isnan() | log_px_ais.isnan())
+    means = [
+        torch.where(both, estimate, 0.0).sum(1, keepdim=True)
+        for estimate in (log_px_is, log_px_ais)
+    ]
+    annealed = (means[1] > means[0]) & ~log_px_ais.isnan()
+    return torch.where(annealed, log_px_ais, log_px_is)
+
+
+def _table(
+    seeds: list[int], split: str, images: list[int], columns: dict[str, Tensor]
+) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {
+            "seed": np.repeat(seeds, len(images)),
+            "split": split,
+            "image": np.tile(images, len(seeds)),
+        }
+        | {name: tensor.flatten().cpu().numpy() for name, tensor in columns.items()}
+    )
+    table["start"] = table["start"].map({0: "encoder", 1: "prior"})
+    return table

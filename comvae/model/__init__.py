@@ -1,0 +1,1 @@
+"""The Compound VAE: layers, priors, posterior, objective (paper, section 2)."""

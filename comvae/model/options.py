@@ -1,0 +1,176 @@
+"""The options of a model: each a reading of the paper (docs/paper.md).
+
+A model is an entry of `config/models.yaml`, a named composition of these options.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from comvae.model.priors import PositiveNumber, WeightPrior
+from comvae.study.validation import Number, Settings
+
+Positive = Annotated[int, Field(ge=1)]
+Layer = Literal["linear", "bayesian", "dynamic"]
+
+ADDED_OPTIONS = ("control", "encoder_hidden", "weight_noise", "evaluated_encoder")
+"""Options that came after the first results: at their defaults they stand in no
+run.json and count for no config hash, so that results from before remain valid."""
+
+
+class StaticBayesian(Settings):
+    """A Bayesian layer whose weight distribution is the same for every image."""
+
+    rho_init: Number = Field(
+        -5.0,
+        description="Initial rho of every weight, where sigma = softplus(rho): -5 is "
+        "sigma 0.0067. An initial -3 costs 3 nats.",
+    )
+    draws: Literal["minibatch", "image"] = Field(
+        "minibatch",
+        description="One weight draw for all images of a minibatch (Blundell et al. "
+        "2015), or one for each image.",
+    )
+
+
+class DynamicBayesian(Settings):
+    """A DBNN layer, whose weight distribution depends on the image (section 2.2)."""
+
+    mu_scale: PositiveNumber | None = Field(
+        None,
+        description="Initial scale of the weight means. With batch norm it is the "
+        "initial gamma of mu_w and mu_b; without, the factor on their maps. "
+        "Default: 1/sqrt(fan_in).",
+    )
+    mu_shift: Number = Field(
+        0.0, description="Initial shift of the weight means (beta of mu_w and mu_b)."
+    )
+    rho_scale: PositiveNumber = Field(
+        0.1,
+        description="Initial scale of rho around its shift: the initial gamma of rho_w "
+        "and rho_b with batch norm; without, the factor on their maps.",
+    )
+    rho_shift: Number = Field(
+        -3.0,
+        description="Initial shift of rho. Taken literally (no shift) sigma starts at "
+        "0.69 and drowns the signal.",
+    )
+    normalise_input: bool = Field(
+        True,
+        description="Without batch norm only: the maps read the layer's input divided "
+        "by its root mean square, so that the size of an image does not set the size "
+        "of its weights. A first attempt without it diverged on MNIST.",
+    )
+
+
+class ModelOptions(Settings):
+    """One model: a named composition of the readings of the paper."""
+
+    title: str = Field(description="The model's name in tables and charts.")
+    control: bool = Field(
+        False,
+        description="A control that the paper lacks: `models: all` leaves it out, a "
+        "study names it.",
+    )
+    hidden_layer: Layer = Field(
+        "linear",
+        description="Hidden layers of the encoder: `linear` weights, `bayesian` (one "
+        "weight distribution), `dynamic` (DBNN: one weight distribution per image).",
+    )
+    latent_layer: Layer = Field(
+        "linear",
+        description="The two layers of the encoder that give the mean and the scale of "
+        "the latents.",
+    )
+    hidden_layers: Positive = Field(
+        1, description="Hidden layers in the encoder, and in the decoder."
+    )
+    encoder_hidden: Positive | Literal["match-dynamic"] | None = Field(
+        None,
+        description="Width of the encoder's hidden layers where it is not "
+        "`training.hidden`; `match-dynamic`: as wide as the parameters allow that the "
+        "compound encoder of the same study has. The decoder keeps `training.hidden`.",
+    )
+    weight_prior: WeightPrior | None = Field(
+        None,
+        description="Prior over the weights of Bayesian layers, by name (`gaussian`, "
+        "`mixture`) or with its parameters. Required where weights are random.",
+    )
+    weight_noise: bool = Field(
+        True,
+        description="Whether the weights of Bayesian layers are random. Without, a "
+        "layer has its weight means alone: no noise, no rho, no weight KL.",
+    )
+    bayesian: StaticBayesian = StaticBayesian()
+    dynamic: DynamicBayesian = DynamicBayesian()
+    batch_norm_maps: bool = Field(
+        False,
+        description="Batch norm on mu_w, rho_w, mu_b and rho_b of every DBNN layer "
+        "(section 2.2.3).",
+    )
+    batch_norm_hidden: bool = Field(
+        False,
+        description="Batch norm on the hidden vectors of the encoder before ReLU "
+        "(section 2.2.3).",
+    )
+    batch_norm_momentum: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.1, description="Weight of the newest batch in the running statistics."
+    )
+    weight_kl: Literal["auto", "sampled"] = Field(
+        "auto",
+        description="`auto`: closed form where the prior has one, else the one-sample "
+        "estimate with the weights of the data term; `sampled`: always the estimate.",
+    )
+    weight_kl_over_images: Literal["mean", "sum"] = Field(
+        "mean",
+        description="How the weight KLs of a minibatch's images become one number in a "
+        "DBNN layer, which has one KL per image.",
+    )
+    complexity_weights: Literal["blundell", "uniform", "none"] = Field(
+        "blundell",
+        description="Weight pi_i of the weight KL in minibatch i of M: `blundell` "
+        "2^-i / (1 - 2^-M), restarted every epoch; `uniform` 1/M, the plain minibatch "
+        "ELBO; `none` 1.",
+    )
+    data_term: Literal["mean", "sum"] = Field(
+        "mean",
+        description="How reconstruction and latent KL of a minibatch's images are "
+        "reduced beside the weighted weight KL.",
+    )
+    likelihood: Literal["bernoulli", "continuous-bernoulli"] = Field(
+        "bernoulli",
+        description="Decoder likelihood of pixels in [0, 1]: Bernoulli cross-entropy "
+        "with logits, summed over pixels (the scale of Table 1), or the normalised "
+        "continuous Bernoulli.",
+    )
+    latent_scale: Literal["softplus", "exp"] = Field(
+        "softplus",
+        description="Standard deviation of the latents from the encoder's output s: "
+        "softplus(s), or exp(s/2), which explodes with input-dependent weights.",
+    )
+
+    evaluated_encoder: Literal["model", "prior", "optimal"] = Field(
+        "model",
+        description="Which q(z given x) is evaluated with the trained decoder: the "
+        "encoder that was trained with it, the prior for every image, or the best "
+        "diagonal Gaussian of each image.",
+    )
+
+    @model_validator(mode="after")
+    def _prior_where_needed(self) -> "ModelOptions":
+        bayesian = {self.hidden_layer, self.latent_layer} != {"linear"}
+        if bayesian and self.weight_noise and self.weight_prior is None:
+            raise ValueError(
+                "a model with `bayesian` or `dynamic` layers needs a `weight_prior`: "
+                "`gaussian` or `mixture`"
+            )
+        if not bayesian and self.weight_prior is not None:
+            raise ValueError("`weight_prior` is set, but no layer is Bayesian")
+        if not bayesian and not self.weight_noise:
+            raise ValueError("`weight_noise` is false, but no layer is Bayesian")
+        if not self.weight_noise and self.weight_prior is not None:
+            raise ValueError(
+                "`weight_prior` is set, but `weight_noise` is false: weights without "
+                "noise have no prior"
+            )
+        return self

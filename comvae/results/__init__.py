@@ -1,0 +1,1 @@
+"""The files under `results/`: tables, claims, report and MLflow."""

@@ -1,0 +1,215 @@
+"""The paper's claims against the study: what is claimed, what is found, and a verdict.
+
+A claim is an entry of CLAIMS; `verdict` is the one rule by which all are judged.
+"""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from comvae.results.statistics import Term, effect, paired
+from comvae.study.plan import Plan
+
+RESOLUTION = 0.02
+"""Nats per image: the error that the estimators are tested to (docs/gap.md)."""
+
+CLAIM_COLUMNS = [
+    *("claim", "statement", "dataset", "split", "metric", "definition"),
+    *("effect", "at_least", "ci_low", "ci_high", "n_seeds"),
+    *("part_verdict", "verdict"),
+]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A sum over models that a claim says is greater than `at_least`, in nats."""
+
+    split: str  # for the table; each term names its own
+    metric: str  # a column of runs.csv
+    terms: tuple[Term, ...]  # weight, model, split
+    at_least: float = 0.0
+
+    @property
+    def definition(self) -> str:
+        """The sum in words: `vanilla - compound-mixture on test`."""
+        one_split = {split for _, _, split in self.terms} == {self.split}
+        text = ""
+        for weight, model, split in self.terms:
+            sign = "-" if weight < 0 else "+"
+            text += f" {sign} {model}" + ("" if one_split else f" {split}")
+        return text.removeprefix(" + ") + (f" on {self.split}" if one_split else "")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim is the conjunction of its parts."""
+
+    name: str
+    statement: str
+    parts: tuple[Part, ...]
+
+
+def smaller(
+    metric: str, model: str, than: str, split: str = "test", by: float = 0.0
+) -> Part:
+    """`metric` of `model` is smaller than that of another model by more than `by`."""
+    return Part(split, metric, ((1, than, split), (-1, model, split)), by)
+
+
+COLLAPSE = 5.0  # nats per image; the paper's collapse is one of 44 and more
+
+CLAIMS = (
+    Claim(
+        "simplified-gaussian-beats-vanilla",
+        "The simplified model with a Gaussian prior has a lower L_rec + D_KL than the "
+        "vanilla VAE on test images.",
+        (smaller("negative_elbo", "simplified-gaussian", than="vanilla"),),
+    ),
+    Claim(
+        "simplified-mixture-beats-vanilla",
+        "The simplified model with the mixture prior has a lower L_rec + D_KL than the "
+        "vanilla VAE on test images.",
+        (smaller("negative_elbo", "simplified-mixture", than="vanilla"),),
+    ),
+    Claim(
+        "compound-mixture-beats-vanilla",
+        "The compound model with the mixture prior has both a lower L_rec and a lower "
+        "L_rec + D_KL than the vanilla VAE on test images.",
+        (
+            smaller("reconstruction", "compound-mixture", than="vanilla"),
+            smaller("negative_elbo", "compound-mixture", than="vanilla"),
+        ),
+    ),
+    Claim(
+        "compound-gaussian-collapses",
+        "The compound model with a Gaussian prior collapses on test images: its "
+        f"L_rec + D_KL there is more than {COLLAPSE:g} nats above that of the vanilla "
+        "VAE, it exceeds its own average over the last training epoch by more than "
+        f"{COLLAPSE:g} nats more than the vanilla VAE's does, and its D_KL is lower.",
+        (
+            smaller("latent_kl", "compound-gaussian", than="vanilla"),
+            smaller("negative_elbo", "vanilla", than="compound-gaussian", by=COLLAPSE),
+            Part(
+                "test",
+                "negative_elbo",
+                (
+                    (1, "compound-gaussian", "test"),
+                    (-1, "compound-gaussian", "train-running"),
+                    (-1, "vanilla", "test"),
+                    (1, "vanilla", "train-running"),
+                ),
+                COLLAPSE,
+            ),
+        ),
+    ),
+    Claim(
+        "dbnn-for-mu-and-sigma-needed",
+        "Without DBNN layers for the mean and the scale of z the compound model with "
+        "the mixture prior has a higher L_rec + D_KL on test images.",
+        (
+            smaller(
+                "negative_elbo",
+                "compound-mixture",
+                than="compound-mixture-static-latent",
+            ),
+        ),
+    ),
+    Claim(
+        "kl-reweighting-needed",
+        "Without KL reweighting the compound model with the mixture prior has a higher "
+        "L_rec + D_KL on test images.",
+        (
+            smaller(
+                "negative_elbo", "compound-mixture", than="compound-mixture-unweighted"
+            ),
+        ),
+    ),
+    Claim(
+        "batch-norm-needed",
+        "Without batch norm the compound model with the mixture prior has a higher "
+        "L_rec + D_KL on test images.",
+        (
+            smaller(
+                "negative_elbo",
+                "compound-mixture",
+                than="compound-mixture-no-batchnorm",
+            ),
+        ),
+    ),
+    Claim(
+        "simplified-mixture-narrows-gap",
+        "The simplified model with the mixture prior has a narrower amortization gap "
+        "than the vanilla VAE on test images.",
+        (smaller("amortization_gap", "simplified-mixture", than="vanilla"),),
+    ),
+    Claim(
+        "compound-mixture-narrows-gap",
+        "The compound model with the mixture prior has a narrower amortization gap "
+        "than the vanilla VAE on test images.",
+        (smaller("amortization_gap", "compound-mixture", than="vanilla"),),
+    ),
+)
+
+
+def verdict(found: dict[str, float], at_least: float = 0.0) -> str:
+    """What an effect with its 95% interval over paired seeds says about a claim.
+
+    The claim is that the effect is greater than `at_least`, in nats.
+
+    - `not run`: no seed has all that the effect is made of.
+    - `supported`: the whole interval lies above `at_least`.
+    - `contradicted`: the whole interval lies below it.
+    - `inconclusive`: the interval holds it; or there is no interval, with one seed; or
+      the effect is within RESOLUTION of it, which the estimators cannot tell apart.
+    """
+    if found["n_seeds"] == 0:
+        return "not run"
+    low, high = found["ci_low"], found["ci_high"]
+    if found["n_seeds"] < 2 or not math.isfinite(high - low):
+        return "inconclusive"
+    if abs(found["effect"] - at_least) < RESOLUTION:
+        return "inconclusive"
+    if low > at_least:
+        return "supported"
+    return "contradicted" if high < at_least else "inconclusive"
+
+
+def conjunction(verdicts: list[str]) -> str:
+    """The verdict on a claim whose parts have these: all must be supported.
+
+    One contradicted part contradicts the claim, whatever became of the others.
+    """
+    for worst in ("contradicted", "not run", "inconclusive"):
+        if worst in verdicts:
+            return worst
+    return "supported"
+
+
+def claims_table(
+    plan: Plan, runs: pd.DataFrame, claims: tuple[Claim, ...] = CLAIMS
+) -> pd.DataFrame:
+    """One row per claim, dataset of the study and part of the claim."""
+    rows = []
+    for claim in claims:
+        for dataset in plan.datasets:
+            parts = []
+            for part in claim.parts:
+                found = effect(paired(runs, dataset, part.metric, part.terms))
+                judged = verdict(found, part.at_least)
+                parts.append(
+                    dict(
+                        claim=claim.name,
+                        statement=claim.statement,
+                        dataset=dataset,
+                        split=part.split,
+                        metric=part.metric,
+                        definition=part.definition,
+                        at_least=part.at_least,
+                        part_verdict=judged,
+                    )
+                    | found
+                )
+            whole = conjunction([part["part_verdict"] for part in parts])
+            rows += [part | dict(verdict=whole) for part in parts]
+    return pd.DataFrame(rows, columns=CLAIM_COLUMNS)

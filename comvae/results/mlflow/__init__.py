@@ -1,0 +1,115 @@
+"""The finished runs of `results/` as MLflow runs: one per (dataset, model, seed).
+
+MLflow is a mirror: it can be deleted and imported again, and importing twice changes
+nothing. This is the one part of `comvae` that imports MLflow, and only when used.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from comvae.errors import ResultsError, SettingsError
+from comvae.results.mlflow.failures import TrackingError
+from comvae.results.mlflow.mirror import mirror
+from comvae.results.mlflow.records import Record, records_of
+from comvae.results.mlflow.sources import read_source
+from comvae.results.mlflow.store import Store, open_store
+from comvae.study.passwords import without_password
+from comvae.study.settings import load_run_config
+
+__all__ = ["Summary", "TrackingError", "find_blocks", "track"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an import did, in runs; `skipped` says why a block was not imported."""
+
+    uri: str
+    imported: int
+    replaced: int  # their files had changed
+    repaired: int  # their artifacts had been deleted
+    unchanged: int
+    removed: int  # their block is gone
+    skipped: dict[str, str]
+
+    def __str__(self) -> str:
+        counts = ", ".join(
+            f"{getattr(self, name)} {name}"
+            for name in ("imported", "replaced", "repaired", "unchanged", "removed")
+        )
+        lines = [f"MLflow: {counts} ({self.uri})"]
+        lines += [f"not imported: {why}" for why in self.skipped.values()]
+        return "\n".join(lines)
+
+
+def find_blocks(results: Path) -> list[Path]:
+    """The folders of all blocks under `results/runs`, sorted."""
+    return sorted(path.parent for path in results.glob("runs/*/*/*/run.json"))
+
+
+def track(
+    results: Path, blocks: Iterable[Path] | None = None, uri: str | None = None
+) -> Summary:
+    """Import every finished run of `blocks` into MLflow.
+
+    `blocks` are folders `results/runs/<dataset>/<model>/<block>`, by default all of
+    them. `uri` is an MLflow tracking URI, by default the SQLite store in
+    `results/mlflow`. The experiment of a run is its dataset. Raises TrackingError where
+    the store cannot be used and ResultsError where two blocks hold the same run.
+    """
+    with open_store(results, uri) as store:
+        # Read under the lock, so that an older reading never replaces a newer one.
+        records, skipped = _read(results, blocks)
+        outcomes = mirror(store, records)
+        removed = _remove_vanished(store, results) if store.is_mirror else 0
+    return Summary(
+        uri=without_password(store.uri),
+        imported=outcomes["imported"],
+        replaced=outcomes["replaced"],
+        repaired=outcomes["repaired"],
+        unchanged=outcomes["unchanged"],
+        removed=removed,
+        skipped=skipped,
+    )
+
+
+def _read(
+    results: Path, blocks: Iterable[Path] | None
+) -> tuple[list[Record], dict[str, str]]:
+    records: dict[str, Record] = {}
+    skipped: dict[str, str] = {}
+    for block in find_blocks(results) if blocks is None else blocks:
+        try:
+            found = records_of(read_source(results, block))
+        except ResultsError as error:
+            skipped[str(block)] = str(error)
+            continue
+        for record in found:
+            twin = records.setdefault(record.name, record)
+            if twin is not record:
+                raise ResultsError(
+                    f"{block}: holds seed {record.seed} of {record.model} on "
+                    f"{record.dataset}, and so does the block {twin.tags['block']}; "
+                    "delete the folder of the one that the study does not name"
+                )
+    return list(records.values()), skipped
+
+
+def _remove_vanished(store: Store, results: Path) -> int:
+    """Delete the runs whose block was deleted, or no longer holds their seed."""
+    removed = 0
+    for experiment in store.experiments():
+        for run in store.runs(experiment):
+            tags = run.data.tags
+            block = results / "runs" / tags["dataset"] / tags["model"] / tags["block"]
+            if not _holds(block / "run.json", int(tags["seed"])):
+                store.client.delete_run(run.info.run_id)
+                removed += 1
+    return removed
+
+
+def _holds(config: Path, seed: int) -> bool:
+    try:
+        return seed in load_run_config(config).seeds
+    except SettingsError:
+        return config.exists()  # unreadable is not gone: skipped with its reason

@@ -1,0 +1,193 @@
+"""The MLflow store: a database file, created whole and locked, or a server."""
+
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comvae.results.mlflow.failures import TrackingError, is_server, understood
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+DIGEST = "comvae.digest"  # the tag of every run that this package imported
+# Another importer created, or restored, the experiment in the same moment.
+OVERTAKEN = ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
+PATIENCE = 600  # seconds to wait for another importer
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. `artifacts` is None where a server chooses their place."""
+
+    client: "MlflowClient"
+    uri: str
+    artifacts: Path | None
+    is_mirror: bool  # it lies in `results/` and shows nothing else
+
+    def experiment(self, name: str) -> str:
+        """The id of the active experiment `name`, created where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._experiment(name)
+        except MlflowException as error:
+            if error.error_code not in OVERTAKEN:
+                raise
+            return self._experiment(name)
+
+    def _experiment(self, name: str) -> str:
+        from mlflow.utils.file_utils import local_file_uri_to_path
+
+        found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage != "active":
+            self.client.restore_experiment(found.experiment_id)
+        if self.artifacts is None:
+            return found.experiment_id if found else self.client.create_experiment(name)
+        place = self.artifacts / name
+        if found is not None:
+            if Path(local_file_uri_to_path(found.artifact_location)) == place:
+                return found.experiment_id
+            # The results were moved: MLflow would go on writing to the old place.
+            aside = f"{name} (moved, was experiment {found.experiment_id})"
+            self.client.rename_experiment(found.experiment_id, aside)
+            self.client.delete_experiment(found.experiment_id)
+        return self.client.create_experiment(name, artifact_location=place.as_uri())
+
+    def experiments(self) -> list[str]:
+        """The ids of all active experiments."""
+        return [e.experiment_id for e in _pages(self.client.search_experiments)]
+
+    def runs(self, experiment: str, **tags: str) -> list["Run"]:
+        """The active runs of one experiment that this package imported."""
+        wanted = [f"tags.`{DIGEST}` != ''"]
+        wanted += [f"tags.{name} = '{value}'" for name, value in tags.items()]
+        return _pages(
+            self.client.search_runs,
+            experiment_ids=[experiment],
+            filter_string=" and ".join(wanted),
+        )
+
+
+@contextmanager
+def open_store(results: Path, uri: str | None) -> Iterator[Store]:
+    """The store at `uri`, by default SQLite in `results/mlflow`.
+
+    A database is open to one importer at a time, and others wait; a server is open to
+    all. Raises TrackingError where the store cannot be used, also for what MLflow
+    raises inside the `with`.
+    """
+    home = results.resolve() / "mlflow"
+    default = home / "mlflow.db"
+    database = default if uri is None else sqlite_file(uri)
+    if database is not None:
+        uri = f"sqlite:///{database.as_posix()}"
+    folder = home if database is None else database.parent
+    alone = nullcontext() if is_server(uri) else _alone(folder)
+    with understood(uri, is_mirror=database == default), alone:
+        client_of = load_mlflow()
+        artifacts = None if is_server(uri) else folder / "artifacts"
+        if database is not None:
+            created = _prepare(database)
+            if created and database == default and artifacts.is_dir():
+                shutil.rmtree(artifacts)  # of a database that was deleted
+        yield Store(
+            client=client_of(tracking_uri=uri),
+            uri=uri,
+            artifacts=artifacts,
+            is_mirror=database == default,
+        )
+        if database is not None:
+            analyse(database)
+
+
+def load_mlflow() -> type["MlflowClient"]:
+    """MLflow's client, after its import, which takes seconds."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # MLflow keeps connections to a database file even after the file was deleted.
+    os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # Its own 7 retries of 120 s keep a user waiting for 20 minutes on a server that
+    # hangs.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    from mlflow import MlflowClient
+
+    # What goes wrong is raised as well; the rest would bury the stage's own log.
+    for name in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return MlflowClient
+
+
+def _prepare(database: Path) -> bool:
+    """Create the database, or bring it to this MLflow's schema; says if it is new.
+
+    Creation takes seconds and many migrations, and a database that is half migrated
+    stays broken: so it happens under another name.
+    """
+    from mlflow.db import upgrade
+
+    if database.exists() and database.stat().st_size > 0:
+        upgrade.callback(url=f"sqlite:///{database.as_posix()}")
+        return False
+    fresh = database.with_name(f"{database.name}.new")
+    # SQLite would roll the journal of a lost file back into a new one.
+    for name in (fresh.name, f"{fresh.name}-journal", f"{database.name}-journal"):
+        database.with_name(name).unlink(missing_ok=True)
+    upgrade.callback(url=f"sqlite:///{fresh.as_posix()}")
+    os.replace(fresh, database)
+    return True
+
+
+def analyse(database: Path) -> None:
+    """Tell SQLite how large its tables are.
+
+    Else it looks at 10,000 runs for each of 10,000 to put them in a metric's order.
+    """
+    with (
+        suppress(sqlite3.OperationalError),  # busy: the next import does it
+        closing(sqlite3.connect(database)) as connection,
+    ):
+        connection.executescript("PRAGMA analysis_limit=1000; ANALYZE;")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "import.lock")
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise TrackingError(
+            f"{lock.lock_file}: another import has held this lock for {PATIENCE} s; "
+            "end that process and import again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The database file of an SQLite URI, absolute; None for any other URI."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return Path(uri.removeprefix("sqlite:///")).resolve()
+
+
+def _pages(search: Any, **query: Any) -> list[Any]:
+    found, token = [], None
+    while True:
+        page = search(page_token=token, **query)
+        found.extend(page)
+        token = page.token
+        if not token:
+            return found

@@ -1,0 +1,185 @@
+"""Measured gaps, one row per image -> statistics of each run, then over the seeds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from comvae.errors import ResultsError
+from comvae.results.statistics import summary
+from comvae.results.tables.gap_files import (
+    DIAGNOSTICS,
+    GAP_SPLITS,
+    Images,
+    no_gaps,
+    read_gaps,
+    read_runs,
+    with_gaps,
+)
+from comvae.study.plan import Plan
+
+__all__ = [
+    "GAP_COLUMNS",
+    "GAP_SPLITS",
+    "GAP_STATUS_COLUMNS",
+    "MEASURED",
+    "QUANTITIES",
+    "add_gaps",
+    "collect_gaps",
+    "gaps_table",
+    "image_means",
+    "no_gaps",
+    "read_gaps",
+]
+
+MEASURED = [
+    *("log_px", "elbo", "elbo_mean_weights", "elbo_marginal", "elbo_optimal"),
+    *("approximation_gap", "amortization_gap", "inference_gap"),
+]
+"""The columns of runs.csv, means over the images in nats per image."""
+
+OTHER_GAPS = ["amortization_gap_mean_weights", "amortization_gap_marginal"]
+QUANTITIES = [*MEASURED, *OTHER_GAPS, *DIAGNOSTICS]
+QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+GAP_COLUMNS = [
+    *("dataset", "model", "split", "quantity"),
+    *("mean", "std", "ci_low", "ci_high", "n_seeds", "images", *QUANTILES),
+]
+GAP_STATUS_COLUMNS = ["gap", "gap_detail"]
+
+RUN = ["dataset", "model", "seed"]
+ROWS_AT_ONCE = 200_000
+"""One row an image: a study of 10,000 runs has more than fit into memory."""
+
+
+def image_means(
+    gaps: pd.DataFrame, by: Sequence[str] = ("seed", "split")
+) -> dict[tuple, dict[str, float]]:
+    """Means of MEASURED over the images by (seed, split); NaN where one is missing."""
+    return {
+        key: dict(zip(MEASURED, _row_means(rows.to_numpy().T), strict=True))
+        for key, rows in gaps.groupby(list(by), sort=False)[MEASURED]
+    }
+
+
+def collect_gaps(
+    results: Path, plan: Plan, cells: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[tuple[str, str, int], str]]:
+    """Statistics over the images of all finished runs, and why a run has none: by
+    (dataset, model, seed) a reason, empty where its gaps are measured. Runs whose gaps
+    nobody asked for, or that did not finish, are not among them.
+
+    The statistics have one row per (dataset, model, seed, split) and columns of two
+    levels: statistic and quantity, as `over_images` gives them.
+    """
+    finished = {
+        (cell.dataset, cell.model, cell.seed)
+        for cell in cells.itertuples()
+        if cell.status == "finished" and plan.gap_images
+    }
+    statistics, problems = [], {}
+    images: dict[str, Images] = {}
+    read: dict[tuple[str, str, int], pd.DataFrame] = {}
+    for block in plan.blocks:
+        seeds = [s for s in block.seeds if (block.dataset, block.model, s) in finished]
+        if not seeds:
+            continue
+        found: dict[int, pd.DataFrame | str]
+        try:
+            found = read_runs(results, block, seeds, images)
+        except ResultsError as error:
+            found = dict.fromkeys(seeds, str(error))
+        for seed, rows in found.items():
+            failed = isinstance(rows, str)
+            problems[block.dataset, block.model, seed] = rows if failed else ""
+            if not failed:
+                read[block.dataset, block.model, seed] = rows.drop(columns="seed")
+        if sum(map(len, read.values())) >= ROWS_AT_ONCE:
+            statistics.append(over_images(read))
+            read = {}
+    if read:
+        statistics.append(over_images(read))
+    return pd.concat(statistics) if statistics else _no_statistics(), problems
+
+
+def over_images(runs: dict[tuple[str, str, int], pd.DataFrame]) -> pd.DataFrame:
+    """QUANTITIES of each run and split, over its images.
+
+    `mean`, `images` and QUANTILES are over the images that have a quantity; `whole` is
+    the mean of MEASURED, empty where an image lacks it.
+    """
+    rows = with_gaps(pd.concat(runs, names=RUN))
+    by = [*RUN, "split"]
+    groups = rows[[*QUANTITIES, "split"]].groupby(by, sort=False)
+    quantiles = groups.quantile(list(QUANTILES.values()))
+    whole = pd.DataFrame.from_dict(image_means(rows, by), orient="index")
+    statistics = {
+        # one at a time: pandas sums all columns another way where one has a NaN
+        "mean": pd.concat({name: groups[name].mean() for name in QUANTITIES}, axis=1),
+        "images": groups.count(),
+        "whole": whole.rename_axis(by),
+    }
+    for name, share in QUANTILES.items():
+        statistics[name] = quantiles.xs(share, level=-1)
+    return pd.concat(statistics, axis=1)
+
+
+def add_gaps(
+    runs: pd.DataFrame,
+    cells: pd.DataFrame,
+    gaps: pd.DataFrame,
+    problems: dict[tuple[str, str, int], str],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`runs` with MEASURED, and `cells` with GAP_STATUS_COLUMNS."""
+    keys = pd.MultiIndex.from_frame(runs[[*RUN, "split"]])
+    measured = gaps["whole"][MEASURED].reindex(keys).set_axis(runs.index)
+    whys = [problems.get(key) for key in cells[RUN].itertuples(index=False, name=None)]
+    status = ["" if why is None else "missing" if why else "measured" for why in whys]
+    return (
+        pd.concat([runs, measured], axis=1),
+        cells.assign(gap=status, gap_detail=[why or "" for why in whys]),
+    )
+
+
+def gaps_table(plan: Plan, gaps: pd.DataFrame) -> pd.DataFrame:
+    """QUANTITIES over seeds and images, one row per (dataset, model, split, quantity).
+
+    mean, std and the 95% interval are over the seeds' means; the quantiles over the
+    images are averaged over the seeds. Without a measured run `n_seeds` is 0.
+    """
+    by_cell = dict(list(gaps.sort_index().groupby(["dataset", "model", "split"])))
+    rows = []
+    for dataset in plan.datasets if plan.gap_images else []:
+        for model in plan.models:
+            for split in GAP_SPLITS:
+                cell = dict(dataset=dataset, model=model, split=split)
+                group = by_cell.get((dataset, model, split), _no_statistics())
+                for quantity in QUANTITIES:
+                    found = _over_seeds(group.xs(quantity, axis=1, level=1))
+                    rows.append(cell | dict(quantity=quantity) | found)
+    return pd.DataFrame(rows, columns=GAP_COLUMNS)
+
+
+def _over_seeds(of_runs: pd.DataFrame) -> dict[str, float]:
+    """The statistics of one quantity, one row per seed."""
+    found = summary(of_runs["mean"]) | dict(images=of_runs["images"].max())
+    for name in QUANTILES:
+        found[name] = of_runs[name].mean()
+    if found["n_seeds"] == 0:
+        found["images"] = 0
+    return found
+
+
+def _no_statistics() -> pd.DataFrame:
+    columns = [*("mean", "images", "whole"), *QUANTILES]
+    return pd.DataFrame(
+        index=pd.MultiIndex.from_arrays([[]] * 4, names=[*RUN, "split"]),
+        columns=pd.MultiIndex.from_product([columns, QUANTITIES]),
+        dtype=float,
+    )
+
+
+def _row_means(values: np.ndarray) -> list[float]:
+    """Summed in pairs, which numpy does along contiguous memory alone."""
+    return np.ascontiguousarray(values).mean(axis=1).tolist()

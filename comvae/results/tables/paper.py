@@ -1,0 +1,39 @@
+"""Table 1 of the study beside the paper's."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from comvae.results.statistics import summary
+from comvae.results.tables.runs import METRICS
+
+TABLE1_COLUMNS = [
+    *("dataset", "model", "split", "metric"),
+    *("mean", "std", "ci_low", "ci_high", "n_seeds", "paper"),
+]
+PAPER = Path(__file__).parents[1] / "paper.csv"
+
+
+def table1(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard deviation and 95% interval over seeds, and the paper's value."""
+    paper = paper_values()
+    rows = []
+    for (dataset, model, split), group in runs.groupby(
+        ["dataset", "model", "split"], sort=False
+    ):
+        for metric in METRICS:
+            cell = dict(dataset=dataset, model=model, split=split, metric=metric)
+            value = paper.get((dataset, model, split, metric))
+            rows.append(cell | summary(group[metric]) | dict(paper=value))
+    return pd.DataFrame(rows, columns=TABLE1_COLUMNS)
+
+
+def paper_values() -> dict[tuple[str, str, str, str], float]:
+    """The paper's Table 1 by (dataset, model, split, metric), nats per image.
+
+    Its training rows stand under `train-running`; its EMNIST under `emnist-mnist`.
+    """
+    paper = pd.read_csv(PAPER)
+    long = paper.melt(["dataset", "model", "split"], var_name="metric")
+    keys = long[["dataset", "model", "split", "metric"]].itertuples(index=False)
+    return {tuple(key): value for key, value in zip(keys, long["value"], strict=True)}

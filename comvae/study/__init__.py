@@ -1,0 +1,1 @@
+"""What is to be run: settings, plan, locks and signals."""

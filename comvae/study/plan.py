@@ -1,0 +1,161 @@
+"""Which blocks a study consists of, and where their files live.
+
+Seeds are grouped into blocks that train in lockstep. A block that is on disk already is
+kept, so that adding seeds to a study adds blocks and retrains nothing.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from comvae.datasets.registry import REGISTRY
+from comvae.errors import ResultsError, SettingsError
+from comvae.study.settings import Catalogue
+
+LONGEST_NAME = 200  # of a block's folder; file systems end at 255
+
+
+@dataclass(frozen=True)
+class Block:
+    """The seeds of one (dataset, model) that train in lockstep in one job."""
+
+    dataset: str
+    model: str
+    seeds: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """`seeds-0-4` for a run of seeds, `seeds-0,3` for others."""
+        first, last = self.seeds[0], self.seeds[-1]
+        if len(self.seeds) == 1:
+            return f"seeds-{first}"
+        if self.seeds == tuple(range(first, last + 1)):
+            return f"seeds-{first}-{last}"
+        return "seeds-" + ",".join(str(seed) for seed in self.seeds)
+
+    @property
+    def folder(self) -> Path:
+        """The block's folder below `results/runs` and `results/evaluations`."""
+        return Path(self.dataset, self.model, self.name)
+
+
+def parse_seeds(name: str) -> tuple[int, ...]:
+    """The seeds of a block from its name; raises ValueError."""
+    numbers = name.removeprefix("seeds-")
+    if "-" in numbers:
+        first, last = numbers.split("-")
+        return tuple(range(int(first), int(last) + 1))
+    return tuple(int(number) for number in numbers.split(","))
+
+
+def relative_size(dataset: str, block: str) -> float:
+    """How many times the work of one seed of MNIST a block is, by its name: its seeds,
+    training images and pixels. A cluster's profile asks for run time with it."""
+    source, mnist = REGISTRY[dataset], REGISTRY["mnist"]
+    one, reference = (s.train * s.height * s.width for s in (source, mnist))
+    return len(parse_seeds(block)) * one / reference
+
+
+def plan_blocks(catalogue: Catalogue, results: Path) -> list[Block]:
+    """The blocks of a study, in the order of its datasets and models.
+
+    Blocks below `results` are kept where they hold only seeds of the study; the
+    remaining seeds form new blocks of at most `training.seeds_per_block`. Raises
+    SettingsError where their names are too long for a folder.
+    """
+    study = catalogue.study
+    size = study.training.seeds_per_block
+    return [
+        block
+        for dataset in study.datasets.names
+        for model in catalogue.models
+        for block in _blocks_of(dataset, model, study.seeds_of(model), size, results)
+    ]
+
+
+def _blocks_of(
+    dataset: str, model: str, seeds: list[int], size: int, results: Path
+) -> list[Block]:
+    missing = set(seeds)
+    blocks = []
+    for known in _known_seeds(results / "runs" / dataset / model):
+        if missing.issuperset(known):
+            blocks.append(Block(dataset, model, known))
+            missing.difference_update(known)
+    remaining = sorted(missing)
+    for start in range(0, len(remaining), size):
+        block = Block(dataset, model, tuple(remaining[start : start + size]))
+        if len(block.name) > LONGEST_NAME:
+            raise SettingsError(
+                f"training.seeds_per_block: found {size}, with which the name of a "
+                f"block of {model} is {len(block.name)} characters long: {block.name}; "
+                f"expected at most {LONGEST_NAME}: fewer seeds in a block, or a row of "
+                "consecutive seeds"
+            )
+        blocks.append(block)
+    return sorted(blocks, key=lambda block: block.seeds)
+
+
+def _known_seeds(folder: Path) -> list[tuple[int, ...]]:
+    """The seeds of the blocks on disk, larger blocks first."""
+    known = []
+    for path in folder.glob("seeds-*/run.json"):
+        try:
+            known.append(parse_seeds(path.parent.name))
+        except ValueError:
+            continue  # a folder that this program did not name
+    return sorted(known, key=lambda seeds: (-len(seeds), seeds))
+
+
+def study_json(catalogue: Catalogue, blocks: Iterable[Block]) -> str:
+    """The text of `results/study.json`: what tables, tracking and dashboard read."""
+    study = catalogue.study
+    plan = {
+        "study": study.study,
+        "datasets": study.datasets.names,
+        "models": {name: m.title for name, m in catalogue.models.items()},
+        "tracking_uri": study.tracking.uri,
+        "gap_images": study.gap.images,
+        "blocks": [
+            {"dataset": b.dataset, "model": b.model, "seeds": list(b.seeds)}
+            for b in blocks
+        ],
+    }
+    return json.dumps(plan, indent=2, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study as `results/study.json` names it."""
+
+    study: str
+    datasets: list[str]
+    models: dict[str, str]  # name -> title
+    blocks: list[Block]
+    tracking_uri: str | None
+    gap_images: int = 0  # of each split; 0 where the gaps are not measured
+
+    @classmethod
+    def read(cls, results: Path) -> "Plan":
+        """The plan below `results`; raises ResultsError."""
+        path = results / "study.json"
+        try:
+            values = json.loads(path.read_text())
+            blocks = [
+                Block(b["dataset"], b["model"], tuple(b["seeds"]))
+                for b in values["blocks"]
+            ]
+            return cls(
+                values["study"],
+                values["datasets"],
+                values["models"],
+                blocks,
+                values["tracking_uri"],
+                values["gap_images"],
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ResultsError(
+                f"{path}: found no readable plan of the study ({error}); run "
+                "`snakemake` or `comvae configure` first"
+            ) from None

@@ -1,0 +1,360 @@
+"""The dashboard's pages with no, partial, failed, damaged and all results."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.results.written import MODELS, write_results
+
+ROOT = Path(__file__).parents[2]
+BLOCK = "seeds-0-2"
+FEW = ("vanilla", "simplified-mixture", "compound-mixture")
+
+
+@pytest.fixture(autouse=True)
+def own_main_module():
+    """AppTest leaves the app in the place of `__main__`, which processes that later
+    tests start would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """An empty folder of results that the dashboard reads."""
+    folder = tmp_path / "results"
+    monkeypatch.setenv("COMVAE_RESULTS", str(folder))
+    return folder
+
+
+def show(page="table1", **query):
+    """A page after its first run; it must not have raised."""
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60)
+    app.query_params.update(query)
+    with pytest.MonkeyPatch.context() as patch:
+        if page != "overview":  # the way to a page leads over the first: a short way
+            patch.setenv("COMVAE_RESULTS", os.devnull)
+        app.run()
+    if page != "overview":
+        app.query_params.clear()
+        app.query_params.update(query)
+        app.switch_page(f"views/{page}.py").run()
+    assert not app.exception
+    return app
+
+
+def text(app):
+    """All words of a page, without the escapes of Markdown."""
+    kinds = ("title", "header", "subheader", "markdown", "caption", "code")
+    kinds += ("info", "warning", "error")
+    words = [element.value for kind in kinds for element in getattr(app, kind)]
+    return "\n".join(words).replace("\\", "")
+
+
+def table(app, place=0):
+    """A table of a page, without the escapes of Markdown."""
+    shown = app.table[place].value
+    shown = shown.map(lambda cell: cell.replace("\\", "").replace("\u00a0", " "))
+    names = shown.columns.to_flat_index()
+    shown.columns = [
+        " ".join(name).strip() if isinstance(name, tuple) else name for name in names
+    ]
+    return shown
+
+
+def charts(app):
+    return app.get("vega_lite_chart")
+
+
+def labels(app):
+    """The names that stand in the first chart of a page."""
+    frames = [chart.data.data for chart in charts(app)[0].proto.datasets]
+    tables = [pa.ipc.open_stream(frame).read_pandas() for frame in frames]
+    return [label for table in tables if "label" in table for label in table["label"]]
+
+
+PAGES = ("overview", "table1", "claims", "gaps", "compare", "pictures", "run")
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_results_say_what_to_run(results, page, exists):
+    if exists:
+        results.mkdir()
+    app = show(page)
+    assert "There are no results in" in text(app)
+    assert app.code[0].value == "make study"
+    assert not app.table and not charts(app)
+
+
+def test_table1_shows_every_model_in_order(results):
+    write_results(results)
+    app = show()
+    shown = table(app)
+    assert len(shown) == len(MODELS)
+    assert shown["Model"].iloc[0] == "Vanilla VAE"
+    assert list(shown.columns) == [
+        *("Model", "Seeds", "Reconstruction", "Latent KL", "Negative ELBO"),
+    ]
+    assert shown["Seeds"].eq("3 of 3").all()
+    assert "24 of 24 runs finished" in text(app)
+    assert "The paper has no value for digits" in text(app)
+    # place 0, test: 20 + 0.7 + 0.1 seed; t(0.975, 2) = 4.303 x 0.1 / sqrt(3) = 0.248
+    assert shown["Reconstruction"].iloc[0] == "20.80 ± 0.25"
+    assert not app.warning and len(charts(app)) == 1
+
+
+def test_table1_sets_the_papers_value_and_difference_beside_ours(results):
+    write_results(results, models=FEW, datasets=["digits", "mnist"])
+    shown = table(show(dataset="mnist"))
+    row = shown[shown["Model"] == "Vanilla VAE"].iloc[0]
+    assert row["Reconstruction ours"] == "20.80 ± 0.25"
+    assert row["Reconstruction paper"] == "21.10"
+    assert row["Reconstruction difference"] == "−0.30"  # noqa: RUF001 (a minus sign)
+    assert row["Latent KL difference"] == "+0.09"
+
+
+def test_table1_choices_are_in_the_url(results):
+    write_results(results, models=FEW, datasets=["digits", "mnist"])
+    app = show(dataset="mnist", split="train", metric="latent_kl")
+    assert "Latent KL on mnist, train" in text(app)
+    app.selectbox(key="split").set_value("train-running").run()
+    assert not app.exception
+    assert app.query_params == {
+        "dataset": "mnist",
+        "split": "train-running",
+        "metric": "latent_kl",
+    }
+    assert "Latent KL on mnist, train, running average" in text(app)
+
+
+def test_choices_follow_to_the_other_page(results):
+    write_results(results, models=FEW, datasets=["digits", "mnist"])
+    app = show()
+    assert app.query_params == {}
+    app.selectbox(key="dataset").set_value("mnist").run()
+    assert app.query_params == {"dataset": "mnist"}
+    app.query_params.clear()  # as the browser does on a page's link
+    app.switch_page("views/run.py").run()
+    assert not app.exception
+    assert app.selectbox(key="dataset").value == "mnist"
+    assert app.query_params == {"dataset": "mnist"}
+
+
+def test_the_widgets_follow_the_browsers_back(results):
+    write_results(results, models=FEW)
+    app = show("run", model="vanilla")
+    app.selectbox(key="model").set_value("compound-mixture").run()
+    assert app.query_params["model"] == "compound-mixture"
+    app.query_params["model"] = "vanilla"
+    app.run()
+    assert app.selectbox(key="model").value == "vanilla"
+    app.query_params.clear()
+    app.run()
+    assert app.selectbox(key="model").value == "vanilla"
+    assert app.query_params == {}
+    assert not app.exception
+
+
+def test_unknown_choices_in_the_url_fall_back(results):
+    write_results(results, models=FEW)
+    app = show(dataset="no-such", split="<b>", metric="")
+    assert app.query_params["dataset"] == "digits"
+    app = show("run", dataset="digits", model="no-such", seed="x")
+    assert app.query_params == {"dataset": "digits", "model": MODELS[0], "seed": "0"}
+
+
+def test_failed_and_missing_cells_say_so(results):
+    everything = [("digits", "compound-gaussian", seed) for seed in range(3)]
+    write_results(
+        results,
+        failed=[*everything, ("digits", "compound-mixture", 1)],
+        missing=[("digits", "vanilla")],
+    )
+    app = show()
+    assert "17 of 24 runs finished" in text(app)
+    assert "4 failed" in text(app) and "3 missing" in text(app)
+    absent, shown = table(app, 0), table(app, 1).set_index("Model")
+    assert len(absent) == 7
+    assert absent["Detail"].str.contains("negative_elbo is nan").sum() == 4
+    assert absent["Detail"].str.contains("logs/train/digits/vanilla.log").sum() == 3
+    assert shown.loc["Vanilla VAE", "Seeds"] == "0 of 3, 3 missing"
+    assert shown.loc["Vanilla VAE", "Negative ELBO"] == "no result"
+    assert shown.loc["Compound, Gaussian prior", "Seeds"] == "0 of 3, 3 failed"
+    assert shown.loc["Compound, mixture prior", "Seeds"] == "2 of 3, 1 failed"
+    # a row without a result keeps its place in the chart, and says why it is empty
+    assert "Vanilla VAE  (no result: 3 missing)" in labels(app)
+    assert "Compound, mixture prior  (1 failed)" in labels(app)
+
+
+def test_one_seed_has_no_interval(results):
+    write_results(results, models=FEW, seeds=[0])
+    app = show()
+    assert table(app)["Negative ELBO"].iloc[0].endswith("(no interval)")
+    assert "nothing tells how sure the order is" in text(app)
+
+
+def test_nothing_finished(results):
+    write_results(results, missing=[("digits", model) for model in MODELS])
+    app = show()
+    assert "0 of 24 runs finished, 24 missing" in text(app)
+    assert not charts(app)
+    assert table(app, 1)["Negative ELBO"].eq("no result").all()
+
+
+def test_before_the_tables_the_runs_are_shown(results):
+    write_results(
+        results,
+        tables=False,
+        missing=[("digits", "vanilla")],
+        not_evaluated=[("digits", "compound-mixture")],
+        failed=[("digits", "compound-gaussian", 2)],
+    )
+    assert "tables/table1.csv is not written yet" in text(show())
+    app = show("run", model="vanilla")
+    assert "not trained yet" in text(app) and not charts(app)
+    app = show("run", model="compound-mixture")
+    assert "trained, not yet evaluated" in text(app) and len(charts(app)) == 4
+    app = show("run", model="simplified-mixture")
+    assert "seed 0: trained and evaluated" in text(app)
+    app = show("run", model="compound-gaussian", seed="2")
+    assert "negative_elbo is nan" in app.error[0].value.replace("\\", "")
+
+
+def test_run_shows_curves_results_pictures_and_settings(results):
+    write_results(results, models=FEW)
+    app = show("run", model="compound-mixture", seed="2")
+    assert len(charts(app)) == 4  # three terms, and the weight KL in its own panel
+    assert len(app.image) == 2
+    shown = table(app)
+    assert list(shown["Split"]) == ["Test"] * 3 + ["Train"] * 4
+    assert shown["How"].iloc[0] == "weights sampled, running statistics"
+    assert shown["How"].iloc[-1] == "running average of epoch 5"
+    settings = table(app, 1).set_index("Model")["Value"]
+    assert settings["hidden_layer"] == "dynamic"
+    assert settings["weight_prior.kind"] == "mixture"
+    app.selectbox(key="model").set_value("vanilla").run()
+    assert not app.exception
+    assert app.query_params["model"] == "vanilla"
+    assert len(charts(app)) == 3  # no weight KL
+    assert app.query_params["seed"] == "2"
+
+
+def test_every_chart_and_picture_has_alt_text(results):
+    write_results(results, models=FEW)
+    for app in (show(), show("run", model="compound-mixture")):
+        alts = [chart.proto.alt for chart in charts(app)]
+        assert alts and all(len(alt) > 20 for alt in alts)
+    alts = [image.alt for element in app.image for image in element.proto.imgs]
+    assert len(alts) == 2 and all("Compound, mixture prior" in alt for alt in alts)
+
+
+def test_a_failed_run_shows_what_was_finite(results):
+    write_results(results, models=FEW, failed=[("digits", "compound-mixture", 1)])
+    app = show("run", model="compound-mixture", seed="1")
+    assert "A failed run is not evaluated." in text(app)
+    assert "From epoch 3 on some values are not finite" in text(app)
+    assert "epoch 2" in charts(app)[0].proto.alt
+
+
+RUN, EVALUATION = (f"{kind}/digits/vanilla/{BLOCK}" for kind in ("runs", "evaluations"))
+
+
+@pytest.mark.parametrize(
+    ("file", "page"),
+    [
+        ("tables/table1.csv", "table1"),
+        ("tables/cells.csv", "table1"),
+        ("tables/cells.csv", "run"),
+        (f"{RUN}/run.json", "table1"),
+        (f"{RUN}/run.json", "run"),
+        (f"{RUN}/training.json", "run"),
+        (f"{RUN}/history.csv", "run"),
+        (f"{EVALUATION}/metrics.csv", "run"),
+        (f"{EVALUATION}/pictures/seed-0-samples.png", "run"),
+    ],
+)
+def test_a_damaged_file_is_named_and_the_rest_stands(results, file, page):
+    write_results(results, models=FEW)
+    (results / file).write_bytes(b"not,a\ntable,at,all\n")
+    app = show(page, dataset="digits", model="vanilla", seed="0")
+    assert [file in warning.value.replace("\\", "") for warning in app.warning] == [
+        True
+    ]
+    if not file.endswith("table1.csv"):
+        assert app.table
+    assert show("run" if page == "table1" else "table1").table
+
+
+def test_a_missing_column_is_named(results):
+    write_results(results, models=FEW)
+    path = results / "tables" / "table1.csv"
+    pd.read_csv(path).drop(columns="ci_low").to_csv(path, index=False)
+    app = show()
+    assert "has no column `ci_low`" in text(app)
+    assert not app.table
+
+
+def test_a_new_result_appears_without_a_restart(results):
+    write_results(results, models=FEW, missing=[("digits", "vanilla")])
+    app = show()
+    assert "6 of 9 runs finished" in text(app)
+    write_results(results, models=FEW)
+    app.run()
+    assert "9 of 9 runs finished" in text(app)
+
+
+def test_text_from_files_is_never_markup(results):
+    write_results(results, models=FEW)
+    path = results / "runs" / "digits" / "vanilla" / BLOCK / "run.json"
+    evil = "<script>x</script> ![i](http://e) **b** $x$ :red[r]"
+    path.write_text(path.read_text().replace("Vanilla VAE", evil))
+    app = show()
+    shown = app.table[0].value["Model"].iloc[0]
+    assert shown.replace("\\", "").replace("\N{WORD JOINER}", "") == evil
+    for markup in ("<", "!", "[", "*", "$", ":"):
+        escaped = shown.replace(f"\\{markup}", "")
+        assert markup in evil and markup not in escaped
+    assert all(not element.allow_html for element in app.markdown)
+
+
+def test_downloads_the_table_as_it_is(results):
+    write_results(results, models=FEW)
+    app = show()
+    assert [button.label for button in app.get("download_button")] == [
+        *("Download negative-elbo-test.csv", "Download table1.csv"),
+    ]
+
+
+def test_dashboard_needs_no_heavy_library(tmp_path):
+    """Pages must open fast, and on machines without the training stack."""
+    write_results(tmp_path / "results")
+    code = (
+        "import sys\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        "app = AppTest.from_file('dashboard/app.py', default_timeout=60).run()\n"
+        "app.switch_page('views/run.py').run()\n"
+        "assert not app.exception and app.table, app.exception\n"
+        "app.switch_page('views/pictures.py').run()\n"
+        "assert not app.exception and app.image, app.exception\n"
+        "heavy = {'torch', 'mlflow', 'torchvision', 'sklearn', 'scipy.stats'}\n"
+        "heavy.add('snakemake')\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"COMVAE_RESULTS": str(tmp_path / "results")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"

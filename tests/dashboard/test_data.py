@@ -1,0 +1,324 @@
+"""What the dashboard's pages are made of: loading, summaries, charts, marks."""
+
+import io
+import math
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from comvae.errors import ResultsError
+from dashboard import charts, components, data, pictures, runs, summary, theme
+from tests.results.written import MODELS, OPTIONS, write_results
+
+FEW = ("vanilla", "simplified-mixture", "compound-mixture")
+VIEW = summary.View("digits", "test")
+ELBO = "negative_elbo"
+
+
+def rows(*values, metric=ELBO):
+    """Rows of one metric, from (mean, half width, paper) of models named a, b, ..."""
+    table = pd.DataFrame(values, columns=["mean", "half", "paper"], dtype=float)
+    names = [chr(ord("a") + i) for i in range(len(table))]
+    table1 = table.assign(
+        dataset="digits",
+        model=names,
+        split="test",
+        metric=metric,
+        std=0.0,
+        ci_low=table["mean"] - table["half"],
+        ci_high=table["mean"] + table["half"],
+        n_seeds=table["mean"].notna() * 3.0,
+    )
+    return summary.metric_rows(table1, None, {"a": "Model A"}, VIEW, metric)
+
+
+# Loading
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "is empty"),
+        (bytes(range(128, 256)), "is not a readable CSV table"),
+        (b'a,b\n"1,2\n3', "is not a readable CSV table"),
+        (b"dataset,model,seed,status\nd,m,0,finished\n", "no column `block`, `detail`"),
+        (
+            b"dataset,model,seed,status,block,detail\nd,m,zero,finished,b,\n",
+            "column `seed` holds 'zero'",
+        ),
+        (
+            b"dataset,model,seed,status,block,detail\n" + b"d,m,0,finished,b,\n" * 2,
+            "two rows for d, m, 0",
+        ),
+    ],
+)
+def test_a_damaged_table_is_one_message(tmp_path, content, complaint):
+    path = tmp_path / "cells.csv"
+    path.write_bytes(content)
+    with pytest.raises(ResultsError) as raised:
+        data.load_table(path, data.CELLS)
+    message = str(raised.value)
+    assert message.startswith(str(path)) and complaint in message
+    assert "make study" in message and "\n" not in message
+
+
+def test_a_missing_file_is_none(tmp_path):
+    assert data.load_table1(tmp_path) is None
+    assert data.load_json(tmp_path / "run.json") is None
+    assert data.load_bytes(tmp_path / "a.png") is None
+    assert data.load_table1(tmp_path / "no" / "such" / "folder") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"null"])
+def test_a_damaged_json_is_one_message(tmp_path, content):
+    path = tmp_path / "run.json"
+    path.write_bytes(content)
+    with pytest.raises(ResultsError, match=r"run\.json: .*make study"):
+        data.load_json(path)
+
+
+def test_a_table_is_read_once_until_its_file_changes(tmp_path):
+    write_results(tmp_path, models=FEW)
+    first = data.load_table1(tmp_path)
+    assert data.load_table1(tmp_path) is first
+    path = tmp_path / "tables" / "table1.csv"
+    os.utime(path, ns=(1, 1))
+    assert data.load_table1(tmp_path) is not first
+
+
+def test_diverged_values_are_numbers(tmp_path):
+    path = tmp_path / "history.csv"
+    header = "seed,epoch,reconstruction,latent_kl,negative_elbo,weight_kl\n"
+    path.write_text(header + "0,1,inf,nan,-inf,\n")
+    row = data.load_table(path, data.HISTORY).iloc[0]
+    assert math.isinf(row["reconstruction"]) and math.isnan(row["latent_kl"])
+
+
+# The index of runs
+
+
+def test_index_follows_cells_then_files(tmp_path):
+    write_results(tmp_path, models=["vanilla"], seeds=[0, 1])
+    write_results(tmp_path, models=["compound-mixture"], seeds=[5], tables=False)
+    index = runs.load_index(tmp_path)
+    assert [(run.model, run.seed, run.status) for run in index.runs] == [
+        ("vanilla", 0, "finished"),
+        ("vanilla", 1, "finished"),
+        ("compound-mixture", 5, "evaluated"),
+    ]
+    assert index.title("vanilla") == "Vanilla VAE"
+    assert index.title("unknown") == "unknown"
+    assert not index.problems
+
+
+def test_index_never_leaves_the_results(tmp_path):
+    write_results(tmp_path / "results", models=["vanilla"])
+    (tmp_path / "results" / "runs" / "digits" / "other").mkdir()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    path = tmp_path / "results" / "tables" / "cells.csv"
+    table = pd.read_csv(path).assign(model="other", block="../../../../outside")
+    table.to_csv(path, index=False)
+    others = [
+        r for r in runs.load_index(tmp_path / "results").runs if r.model == "other"
+    ]
+    assert len(others) == 3 and all(run.folder is None for run in others)
+
+
+@pytest.mark.parametrize("seeds", ['"0"', "[true]", "null", "{}"])
+def test_index_names_a_run_without_seeds(tmp_path, seeds):
+    folder = tmp_path / "runs" / "digits" / "vanilla" / "seeds-0-0"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(f'{{"seeds": {seeds}, "options": null}}')
+    index = runs.load_index(tmp_path)
+    assert not index.runs
+    assert "run.json: found no list `seeds`" in index.problems[0]
+
+
+# Summaries
+
+
+def test_finding_names_every_rival_inside_the_noise():
+    text = summary.finding(rows((10, 1, None), (11.5, 1, None), (20, 1, None)), ELBO)
+    assert "from 10.00 nats per image (Model A) to 20.00 nats per image (c)" in text
+    assert text.endswith("The 95% interval of the lowest overlaps that of b.")
+
+
+def test_finding_says_where_nothing_overlaps():
+    text = summary.finding(rows((10, 1, None), (15, 1, None)), ELBO)
+    assert text.endswith("The 95% interval of the lowest overlaps no other.")
+
+
+def test_finding_claims_no_order_without_intervals():
+    for values in [(10, None, None), (15, 1, None)], [(10, 1, None), (15, None, None)]:
+        assert "nothing tells how sure" in summary.finding(rows(*values), ELBO)
+
+
+def test_finding_calls_no_latent_kl_better():
+    table = rows((1, 0.1, None), (2, 0.1, None), metric="latent_kl")
+    assert "overlap" not in summary.finding(table, "latent_kl")
+
+
+def test_finding_of_nothing_and_of_one():
+    assert "No model has a finished run" in summary.finding(rows((None,) * 3), ELBO)
+    assert "Model A has a negative ELBO of 3.00" in summary.finding(
+        rows((3, 1, None)), ELBO
+    )
+
+
+def test_difference_is_ours_minus_the_papers():
+    table = rows((10, 1, 12), (10, 1, None))
+    assert table["difference"].iloc[0] == -2
+    assert math.isnan(table["difference"].iloc[1])
+
+
+def test_a_skewed_interval_is_written_out():
+    row = next(rows((10, 1, None)).assign(high=12.5).itertuples())
+    assert summary.ours_text(row) == "10.00 [9.00, 12.50]"
+
+
+# Charts and marks
+
+
+def test_interval_chart_holds_every_model_in_order(tmp_path):
+    table = rows((10, 1, 9), (None, None, 9), (12, None, None))
+    marks = theme.marks(table["model"].tolist(), dark=False)
+    spec = charts.intervals(table, ELBO, marks, theme.ink(False)).to_dict()
+    values = next(iter(spec["datasets"].values()))
+    assert [value["model"] for value in values] == ["a", "b", "c"]
+    assert values[1]["label"] == "b  (no result: no finished run)"
+    kinds = [layer["mark"]["type"] for layer in spec["layer"]]
+    assert kinds == ["text", "rule", "point", "point"]
+    titles = {layer["encoding"]["x"]["title"] for layer in spec["layer"][1:]}
+    assert titles == {"Negative ELBO, nats per image (lower is better)"}
+    assert spec["layer"][3]["mark"]["shape"] == theme.PAPER_SHAPE
+    assert spec["layer"][3]["mark"]["filled"] is False
+
+
+def test_interval_chart_without_paper_has_no_diamond():
+    table = rows((10, 1, None), metric="latent_kl")
+    marks = theme.marks(["a"], dark=True)
+    spec = charts.intervals(table, "latent_kl", marks, theme.ink(True)).to_dict()
+    assert len(spec["layer"]) == 3
+    assert spec["layer"][1]["encoding"]["x"]["title"] == "Latent KL, nats per image"
+
+
+def test_curve_leaves_out_what_is_not_finite():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "weight_kl": [5.0, math.inf, math.nan]})
+    mark = theme.marks(["a"], dark=False)["a"]
+    spec = charts.curve(history, "weight_kl", mark, theme.ink(False)).to_dict()
+    assert list(spec["datasets"].values()) == [[{"epoch": 1, "weight_kl": 5.0}]]
+    assert spec["layer"][0]["encoding"]["x"]["scale"]["domain"] == [1, 3]
+    assert spec["layer"][0]["encoding"]["y"]["title"] == "nats"
+    message = charts.curve_message(history, "weight_kl")
+    assert message == "Weight KL goes from 5.00 in epoch 1 to 5.00 nats in epoch 1."
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_marks_differ_in_shape_or_colour_and_leave_the_papers_alone(dark):
+    names = [f"model-{i}" for i in range(56)]
+    marks = theme.marks(names, dark)
+    assert len(set(marks.values())) == 56
+    assert theme.PAPER_SHAPE not in {mark.shape for mark in marks.values()}
+    assert len({theme.marks(MODELS, dark)[name].colour for name in MODELS}) == 8
+    assert theme.marks(MODELS, dark) == theme.marks(MODELS, dark)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_model_looks_the_same_in_every_study(dark):
+    everywhere = theme.marks(OPTIONS, dark)
+    for name in OPTIONS:
+        assert theme.marks([name], dark) == {name: everywhere[name]}
+        assert theme.marks([name, "unknown"], dark)[name] == everywhere[name]
+    assert theme.marks(list(OPTIONS)[::-1], dark) == everywhere
+    lines = {(mark.colour, mark.dash) for mark in everywhere.values()}
+    assert len(lines) == len(OPTIONS)
+
+
+def test_without_models_yaml_names_give_the_order(tmp_path):
+    assert theme.models_in_file(tmp_path / "models.yaml") == ()
+    (tmp_path / "damaged.yaml").write_text("a: [")
+    assert theme.models_in_file(tmp_path / "damaged.yaml") == ()
+    assert theme.models_in_file(theme.MODELS_FILE) == tuple(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("colours", "background", "outline"),
+    [
+        (theme.LIGHT, "#FFFFFF", theme.LIGHT_INK.outline),
+        (theme.DARK, "#12151A", None),
+    ],
+)
+def test_marks_are_seen_on_their_background(colours, background, outline):
+    """3:1 (WCAG 1.4.11), by the mark itself or by its outline."""
+    for colour in colours:
+        seen = [contrast(c, background) for c in (colour, outline) if c]
+        assert max(seen) >= 3, colour
+
+
+def contrast(one, other):
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    ]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+# Text and pictures
+
+
+def test_plain_escapes_all_markup_and_keeps_the_words():
+    text = "a *b* [c](d) <e> :red[f] $g$\n# h | `i` \\"
+    escaped = components.plain(text)
+    assert escaped.replace("\\", "") == text.replace("\n", " ").replace("\\", "")
+    for i, character in enumerate(escaped):
+        if character in "*[]()<>:$#|`":
+            assert escaped[i - 1] == "\\"
+    assert "\n" not in escaped
+
+
+def test_plain_makes_no_links():
+    escaped = components.plain("https://e.test www.e.test a@e.test")
+    shown = escaped.replace("\\", "")
+    for link in ("://", "www.", "a@"):
+        assert link not in shown
+        assert link in shown.replace("\N{WORD JOINER}", "")
+
+
+def test_pictures_are_enlarged_without_blur():
+    small = Image.new("L", (2, 1))
+    small.putpixel((1, 0), 255)
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG")
+    large = Image.open(io.BytesIO(pictures.enlarged(buffer.getvalue(), "x.png")))
+    assert large.size == (900, 450)
+    assert sorted(colour for _, colour in large.getcolors()) == [0, 255]
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n\0\0"])
+def test_a_damaged_picture_is_one_message(content):
+    with pytest.raises(ResultsError, match=r"x\.png: is not a readable PNG"):
+        pictures.enlarged(content, "x.png")
+
+
+def test_results_folder_is_a_setting(monkeypatch):
+    monkeypatch.setenv("COMVAE_RESULTS", "elsewhere")
+    assert data.results_folder() == Path("elsewhere")
+    monkeypatch.delenv("COMVAE_RESULTS")
+    assert data.results_folder() == Path("results")
+
+
+@pytest.mark.parametrize(
+    "value,text",
+    [(0.004, "0.00"), (-0.004, "0.00"), (0.006, "+0.01"), (-0.006, "\u22120.01")],
+)
+def test_a_difference_that_rounds_to_nothing_has_no_sign(value, text):
+    assert summary.signed(value) == text

@@ -1,0 +1,538 @@
+"""The page Live and the progress on the first page, while blocks train and after."""
+
+import json
+import os
+import re
+import shutil
+import time
+from contextlib import ExitStack
+
+import pandas as pd
+import pytest
+
+from comvae.results.trail import COLUMNS, Trail
+from comvae.study.lock import held
+from comvae.study.plan import Block
+from comvae.study.settings import RunConfig, Training, load_run_config
+from dashboard import forecast, progress
+from dashboard.components import drawn
+from dashboard.forecast import duration
+from dashboard.progress import Progress, Seen, look
+from tests.dashboard.test_dashboard import (
+    charts,
+    own_main_module,
+    results,
+    show,
+    table,
+    text,
+)
+from tests.dashboard.test_pages import buttons, frames, write_study
+from tests.results.written import MODELS, OPTIONS, write_results
+
+__all__ = ["own_main_module", "results"]  # fixtures
+FEW = ("vanilla", "simplified-mixture", "compound-mixture")
+EPOCHS = 20
+
+
+@pytest.fixture(autouse=True)
+def look_again():
+    """Forget what the tests before have seen."""
+    progress._last.clear()
+
+
+@pytest.fixture
+def planned(results):
+    """A study of three models and two blocks each, of which nothing is trained."""
+    blocks = [(model, seeds) for model in FEW for seeds in ([0, 1], [2])]
+    for model, seeds in blocks:
+        folder = results / "runs" / Block("digits", model, tuple(seeds)).folder
+        folder.mkdir(parents=True)
+        config = RunConfig(
+            dataset="digits",
+            model=model,
+            seeds=seeds,
+            options=OPTIONS[model],
+            training=Training(epochs=EPOCHS, hidden=32),
+        )
+        (folder / "run.json").write_text(config.to_json())
+    study = {
+        "study": "test",
+        "models": {model: OPTIONS[model].title for model in FEW},
+        "gap_images": 0,
+        "blocks": [
+            {"dataset": "digits", "model": model, "seeds": seeds}
+            for model, seeds in blocks
+        ],
+    }
+    (results / "study.json").write_text(json.dumps(study))
+    return results
+
+
+@pytest.fixture
+def training():
+    """Begins to train a block as far as its files tell, with a lock that is held."""
+    with ExitStack() as locks:
+
+        def start(root, model="vanilla", block="seeds-0-1", epochs=5, value=30.0):
+            folder = root / "runs" / "digits" / model / block
+            locks.enter_context(held(folder / "state"))
+            leave_trail(folder, epochs, value)
+            return folder
+
+        yield start
+
+
+def leave_trail(folder, epochs, value=30.0, speed=1000.0):
+    """A trail by the real writer, of epochs that took images / speed seconds."""
+    config = load_run_config(folder / "run.json")
+    trail = Trail(config, images=1000)
+    for epoch in range(1, epochs + 1):
+        seeds = pd.DataFrame({"seed": config.seeds, "epoch": epoch})
+        values = {name: value / epoch + seeds["seed"] for name in COLUMNS[2:]}
+        trail.epoch(epoch, seeds.assign(**values))
+    trail._ended = trail._measured + epochs * 1000 * len(config.seeds) / speed
+    trail.write(folder / "state")
+
+
+def finish(root, model, block, seconds=20.0, failed=()):
+    """What a block leaves once it is trained and evaluated."""
+    folder = root / "runs" / "digits" / model / block
+    record = {"failed": dict(failed), "train_seconds": seconds}
+    (folder / "training.json").write_text(json.dumps(record))
+    metrics = root / "evaluations" / "digits" / model / block / "metrics.csv"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text("")
+
+
+def grow_old(folder, seconds):
+    for path in (folder / "state").iterdir():
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+def bars(app):
+    return [bar.proto.text.replace("\\", "") for bar in app.get("progress")]
+
+
+# The page Live
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_results_say_what_to_run(results, exists):
+    if exists:
+        results.mkdir()
+    app = show("live")
+    assert "There are no results in" in text(app)
+    assert app.code[0].value == "make study"
+
+
+def test_nothing_runs_and_everything_waits(planned):
+    app = show("live")
+    assert bars(app) == ["0 of 9 runs finished, 9 waiting"]
+    words = text(app)
+    assert "No block trains at the moment." in words
+    assert "Nothing is training now." in words and app.code[0].value == "make study"
+    assert not charts(app) and not app.table and not app.warning
+
+
+def test_a_running_block_with_the_trail_of_the_real_writer(planned, training):
+    training(planned, epochs=5)
+    app = show("live")
+    words = text(app)
+    assert "Vanilla VAE** on digits, seeds 0 to 1" in words
+    assert re.search(r"Last sign of life \d+ s ago; host .*, process ", words)
+    assert f"process {os.getpid()}." in words
+    # 15 epochs x 2 seeds x 1000 images at 1000 images/s
+    assert "Epoch 5 of 20 · about 30 s left · 1,000 images/s" in bars(app)
+    assert app.get("progress")[1].proto.value == 25
+    assert "0 of 9 runs finished, 2 running, 7 waiting" in bars(app)
+    assert "No time left can be told yet: no block has finished." in words
+    curves = next(f for f in frames(charts(app)[0]) if "least" in f)
+    assert curves["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert curves["mean"].tolist() == pytest.approx([30 / e + 0.5 for e in range(1, 6)])
+    assert (curves["most"] - curves["least"]).tolist() == pytest.approx([1.0] * 5)
+    alt = charts(app)[0].proto.alt
+    ends = "Vanilla VAE, seeds 0 to 1 is 6.50 after epoch 5."
+    assert alt == f"Negative ELBO on digits of {ends}" and alt in words
+    assert buttons(app) == ["Download curves-so-far-digits.csv"]
+    assert not app.warning and "make study" not in words
+
+
+def test_the_page_follows_a_block_to_its_end(planned, training):
+    folder = training(planned, epochs=2)
+    app = show("live")
+    assert "Epoch 2 of 20" in bars(app)[1]
+    leave_trail(folder, 9)
+    assert "Epoch 9 of 20" in bars(app.run())[1]
+    shutil.rmtree(folder / "state")
+    finish(planned, "vanilla", "seeds-0-1")
+    progress._last.clear()
+    app.run()
+    assert bars(app) == ["2 of 9 runs finished, 7 waiting"]
+    assert table(app)["Block"].tolist() == ["Vanilla VAE, seeds 0 to 1, digits"]
+    assert table(app)["What became of it"].tolist() == ["2 finished"]
+
+
+def test_several_blocks_share_a_chart_and_keep_the_colour_of_their_model(
+    planned, training
+):
+    training(planned, epochs=5)
+    training(planned, block="seeds-2", epochs=3)
+    training(planned, "compound-mixture", epochs=4, value=90.0)
+    app = show("live")
+    assert bars(app)[0] == "0 of 9 runs finished, 5 running, 4 waiting"
+    assert len(bars(app)) == 4 and len(charts(app)) == 1
+    assert "highest for Compound, mixture prior, seeds 0 to 1" in text(app)
+    chart = json.loads(charts(app)[0].proto.spec)
+    encodings = [layer["encoding"] for layer in chart["layer"]]
+    scales = next(e for e in encodings if "strokeDash" in e)
+    colours = scales["color"]["scale"]["range"]
+    dashes = scales["strokeDash"]["scale"]["range"]
+    assert colours[0] == colours[1] != colours[2]
+    assert dashes[0] != dashes[1]
+
+
+def test_a_block_that_has_just_begun(planned, training):
+    folder = training(planned)
+    for name in ("progress.json", "history.csv"):
+        (folder / "state" / name).unlink()
+    app = show("live")
+    assert "Starting: it has told nothing yet" in bars(app)
+    assert not charts(app) and not app.warning
+
+
+def test_before_the_first_epoch_ends(planned, training):
+    training(planned, epochs=0)
+    app = show("live")
+    assert "Epoch 0 of 20" in bars(app) and not charts(app) and not app.warning
+
+
+def test_no_sign_of_life(planned, training):
+    folder = training(planned)
+    grow_old(folder, 600)
+    app = show("live")
+    [warning] = [each.value.replace("\\", "") for each in app.warning]
+    assert warning.startswith(
+        "Vanilla VAE, seeds 0 to 1, digits: no sign of life since"
+    )
+    assert "10 min ago" in warning and "make study" in warning
+    assert bars(app) == ["0 of 9 runs finished, 9 waiting"]
+
+
+def test_a_heartbeat_is_a_sign_of_life_in_a_long_epoch(planned, training):
+    folder = training(planned)
+    os.utime(folder / "state" / "progress.json", (time.time() - 600,) * 2)
+    app = show("live")
+    assert not app.warning and "Epoch 5 of 20" in bars(app)[1]
+
+
+def test_an_interrupted_block_goes_on_later(planned, training):
+    folder = training(planned)
+    (folder / "state" / "lock.json").unlink()
+    app = show("live")
+    assert "was interrupted. `make study` goes on" in app.info[0].value
+    assert not app.warning and bars(app) == ["0 of 9 runs finished, 9 waiting"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", "null", "3", "{}", '{"epoch": "many"}', "\x00\x01"),
+        '{"epoch": null, "epochs": 5}',
+    ],
+)
+def test_a_damaged_progress_file_is_named_and_the_rest_stands(
+    planned, training, content
+):
+    folder = training(planned)
+    path = folder / "state" / "progress.json"
+    path.write_text(content)
+    app = show("live")
+    [warning] = [each.value.replace("\\", "") for each in app.warning]
+    assert str(path) in warning and "no readable progress" in warning
+    assert len(charts(app)) == 1  # its curves are told by another file
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", '"fast"', "true", "[]"])
+def test_strange_numbers_of_speed_are_left_out(planned, training, value):
+    folder = training(planned)
+    path = folder / "state" / "progress.json"
+    values = json.loads(path.read_text())
+    text = json.dumps(values | {"images_per_second": 0, "seconds_left": 0})
+    for key in ("images_per_second", "seconds_left"):
+        text = text.replace(f'"{key}": 0', f'"{key}": {value}')
+    path.write_text(text)
+    assert bars(show("live"))[1] == "Epoch 5 of 20"
+
+
+def test_damaged_curves_are_named_and_the_rest_stands(planned, training):
+    folder = training(planned)
+    path = folder / "state" / "history.csv"
+    path.write_text("not,a\ntable,at,all\n")
+    app = show("live")
+    assert str(path) in app.warning[0].value.replace("\\", "")
+    assert "Epoch 5 of 20" in bars(app)[1] and not charts(app)
+
+
+def test_failed_blocks_and_why(planned):
+    finish(planned, "vanilla", "seeds-0-1", failed={"1": "negative_elbo is nan"})
+    finish(planned, "vanilla", "seeds-2")
+    (planned / "runs/digits/compound-mixture/seeds-2/training.json").write_text("{")
+    app = show("live")
+    assert bars(app) == [
+        "2 of 9 runs finished, 1 failed, 1 damaged, 5 waiting",
+    ]
+    failed = table(app)
+    assert len(failed) == 2
+    row = failed.set_index("Block").loc["Vanilla VAE, seeds 0 to 1, digits"]
+    assert row["What became of it"] == (
+        "1 finished, 1 failed; seed 1: negative_elbo is nan"
+    )
+    assert table(app, 1)["Block"].tolist() == ["Vanilla VAE, seed 2, digits"]
+    assert "is no readable record" in app.warning[0].value
+
+
+def test_reasons_are_read_also_where_the_tables_know_the_failure(results):
+    write_study(results, models=FEW, failed=[("digits", "vanilla", 1)])
+    app = show("live")
+    assert "seed 1: negative_elbo is nan" in table(app)["What became of it"][0]
+    assert bars(app) == ["8 of 9 runs finished, 1 failed"]
+    assert "8 finished" not in text(app) and "make study" not in text(app)
+
+
+def test_pause_and_term_are_in_the_url(planned, training):
+    training(planned)
+    app = show("live", updates="false", term="latent_kl")
+    assert app.toggle(key="updates").value is False
+    assert "updated when the page is loaded again" in text(app)
+    assert "Latent KL on digits of Vanilla VAE" in text(app)
+    app.toggle(key="updates").set_value(True).run()
+    assert not app.exception and "updated every 3 s" in text(app)
+    app.selectbox(key="term").set_value("reconstruction").run()
+    assert not app.exception and "Reconstruction on digits of" in text(app)
+    assert app.query_params["term"] == "reconstruction"
+
+
+def test_text_from_files_is_never_markup(planned, training):
+    evil = "<script>x</script> ![i](http://e) **b** $x$ :red[r]"
+    path = planned / "study.json"
+    path.write_text(path.read_text().replace("Vanilla VAE", evil))
+    folder = training(planned)
+    trail = folder / "state" / "progress.json"
+    values = json.loads(trail.read_text()) | {"host": evil, "job": evil}
+    trail.write_text(json.dumps(values))
+    finish(planned, "vanilla", "seeds-2", failed={"2": evil})
+    stopped = planned / "runs/digits/vanilla/seeds-2/state"
+    stopped.mkdir()
+    app = show("live")
+    shown = [bar.proto.text for bar in app.get("progress")]
+    shown += [cell for each in app.table for cell in each.value.to_numpy().ravel()]
+    for kind in ("header", "markdown", "caption", "warning", "info"):
+        for element in getattr(app, kind):
+            assert not getattr(element, "allow_html", False)
+            shown.append(element.value)
+    assert sum("script" in each for each in shown) >= 3
+    for each in shown:
+        for markup in ("<script", "![i", "**b", "$x", ":red["):
+            at = each.find(markup)
+            assert at < 0 or each[at - 1] == "\\"
+
+
+def test_more_blocks_than_fit_on_a_page(results, training):
+    write_results(results, models=MODELS, seeds=[0], tables=False)
+    for model in MODELS:
+        for block in ("seeds-1", "seeds-2"):
+            folder = results / "runs" / "digits" / model / block
+            folder.mkdir()
+            config = load_run_config(folder.parent / "seeds-0-0" / "run.json")
+            config = config.model_copy(update={"seeds": [int(block[-1])]})
+            (folder / "run.json").write_text(config.to_json())
+            training(results, model, block, epochs=3)
+    app = show("live")
+    assert len(bars(app)) == 1 + 12
+    assert "And 4 more." in text(app)
+    assert "Only the first 8 of 16 blocks are drawn." in text(app)
+
+
+# How far the study is
+
+
+def test_the_first_page_tells_progress_before_there_are_tables(planned, training):
+    training(planned)
+    finish(planned, "vanilla", "seeds-2", seconds=30.0)
+    app = show("overview")
+    assert bars(app) == ["1 of 9 runs finished, 2 running, 6 waiting"]
+    # 30 s of the running block, and 6 seeds at 30 s that nobody has trained yet
+    assert "About 4 min of training left, one block at a time" in text(app)
+    assert "of the 4 waiting blocks 4 are of models that none has finished" in text(app)
+    assert "tables/runs.csv is not written yet" in text(app)
+    assert [link.proto.label for link in app.get("page_link")] == ["More: Live"]
+
+
+def test_the_first_page_tells_what_is_trained_again(results):
+    write_study(results, models=FEW)
+    assert bars(show("overview")) == [
+        "digits: 9 of 9 runs finished; gaps measured in 9 of 9"
+    ]
+    folder = results / "runs" / "digits" / "vanilla" / "seeds-0-2"
+    (folder / "training.json").unlink()
+    progress._last.clear()
+    with held(folder / "state"):
+        app = show("overview")
+    assert bars(app)[0].startswith("digits: 6 of 9 runs finished, 3 running")
+    assert charts(app) and "of training left" in text(app)
+
+
+def test_a_trained_block_waits_for_its_evaluation(results):
+    write_results(results, models=FEW, not_evaluated=[("digits", "vanilla")])
+    (results / "tables" / "cells.csv").unlink()
+    assert look(results).counts() == {"finished": 6, "trained": 3}
+
+
+def test_tables_are_believed_until_files_change(results):
+    write_results(results, models=FEW, failed=[("digits", "vanilla", 0)])
+    folder = results / "runs" / "digits" / "vanilla" / "seeds-0-2"
+    record = folder / "training.json"
+    for path in results.rglob("*.*"):
+        os.utime(path, (1000, 1000))
+    os.utime(results / "tables" / "cells.csv", (2000, 2000))
+    record.write_text("damaged, but written before the tables")
+    os.utime(record, (1000, 1000))
+    assert look(results).counts() == {"finished": 8, "failed": 1}
+    record.write_text(json.dumps({"failed": {}, "train_seconds": 1.0}))
+    os.utime(record, (3000, 3000))
+    assert look(results).counts() == {"finished": 9}
+
+
+def test_lost_jobs_are_missing_and_not_waiting_unless_something_runs(results, training):
+    write_results(results, models=FEW, missing=[("digits", "vanilla")])
+    assert look(results).counts() == {"finished": 6, "missing": 3}
+    shutil.rmtree(results / "runs" / "digits" / "compound-mixture" / "seeds-0-2")
+    write_results(
+        results, models=FEW, missing=[("digits", "vanilla")], not_evaluated=[]
+    )
+    folder = results / "runs" / "digits" / "compound-mixture" / "seeds-0-2"
+    with held(folder / "state"):
+        assert look(results).counts() == {"finished": 3, "running": 3, "waiting": 3}
+
+
+@pytest.mark.parametrize(
+    "blocks", ["[3]", '[{"dataset": "digits"}]', '[{"seeds": "x"}]', '[{"seeds": []}]']
+)
+def test_a_damaged_plan_is_named_and_the_folders_tell(planned, blocks):
+    path = planned / "study.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"blocks": json.loads(blocks)}))
+    found = look(planned)
+    assert "study.json" in found.problems[0]
+    assert found.counts() == {"waiting": 9}
+
+
+def test_looking_takes_a_small_share_of_the_time(planned, monkeypatch):
+    now, looks = [0.0], []
+
+    def slow(results):
+        looks.append(results)
+        now[0] += 1.0
+        return Progress([], [])
+
+    monkeypatch.setattr(progress, "look", slow)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    for _ in range(400):
+        progress.load_progress(planned)
+        now[0] += 0.1
+    assert len(looks) == 3  # one second in twenty
+
+
+# The time left
+
+
+def seen(status, model="vanilla", seeds=(0, 1), seconds=None):
+    block = Block("digits", model, seeds)
+    return Seen(block, str(block.folder), status, seconds=seconds)
+
+
+def test_time_left_by_model_and_by_the_blocks_at_a_time():
+    blocks = [
+        seen("trained", seconds=20.0),  # 10 s per seed
+        seen("running", seeds=(2, 3)),
+        seen("running", "compound-mixture"),
+        seen("waiting", seeds=(4,)),
+        seen("stopped", seeds=(5, 6)),
+    ]
+    left = {"digits/vanilla/seeds-2-3": 4.0, "digits/compound-mixture/seeds-0-1": 6.0}
+    found = forecast.forecast(Progress(blocks, []), left, None)
+    assert found.seconds == pytest.approx((4 + 6 + 10 + 20) / 2)
+    assert (found.running, found.to_come, found.guessed) == (2, 2, 0)
+    assert forecast.in_words(found) == (
+        "About 20 s of training left, 2 blocks at a time. "
+        "Evaluation and gaps come on top."
+    )
+
+
+def test_time_left_is_at_least_that_of_the_slowest_running_block():
+    blocks = [seen("running"), seen("running", seeds=(2, 3))]
+    left = {"digits/vanilla/seeds-0-1": 1.0, "digits/vanilla/seeds-2-3": 99.0}
+    assert forecast.forecast(Progress(blocks, []), left, None).seconds == 99.0
+
+
+def test_time_left_learns_from_the_tables():
+    runs = pd.DataFrame(
+        {
+            "dataset": "digits",
+            "model": ["vanilla", "vanilla", "compound-mixture"],
+            "split": ["test", "train", "test"],
+            "train_seconds": [5.0, 777.0, None],
+        }
+    )
+    blocks = [seen("running"), seen("waiting", seeds=(2,))]
+    found = forecast.forecast(Progress(blocks, []), {}, runs)
+    assert found.seconds == pytest.approx(5 * 2 + 5)
+
+
+def test_no_time_left_without_a_finished_block_or_a_running_one():
+    waiting = [seen("waiting")]
+    none = forecast.forecast(Progress([seen("running"), *waiting], []), {}, None)
+    assert none.seconds is None and "no block has finished" in forecast.in_words(none)
+    idle = forecast.forecast(Progress(waiting, []), {}, None)
+    assert (
+        idle.seconds is None and forecast.in_words(idle) == "Nothing is training now."
+    )
+    done = forecast.forecast(Progress([seen("trained", seconds=1.0)], []), {}, None)
+    assert forecast.in_words(done) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        *((0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (3540, "59 min")),
+        *((3599, "1 h"), (12_000, "3 h 20 min"), (86_399, "1 d"), (187_200, "2 d 4 h")),
+    ],
+)
+def test_durations_are_short(seconds, words):
+    assert duration(seconds) == words
+
+
+# Downloads of charts
+
+
+@pytest.mark.parametrize("page", ["overview", "table1", "gaps", "compare", "run"])
+def test_every_chart_has_a_download_of_its_data(results, page):
+    write_study(results, models=FEW)
+    app = show(page)
+    names = [label.removeprefix("Download ") for label in buttons(app)]
+    assert len(names) == len(set(names)) and all(n.endswith(".csv") for n in names)
+    expected = {"overview": 1, "table1": 1, "gaps": 3, "compare": 3, "run": 3}[page]
+    assert len(names) >= expected
+
+
+def test_the_download_holds_what_is_drawn(results):
+    write_results(results, models=FEW, epochs=4)
+    from dashboard import charts as kinds
+    from dashboard import theme
+    from dashboard.runs import load_history, load_index
+
+    history = load_history(load_index(results).runs[0])
+    mark, ink = theme.marks(["vanilla"], False)["vanilla"], theme.ink(False)
+    table = drawn(kinds.curve(history, "latent_kl", mark, ink))
+    assert table["epoch"].tolist() == [1, 2, 3, 4]
+    assert table["latent_kl"].tolist() == history["latent_kl"].tolist()

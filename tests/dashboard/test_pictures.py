@@ -1,0 +1,431 @@
+"""The page Pictures: same images, widest gaps, samples, traversals and posteriors."""
+
+import base64
+import io
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from comvae.errors import ResultsError
+from dashboard import gallery, sheet
+from dashboard.charts.tiles import Row, data_url
+from dashboard.pictures import load_pictures
+from dashboard.runs import Run, load_index
+from tests.dashboard.test_dashboard import (
+    BLOCK,
+    FEW,
+    charts,
+    own_main_module,
+    results,
+    show,
+    text,
+)
+from tests.dashboard.test_pages import buttons, edit, frames, whole, write_study
+from tests.results.written import GAP_IMAGES, write_pictures, write_results
+
+__all__ = ["own_main_module", "results", "whole"]  # fixtures
+TITLES = ["Vanilla VAE", "Simplified, mixture prior", "Compound, mixture prior"]
+
+
+def folder(results, model):
+    return results / "evaluations" / "digits" / model / BLOCK
+
+
+def tiles(chart):
+    """The table of a chart's images, in its order."""
+    [table] = [frame for frame in frames(chart) if "url" in frame]
+    return table
+
+
+def pixels(url):
+    head, _, content = url.partition(",")
+    assert head == "data:image/png;base64"
+    return np.array(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
+def run_of(results, model, seed=0):
+    runs = load_index(results).runs
+    return next(run for run in runs if (run.model, run.seed) == (model, seed))
+
+
+# All results
+
+
+def test_every_section_is_there(whole):
+    app = show("pictures")
+    assert [header.value for header in app.header] == [
+        "Reconstructions of the same images",
+        "Images with the widest gap",
+        "Samples from the prior",
+        "Latent by latent",
+        "Posteriors beside the prior",
+    ]
+    assert len(charts(app)) == 3 + 2 + 3 and len(app.image) == 3
+    assert buttons(app) == [
+        "Download reconstructions.svg",
+        *("Download widest-gaps.svg", "Download pictured-gaps.csv"),
+        "Download samples.svg",
+        *("Download traversal-prior.svg", "Download traversal-image-8.svg"),
+        "Download posteriors.csv",
+    ]
+    assert not app.warning and not app.info
+    assert app.query_params == {}
+
+
+def test_every_chart_and_picture_says_what_it_shows(whole):
+    app = show("pictures")
+    words = text(app)
+    alts = [chart.proto.alt for chart in charts(app)]
+    assert all(len(alt) > 30 and alt.endswith(".") for alt in alts)
+    for alt in alts[:3]:
+        rows, _, message = alt.partition(". ")
+        assert rows.startswith("Rows of images: ") and "Vanilla VAE" in rows
+        assert message in words
+    assert all(alt in words for alt in alts[5:])
+    pictured = [image.alt for element in app.image for image in element.proto.imgs]
+    assert pictured == ["Test image 14.", "Test image 2.", "Test image 8."]
+    assert sum("How to read it" in c.value for c in app.caption) == 5
+
+
+def test_reconstructions_are_those_of_the_files(whole):
+    app = show("pictures", seed="1", models="compound-mixture,vanilla")
+    table = tiles(charts(app)[0])
+    assert list(dict.fromkeys(table["row"])) == [
+        *("Original test images", "Compound, mixture prior", "Vanilla VAE"),
+    ]
+    with np.load(folder(whole, "vanilla") / "pictures" / "seed-1.npz") as archive:
+        stored = dict(archive)
+    for row, name in [
+        ("Original test images", "original"),
+        (TITLES[0], "reconstruction"),
+    ]:
+        shown = table[table["row"] == row].sort_values("place")
+        assert len(shown) == 16
+        for url, expected in zip(shown["url"], stored[name], strict=True):
+            assert np.array_equal(pixels(url), expected)
+    tips = table.loc[table["row"] == TITLES[0], "tip"].tolist()
+    assert tips[3] == "image 3: error 8.00 nats"  # 5 + place 0 + image 3
+    assert (
+        "Mean reconstruction error over 16 test images is lowest for Vanilla VAE, "
+        "12.50 nats, and highest for Compound, mixture prior, 14.50 nats." in text(app)
+    )
+
+
+def test_widest_gaps_come_first_with_their_nats(whole):
+    app = show("pictures", seed="2", under="compound-mixture")
+    table = tiles(charts(app)[1])
+    rows = list(dict.fromkeys(table["row"]))
+    # the model asked for comes first, then the others in their order
+    assert rows[1:] == [TITLES[2], TITLES[0], TITLES[1]]
+    numbers = table.loc[table["row"] == rows[0], "note"].tolist()
+    assert numbers == [str(image) for image in reversed(GAP_IMAGES)]
+    # the amortization gap of results_fixture.gap_value: 2 + 0.1 image - 0.2 place
+    notes = table.loc[table["row"] == TITLES[2], "note"].tolist()
+    assert notes == [f"{2 + 0.1 * i - 0.4:.2f}" for i in reversed(GAP_IMAGES)]
+    notes = table.loc[table["row"] == TITLES[0], "note"].tolist()
+    assert notes == [f"{2 + 0.1 * i:.2f}" for i in reversed(GAP_IMAGES)]
+    assert (
+        "Amortization gap of Compound, mixture prior: 3.00 nats on image 14, the "
+        "widest of 8; the median is 2.30 nats." in text(app)
+    )
+    first = table[table["row"] == TITLES[0]].iloc[0]
+    with np.load(folder(whole, "vanilla") / "pictures" / "seed-2.npz") as archive:
+        assert np.array_equal(pixels(first["url"]), archive["reconstruction"][14])
+    app.selectbox(key="gap").set_value("approximation_gap").run()
+    assert "Approximation gap of Compound, mixture prior: 1.52 nats" in text(app)
+    assert app.query_params["gap"] == "approximation_gap"
+
+
+def test_traversals_put_the_most_used_latent_first(whole):
+    app = show("pictures", of="compound-mixture", around="8")
+    table = tiles(charts(app)[3])
+    # deviations 0.6, 0.2 and 1: latent 2 is used most, latent 3 is its prior
+    assert list(dict.fromkeys(table["row"].str.split(",").str[0])) == ["z2", "z1", "z3"]
+    assert table["row"].iloc[-1] == "z3, 0.00 nats"
+    assert table["tip"].tolist()[:3] == [f"z2 = {v}" for v in ("\u22123", "0", "+3")]
+    with np.load(folder(whole, "compound-mixture") / "pictures" / "seed-0.npz") as npz:
+        assert np.array_equal(pixels(table["url"].iloc[1]), npz["traversal"][0, 1, 1])
+    assert "Compound, mixture prior uses 2 of 3 latents" in text(app)
+    assert "Around q(z|x) of image 8" in text(app)
+
+
+def test_posteriors_stand_beside_the_prior(whole):
+    app = show("pictures", images="4,12", models="vanilla,compound-mixture")
+    assert len(charts(app)) == 3 + 2 + 2
+    tables = frames(charts(app)[5])
+    [bars] = [frame for frame in tables if "deviation" in frame]
+    assert len(bars) == 2 * 3
+    row = bars[(bars["model"] == "compound-mixture") & (bars["rank"] == 1)].iloc[0]
+    # image 4, place 2: (4 / 8 - 1 + 0.2) * 2 in latent 2, deviation 0.2
+    assert row["dimension"] == 2
+    assert row["mean"] == pytest.approx(-0.6, abs=1e-6)
+    assert (row["low"], row["high"]) == pytest.approx((-0.8, -0.4), abs=1e-6)
+    prior = next(frame for frame in tables if "zero" in frame)
+    assert prior[["low", "high"]].to_numpy().tolist() == [[-1.0, 1.0]]
+    app.multiselect(key="images").set_value([]).run()
+    assert "Choose at least one image above." in text(app) and not app.exception
+
+
+# Choices
+
+
+def test_the_baseline_and_the_best_few_are_shown_at_first(results):
+    write_study(results, models=("vanilla", "simplified-gaussian", *FEW[1:]))
+    assert show("pictures").multiselect(key="models").value == [
+        *("vanilla", "simplified-gaussian", *FEW[1:]),
+    ]
+
+    def rank(runs):  # the simplified ones best, vanilla worst
+        return runs.assign(
+            negative_elbo=runs["model"].map(
+                {"vanilla": 9.0, "simplified-gaussian": 1.0, FEW[1]: 2.0, FEW[2]: 3.0}
+            )
+        )
+
+    edit(results, "runs", rank)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gallery, "BEST", 2)
+        chosen = show("pictures").multiselect(key="models").value
+    assert chosen == ["vanilla", "simplified-gaussian", "simplified-mixture"]
+
+
+def test_no_model_no_picture(whole):
+    app = show("pictures")
+    app.multiselect(key="models").set_value([]).run()
+    assert "Choose at least one model above." in text(app) and not charts(app)
+
+
+def test_unknown_choices_fall_back(whole):
+    app = show(
+        "pictures",
+        **dict(dataset="x", seed="<b>", models="no,*", under="?", gap="", of="$"),
+        **dict(around="-7", images="99,<i>"),
+    )
+    assert len(charts(app)) == 8
+    assert app.query_params["models"] == ",".join(FEW)
+
+
+# Partial, failed and damaged results
+
+
+def test_before_the_tables(results):
+    write_results(results, models=FEW, tables=False)
+    app = show("pictures")
+    assert len(charts(app)) == 8 and not app.warning
+
+
+def test_one_finished_block(results):
+    write_study(results, missing=[("digits", m) for m in FEW if m != "vanilla"])
+    app = show("pictures")
+    assert len(charts(app)) == 8
+    assert "Vanilla VAE: mean reconstruction error over 16 test images of" in text(app)
+    warned = [warning.value.replace("\\", "") for warning in app.warning]
+    assert warned == [f"No pictures of {t}, seed 0 (missing)." for t in TITLES[1:]]
+
+
+def test_a_failed_seed_has_no_pictures(results):
+    lost = [("digits", "compound-mixture", seed) for seed in range(3)]
+    write_study(results, failed=lost)
+    stale = folder(results, "compound-mixture")  # of an earlier training
+    write_pictures(stale, 0, 2)
+    app = show("pictures", models=",".join(FEW))
+    assert "No pictures of Compound, mixture prior, seed 0 (failed)." in text(app)
+    assert TITLES[2] not in set(tiles(charts(app)[0])["row"])
+    assert len(charts(app)) == 8
+
+
+def test_nothing_finished(results):
+    write_study(results, missing=[("digits", model) for model in FEW])
+    app = show("pictures")
+    assert not charts(app) and len(app.warning) == 3
+
+
+def test_without_gaps(results):
+    write_study(results, not_measured=[("digits", model) for model in FEW])
+    app = show("pictures")
+    assert "gaps of these models are not measured on these images" in text(app)
+    assert len(charts(app)) == 7
+
+
+def test_one_model_without_gaps_is_shown_without_them(results):
+    write_study(results, not_measured=[("digits", "simplified-mixture")])
+    table = tiles(charts(show("pictures"))[1])
+    notes = table.loc[table["row"] == TITLES[1], "note"]
+    assert len(notes) == 8 and notes.eq("").all()
+
+
+def test_evaluated_before_pictures_were_kept(whole):
+    (folder(whole, "vanilla") / "pictures" / "seed-0.npz").unlink()
+    app = show("pictures")
+    assert "No pictures of Vanilla VAE, seed 0 (finished)." in text(app)
+    assert "`make study` draws them" in app.info[0].value.replace("\\", "")
+    assert len(charts(app)) == 8 and not app.warning
+
+
+def test_a_damaged_gaps_file_is_named(whole):
+    (folder(whole, "vanilla") / "gaps.parquet").write_bytes(b"no such table")
+    app = show("pictures")
+    [warning] = [w.value.replace("\\", "") for w in app.warning]
+    assert "vanilla" in warning and "gaps.parquet" in warning
+    assert len(charts(app)) == 8
+
+
+def without(name):
+    def damage(path):
+        with np.load(path) as archive:
+            kept = {key: archive[key] for key in archive if key != name}
+        np.savez_compressed(path, **kept)
+
+    return damage
+
+
+def replaced(**arrays):
+    def damage(path):
+        write_pictures(path.parents[1], 0, 0, **arrays)
+
+    return damage
+
+
+def cut(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 3
+    content[middle : middle + 40] = bytes(40)
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda path: path.write_bytes(b""), "is no readable archive"),
+        (lambda path: path.write_bytes(b"not,a\ntable\n"), "is no readable archive"),
+        (cut, "is no readable archive"),
+        (flipped, "is no readable archive"),
+        (without("traversal"), "has no array `traversal`, expected image, original"),
+        (replaced(mean=np.zeros((15, 3), np.float32)), "`image` is int32"),
+        (replaced(mean=np.zeros(16, np.float32)), "another number of axes"),
+        (replaced(mean=np.full((16, 3), np.nan)), "`mean` holds what is not finite"),
+        (replaced(deviation=np.zeros((16, 3))), "`deviation` holds what is not pos"),
+        (replaced(original=np.zeros((16, 4, 4))), "`original` is float64"),
+        (replaced(sample=np.zeros((0, 4, 4), np.uint8)), "`sample` is uint8 (0, 4, 4)"),
+        (replaced(image=np.array([{}] * 16)), "is no readable archive"),  # a pickle
+        (replaced(image=np.array(["x"] * 16)), "`image` is <U1"),
+        (replaced(traversal_image=np.int32(3)), "is no readable archive"),
+    ],
+)
+def test_a_damaged_file_is_one_message(whole, damage, complaint):
+    path = folder(whole, "vanilla") / "pictures" / "seed-0.npz"
+    damage(path)
+    with pytest.raises(ResultsError) as raised:
+        load_pictures(run_of(whole, "vanilla"))
+    message = str(raised.value)
+    assert message.startswith(str(path)) and complaint in message
+    assert "make study" in message and "\n" not in message
+
+
+def test_a_damaged_file_is_named_and_the_others_are_shown(whole):
+    cut(folder(whole, "vanilla") / "pictures" / "seed-0.npz")
+    app = show("pictures")
+    [warning] = [w.value.replace("\\", "") for w in app.warning]
+    assert "vanilla" in warning and "is no readable archive of pictures" in warning
+    assert len(charts(app)) == 8
+    assert TITLES[0] not in set(tiles(charts(app)[0])["row"])
+
+
+def test_models_share_the_images_that_all_have(whole):
+    fewer = slice(6, 16)
+    with np.load(folder(whole, "vanilla") / "pictures" / "seed-0.npz") as archive:
+        own = ("image", "original", "reconstruction", "reconstruction_nats")
+        part = {name: archive[name][fewer] for name in (*own, "mean", "deviation")}
+    write_pictures(folder(whole, "vanilla"), 0, 0, **part)
+    app = show("pictures")
+    table = tiles(charts(app)[0])
+    tips = table.loc[table["row"] == "Original test images", "tip"].tolist()
+    assert tips == [f"image {i}" for i in range(6, 16)]
+    assert "error over 10 test images" in text(app)
+    part["image"] = np.arange(100, 110, dtype=np.int32)
+    write_pictures(folder(whole, "vanilla"), 0, 0, **part)
+    app = show("pictures")
+    assert "pictured on other images each" in text(app) and not charts(app)
+
+
+def test_titles_are_never_markup(whole):
+    evil = "<script>x</script> ![i](http://e) **b** $x$ :red[r]"
+    path = whole / "study.json"
+    path.write_text(path.read_text().replace(TITLES[2], evil))
+    (folder(whole, "simplified-mixture") / "pictures" / "seed-0.npz").unlink()
+    app = show("pictures")
+    kinds = ("header", "markdown", "caption", "warning", "info")
+    for element in [e for kind in kinds for e in getattr(app, kind)]:
+        assert not getattr(element, "allow_html", False)
+        for markup in ("<script", "![i", "**b", "$x", ":red["):
+            at = element.value.find(markup)
+            assert at < 0 or element.value[at - 1] == "\\"
+
+
+# Pieces
+
+
+def test_an_image_is_a_png_address():
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert np.array_equal(pixels(data_url(image)), image)
+
+
+def test_the_download_holds_every_image_and_word():
+    images = np.arange(23 * 64, dtype=np.int64).reshape(23, 8, 8).astype(np.uint8)
+    notes = [f"{i} & <b>" for i in range(23)]
+    rows = [
+        Row("plain \u03bc | <script>", images, [""] * 23, notes),
+        Row("A model", images[:3], [""] * 3),
+    ]
+    drawn = ElementTree.fromstring(sheet.svg(rows, ["\u22123", "0"]))
+    name = "{http://www.w3.org/2000/svg}"
+    words = [element.text for element in drawn.iter(f"{name}text")]
+    assert words[:3] == ["\u22123", "0", "plain \u03bc     <script>"]
+    assert words[3:-1] == notes and words[-1] == "A model"
+    found = list(drawn.iter(f"{name}image"))
+    assert len(found) == 23 + 3
+    for element, image in zip(found, [*images, *images[:3]], strict=True):
+        factor = sheet.TILE // 8
+        large = pixels(element.get("href"))
+        assert np.array_equal(large, np.kron(image, np.ones((factor,) * 2, np.uint8)))
+    boxes = {(int(e.get("x")), int(e.get("y"))) for e in found}
+    assert len(boxes) == 26  # 20 in a line, none upon another
+    width, height = int(drawn.get("width")), int(drawn.get("height"))
+    for x, y in boxes:
+        assert 0 <= x <= width - sheet.TILE and 0 <= y <= height - sheet.TILE
+
+
+def test_spread_takes_images_from_all_parts():
+    assert gallery.spread(range(100), 4) == [12, 37, 62, 87]
+    assert gallery.spread([3, 5], 4) == [3, 5]
+
+
+def test_a_run_without_evaluation_has_no_pictures():
+    run = Run("digits", "vanilla", 0, "waiting", "", None, None)
+    assert load_pictures(run) is None
+
+
+def test_the_kl_of_a_latent_is_that_of_gaussians(whole):
+    kl = load_pictures(run_of(whole, "vanilla")).dimension_kl()
+    means = np.arange(16) / 8 - 1
+    first = 0.5 * ((means**2).mean() + 0.36 - 1) - np.log(0.6)
+    assert kl == pytest.approx(
+        [first, 0.5 * ((4 * means**2).mean() + 0.04 - 1) - np.log(0.2), 0], abs=1e-6
+    )
+
+
+def test_pictured_gaps_are_of_one_seed(whole):
+    table, problems = gallery.gaps(
+        [run_of(whole, "vanilla", 1)], "inference_gap", [2, 4]
+    )
+    assert not problems
+    expected = pd.Series({2: 3.71, 4: 3.91})
+    assert table["vanilla"].to_dict() == pytest.approx(expected.to_dict())

@@ -1,0 +1,366 @@
+"""The static site: self-contained, correct, deterministic, with any results."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+import vl_convert
+
+from comvae.errors import ResultsError
+from dashboard.site import vega
+from dashboard.site.build import build
+from dashboard.site.figures import MAIN, write_figures
+from dashboard.site.pages import PAGES
+from tests.dashboard.site_reader import HEADINGS, Page
+from tests.dashboard.test_pages import FEW, edit, write_study
+from tests.support import ROOT
+
+TABLES = ("table1", "claims", "gaps", "attribution", "runs", "cells")
+EVIL = "<script>alert(1)</script> </script><img src=x onerror=y> & \"quoted\" 'too'"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The results of a study of two datasets, of which the paper has one."""
+    root = tmp_path_factory.mktemp("study") / "results"
+    return write_study(root, datasets=("digits", "mnist"))
+
+
+@pytest.fixture(scope="module")
+def site(study, tmp_path_factory):
+    """Its site."""
+    output = tmp_path_factory.mktemp("built") / "site"
+    assert build(study, output) == []
+    return output
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    return {path.stem: Page(path) for path in sorted(site.glob("*.html"))}
+
+
+def command(results, *arguments, **environment):
+    """The command as a user runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "dashboard.site", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"COMVAE_RESULTS": str(results)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+# The folder
+
+
+def test_there_is_a_page_per_question_and_dataset(pages):
+    files = {page.file for page in PAGES}
+    assert set(pages) == files | {f"{name}-mnist" for name in files}
+
+
+def test_nothing_is_asked_of_a_network(site, pages):
+    for name, page in pages.items():
+        for address in page.addresses:
+            assert address == "data:," or not re.match(r"[a-z]+:|//|/", address), name
+        assert "http" not in page.source, name
+    for path in [*site.glob("assets/*.css"), site / "assets" / "charts.js"]:
+        text = path.read_text()
+        for word in ("http", "@import", "url(", "fetch", "import "):
+            assert word not in text, (path.name, word)
+    for page in pages.values():  # the libraries load what a specification names
+        for specification in page.specifications:
+            assert '"url"' not in json.dumps(specification)
+    for path in site.glob("figures/*.svg"):
+        addresses = set(re.findall(r"https?://[\w./]+", path.read_text()))
+        assert addresses <= {
+            "http://www.w3.org/2000/svg",
+            "http://www.w3.org/1999/xlink",
+        }
+
+
+def test_every_link_leads_somewhere(site, pages):
+    named = set()
+    for page in pages.values():
+        for address in page.addresses:
+            path, _, anchor = address.partition("#")
+            if address == "data:,":
+                continue
+            assert (site / path).is_file() or not path, address
+            named.add(path)
+            if anchor:
+                target = Page(site / path) if path else page
+                assert anchor in [e.attributes.get("id") for e in target.elements]
+    assert {name for name in contents(site)} <= named, "every file is reachable"
+
+
+def test_pages_are_well_formed_and_accessible(pages):
+    titles = set()
+    for name, page in pages.items():
+        assert page.declared == "doctype html"
+        [html] = page.all("html")
+        assert html.attributes["lang"] == "en"
+        [title], [_], [_] = page.all("title"), page.all("main"), page.all("h1")
+        titles.add(title.text)
+        for landmark in ("header", "footer"):
+            assert len(page.all(landmark)) == 1, name
+        ids = [e.attributes["id"] for e in page.elements if "id" in e.attributes]
+        assert len(ids) == len(set(ids)), name
+        for element in page.elements:
+            for attribute in ("aria-labelledby",):
+                assert element.attributes.get(attribute, ids[0]) in ids
+        levels = [HEADINGS.index(e.tag) for e in page.all(*HEADINGS)]
+        steps = [after - before for before, after in pairwise(levels)]
+        assert levels[0] == 0 and max(steps, default=0) <= 1, (name, levels)
+        first = page.all("a")[0]
+        assert first.attributes["href"] == "#main" and "Skip" in first.text
+        assert all(e.attributes.get("aria-label") for e in page.all("nav"))
+        current = [e for e in page.all("a") if "aria-current" in e.attributes]
+        assert len(current) == 2, "the page and the dataset"
+    assert len(titles) == len(pages)
+
+
+def test_every_chart_has_its_message_and_both_themes(site, pages):
+    charts = 0
+    for name, page in pages.items():
+        stills = [e for e in page.all("img") if e.inside("figure")]
+        assert len(stills) == len(page.all("figure")) == len(page.specifications)
+        for still, chart in zip(stills, page.specifications, strict=True):
+            charts += 1
+            says = still.attributes["alt"]
+            assert len(says) > 30 and says.endswith("."), name
+            svg = (site / still.attributes["src"]).read_text()
+            assert svg.startswith("<svg") and len(svg) > 2000
+            assert set(chart) == {"light", "dark", "datasets"}
+            assert chart["light"]["width"] == chart["dark"]["width"] == "container"
+            assert chart["light"] != chart["dark"]
+            used = set(re.findall(r'"name": "(data-\w+)"', json.dumps(chart["dark"])))
+            assert used and used == set(chart["datasets"])
+            assert all(chart["datasets"].values())
+        assert all(
+            "How to read it" in e.text or name.startswith("compare")
+            for e in page.all("figcaption")
+        )
+    assert charts > 30
+    for page in pages.values():
+        for image in page.all("img"):
+            assert image.attributes.get("alt")
+
+
+def test_the_charts_are_those_of_the_dashboard(pages):
+    rows = pages["index"].specifications[0]["datasets"]
+    [means] = [r for r in rows.values() if "mean" in r[0]]
+    assert {row["model"] for row in means} == set(FEW)
+    assert [row["mean"] for row in means] == pytest.approx([25.7, 25.4, 25.1], abs=0.2)
+
+
+def test_tables_are_those_of_the_results(study, site, pages):
+    for name in TABLES:
+        table = f"tables/{name}.csv"
+        assert (site / table).read_bytes() == (study / table).read_bytes()
+        assert table in pages["provenance"].addresses
+    table1, papers = pd.read_csv(study / "tables" / "table1.csv"), 0
+    for dataset, stem in (("digits", "table-1"), ("mnist", "table-1-mnist")):
+        page = pages[stem]
+        for place, split in enumerate(("test", "train", "train-running")):
+            here = table1[(table1["dataset"] == dataset) & (table1["split"] == split)]
+            shown = page.table(place)
+            assert len(shown) == len(FEW)
+            wide = here.pivot(index="model", columns="metric").loc[list(FEW)]
+            for cells, (_, row) in zip(shown, wide.iterrows(), strict=True):
+                ours = cells[2::3] if row["paper"].notna().any() else cells[2:]
+                metrics = ("reconstruction", "latent_kl", "negative_elbo")
+                for cell, metric in zip(ours, metrics, strict=True):
+                    mean, high = row["mean", metric], row["ci_high", metric]
+                    half = f"{high - mean:.2f}"
+                    assert cell.split() == [f"{mean:.2f}", "±", half]
+                    if pd.notna(row["paper", metric]):
+                        papers += 1
+                        paper = cells[cells.index(cell) + 1]
+                        assert paper == f"{row['paper', metric]:.2f}"
+
+    assert papers >= 3 * len(FEW)
+
+
+def test_heads_of_tables_have_their_scope(pages):
+    for page in pages.values():
+        for head in page.all("th"):
+            assert head.attributes["scope"] in ("col", "colgroup", "row")
+        for table in page.all("table"):
+            region = table.parents[-1].attributes
+            assert region["role"] == "region" and region["aria-label"]
+            assert region["tabindex"] == "0", "it can be moved with the keyboard"
+
+
+def test_claims_and_gaps_say_what_the_dashboard_says(pages):
+    assert "Of 9 claims of the paper" in pages["claims"].words
+    assert "the whole interval lies above the bar" in pages["claims"].words
+    assert "The amortization gap is narrowest for" in pages["gaps"].words
+    assert "Which L[q]? Three meanings" in pages["gaps"].words
+    assert "+0.40 of +1.00 nats" in pages["index"].words
+    assert "Compound, mixture prior − Vanilla VAE" in pages["compare"].words  # noqa: RUF001
+    assert "wider gap on 0% of 8 test images" in pages["compare"].words
+
+
+def test_where_it_was_written_is_not_told(site, study):
+    for name, content in contents(site).items():
+        assert str(study).encode() not in content, name
+
+
+def test_the_libraries_are_those_that_altair_writes_for():
+    script = vega.javascript()
+    assert "window.vegaEmbed=" in script and len(script) > 500_000
+    assert vega.version() in vl_convert.get_vegalite_versions()
+
+
+def test_the_same_results_give_the_same_bytes(study, site, tmp_path):
+    """Also in another process, whose sets have another order."""
+    done = command(study, "--output", tmp_path / "again", PYTHONHASHSEED="7")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "again" / "index.html")
+    first, second = contents(site), contents(tmp_path / "again")
+    assert list(first) == list(second)
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+# Text from the results
+
+
+def test_text_from_results_is_never_markup(tmp_path):
+    results = write_study(tmp_path / "results")
+    path = results / "study.json"
+    values = json.loads(path.read_text())
+    values["study"] = EVIL
+    values["models"]["compound-mixture"] = EVIL
+    path.write_text(json.dumps(values))
+    edit(results, "claims", lambda rows: rows.assign(statement=EVIL, definition=EVIL))
+    site = tmp_path / "site"
+    build(results, site)
+    for path in site.glob("*.html"):
+        page = Page(path)
+        assert EVIL in page.all("title")[0].text
+        assert "onerror" not in {name for e in page.elements for name in e.attributes}
+        assert "alert" not in "".join(
+            e.text for e in page.all("script") if "type" not in e.attributes
+        )
+        scripts = [e for e in page.all("script") if "src" in e.attributes]
+        assert [e.attributes["src"] for e in scripts] == [
+            *("assets/vega.js", "assets/charts.js"),
+        ]
+    charts = Page(site / "index.html").specifications
+    assert EVIL in json.dumps(charts[0], ensure_ascii=False).replace('\\"', '"')
+    for path in site.glob("figures/*.svg"):
+        assert "<script" not in path.read_text() and "<img" not in path.read_text()
+
+
+# Partial, failed and damaged results
+
+
+def test_damaged_files_are_named_and_the_others_shown(tmp_path):
+    results = write_study(tmp_path / "results")
+    (results / "tables" / "gaps.csv").write_bytes(b"not,a\ntable,at,all\n")
+    edit(results, "claims", lambda rows: rows.drop(columns="verdict"))
+    (results / "tables" / "attribution.csv").unlink()
+    next(results.glob("runs/digits/vanilla/*/history.csv")).write_bytes(b"\x00")
+    next(results.glob("evaluations/*/vanilla/*/pictures/seed-0-recon*")).write_bytes(
+        b"png"
+    )
+    done = command(results)
+    assert done.returncode == 0
+    site = results / "site"
+    assert done.stdout.strip() == str(site / "index.html")
+    for name in ("gaps.csv", "claims.csv"):
+        assert f"tables/{name}: has no column" in done.stderr
+    assert "Traceback" not in done.stderr
+    pages = {path.stem: Page(path) for path in site.glob("*.html")}
+    assert "tables/gaps.csv: has no column" in pages["gaps"].words
+    assert "tables/claims.csv: has no column" in pages["claims"].words
+    assert "history.csv" in pages["compare"].words
+    assert "is not a readable PNG picture" in pages["pictures"].words
+    for name in ("index", "table-1", "compare"):
+        assert pages[name].all("figure"), name
+    assert not (site / "tables" / "gaps.csv").exists()
+    links = [address for page in pages.values() for address in page.addresses]
+    assert "tables/gaps.csv" not in links and "tables/runs.csv" in links
+    assert str(results) not in pages["gaps"].source
+
+
+def test_before_the_tables_every_page_says_so(tmp_path):
+    results = write_study(tmp_path / "results")
+    shutil.rmtree(results / "tables")
+    (results / "study.json").unlink()
+    build(results, tmp_path / "site")
+    for name in ("index", "table-1", "claims", "gaps"):
+        page = Page(tmp_path / "site" / f"{name}.html")
+        assert "is not written yet" in page.words and not page.all("figure")
+    assert Page(tmp_path / "site" / "compare.html").all("figure"), "curves are there"
+
+
+def test_unfinished_runs_are_told(tmp_path):
+    results = write_study(
+        tmp_path / "results",
+        failed=[("digits", "compound-mixture", seed) for seed in range(3)],
+        not_measured=[("digits", "simplified-mixture")],
+    )
+    build(results, tmp_path / "site")
+    page = Page(tmp_path / "site" / "index.html")
+    assert "6 of 9 runs finished, 3 failed" in page.words
+    assert "negative_elbo is nan" in page.words
+    gaps = Page(tmp_path / "site" / "gaps.html")
+    assert "Not measured, or no run finished: Simplified, mixture prior" in gaps.words
+
+
+@pytest.mark.parametrize("there", ["nothing", "empty"])
+def test_without_results_it_is_one_message(tmp_path, there):
+    results = tmp_path / "results"
+    if there == "empty":
+        results.mkdir()
+    done = command(results, "--output", tmp_path / "site")
+    assert done.returncode == 1 and not done.stdout
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"{results}: holds no results") and "make study" in line
+    assert not (tmp_path / "site").exists()
+
+
+# The place where it is written
+
+
+def test_an_older_site_is_replaced_and_nothing_else(tmp_path):
+    study = write_study(tmp_path / "results", models=FEW[:1])
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "thesis.tex").write_text("years of work")
+    with pytest.raises(ResultsError, match="is no site of a study"):
+        build(study, site)
+    assert [path.name for path in site.iterdir()] == ["thesis.tex"]
+    (site / "thesis.tex").unlink()
+    build(study, site)
+    (site / "old.html").write_text("")
+    build(study, site)
+    assert not (site / "old.html").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "site"]
+
+
+def test_main_figures_of_the_report(study, tmp_path):
+    written = write_figures(study, tmp_path)
+    assert {str(path.relative_to(tmp_path)) for path in written} == {
+        f"{dataset}/{figure}.svg" for dataset in ("digits", "mnist") for figure in MAIN
+    }
+    for path in written:
+        assert path.read_text().startswith("<svg")
+    captions = (ROOT / "workflow" / "report" / "figures.rst").read_text()
+    assert set(re.findall(r'^  "([\w-]+)":', captions, re.M)) == set(MAIN)

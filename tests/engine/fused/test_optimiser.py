@@ -1,0 +1,163 @@
+"""Low-rank maps and their optimiser in plain PyTorch, where no kernel can run."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from comvae.engine.fused import (
+    FusedAdam,
+    LowRankGradient,
+    low_rank_adam_reference_,
+    low_rank_map,
+    unavailable,
+)
+
+SEEDS, ROWS, COLUMNS, BATCH = 2, 6, 4, 5
+
+
+class Two(nn.Module):
+    """Two maps, one after the other, and a vector between them."""
+
+    def __init__(self, low_rank: bool) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.first, self.second = (
+            nn.Parameter(torch.randn(SEEDS, *shape, generator=generator))
+            for shape in ((ROWS, COLUMNS), (3, ROWS))
+        )
+        self.shift = nn.Parameter(torch.randn(SEEDS, ROWS, 1, generator=generator))
+        self.gradients = [LowRankGradient(self.first), LowRankGradient(self.second)]
+        if not low_rank:
+            self.gradients = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.gradients:
+            return self.second @ torch.tanh(self.first @ x + self.shift)
+        first, second = self.gradients
+        h = torch.tanh(low_rank_map(self.first, x, first) + self.shift)
+        return low_rank_map(self.second, h, second)
+
+    def step(self, optimiser: FusedAdam | torch.optim.Adam, x: torch.Tensor) -> None:
+        optimiser.zero_grad()
+        self(x).square().sum().backward()
+        optimiser.step()
+
+
+def batches(steps: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(steps, SEEDS, COLUMNS, BATCH, generator=generator)
+
+
+def optimiser_of(model: Two) -> FusedAdam:
+    return FusedAdam(model.parameters(), lr=1e-3, low_rank=model.gradients)
+
+
+def assert_same(one: nn.Module, other: nn.Module) -> None:
+    for ours, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_low_rank_map_is_the_product_and_its_gradients():
+    factors, dense = Two(low_rank=True), Two(low_rank=False)
+    x = batches(1)[0]
+    x_factors, x_dense = x.clone().requires_grad_(), x.clone().requires_grad_()
+    out, expected = factors(x_factors), dense(x_dense)
+    torch.testing.assert_close(out, expected)
+    out.square().sum().backward()
+    expected.square().sum().backward()
+    torch.testing.assert_close(x_factors.grad, x_dense.grad)
+    torch.testing.assert_close(factors.shift.grad, dense.shift.grad)
+    for gradient, name in zip(factors.gradients, ("first", "second"), strict=True):
+        assert gradient.param.grad is None
+        torch.testing.assert_close(gradient.dense(), getattr(dense, name).grad)
+
+
+def test_images_without_a_gradient_are_not_multiplied_with_the_map(monkeypatch):
+    model, x = Two(low_rank=True), batches(1)[0]
+    out = low_rank_map(model.first, x, model.gradients[0])
+    monkeypatch.setattr(torch, "bmm", None)
+    out.sum().backward()
+    assert model.gradients[0].right is x  # no copy either
+
+
+def test_a_second_backward_pass_before_a_step_is_refused():
+    model, (x, y) = Two(low_rank=True), batches(2)
+    model(x).sum().backward()
+    with pytest.raises(RuntimeError, match=r"step\(\) or zero_grad\(\)"):
+        model(y).sum().backward()
+    optimiser_of(model).zero_grad()
+    model(y).sum().backward()
+
+
+@pytest.mark.parametrize("low_rank", [True, False])
+def test_a_hundred_steps_are_those_of_torch(low_rank):
+    model, reference = Two(low_rank), Two(low_rank=False)
+    ours = optimiser_of(model)
+    theirs = torch.optim.Adam(reference.parameters(), lr=1e-3)
+    for x in batches(100):
+        model.step(ours, x)
+        reference.step(theirs, x)
+    assert_same(model, reference)
+    assert ours.steps == 100
+    for own, other in zip(model.parameters(), reference.parameters(), strict=True):
+        for name, value in ours.state[own].items():
+            torch.testing.assert_close(
+                value, theirs.state[other][name], rtol=1e-4, atol=1e-5
+            )
+
+
+def test_a_step_without_a_gradient_is_refused():
+    model = Two(low_rank=True)
+    optimiser = optimiser_of(model)
+    low_rank_map(model.first, batches(1)[0], model.gradients[0]).sum().backward()
+    model.shift.grad = torch.zeros_like(model.shift)
+    with pytest.raises(RuntimeError, match="no gradient"):
+        optimiser.step()
+
+
+def test_a_map_that_is_no_parameter_of_the_optimiser_is_refused():
+    model = Two(low_rank=True)
+    with pytest.raises(ValueError, match="low_rank"):
+        FusedAdam([model.first], lr=1e-3, low_rank=model.gradients)
+
+
+def test_training_does_not_import_the_compiler_of_pytorch():
+    """It takes longer to import than PyTorch itself."""
+    code = (
+        "import sys, torch, comvae.engine.training;"
+        "from comvae.engine.fused import FusedAdam;"
+        "p = torch.nn.Parameter(torch.ones(2)); p.grad = torch.ones(2);"
+        "o = FusedAdam([p], lr=0.1); o.step(); assert p[0] < 0.91;"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_plain_update_is_adam_in_float64():
+    generator = torch.Generator().manual_seed(2)
+    param = nn.Parameter(torch.randn(1, 3, 4, generator=generator).double())
+    adam = torch.optim.Adam([param], lr=1e-2)
+    state = [param.detach().clone(), *(torch.zeros_like(param.data) for _ in range(2))]
+    for step in range(1, 30):
+        left = torch.randn(1, 3, 2, generator=generator).double()
+        right = torch.randn(1, 4, 2, generator=generator).double()
+        param.grad = left @ right.mT
+        adam.step()
+        number = torch.tensor(float(step))
+        low_rank_adam_reference_(*state, left, right, step=number, lr=1e-2)
+    torch.testing.assert_close(state[0], param.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_the_kernels_say_why_they_cannot_run_on_a_cpu():
+    assert "cuda" in unavailable("cpu") or "Triton" in unavailable("cpu")
+
+
+def test_the_package_imports_without_triton():
+    code = (
+        "import sys; sys.modules['triton'] = None; import comvae.engine.fused as k;"
+        "assert k.unavailable('cpu') == 'Triton is not installed'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,196 @@
+"""Verdicts on constructed cases, and what each claim of the paper is made of."""
+
+import math
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from comvae.results.claims import (
+    CLAIMS,
+    COLLAPSE,
+    RESOLUTION,
+    Claim,
+    claims_table,
+    conjunction,
+    smaller,
+    verdict,
+)
+from comvae.results.tables import METRICS, RUN_COLUMNS, paper_values
+from comvae.results.tables.gaps import MEASURED
+from comvae.study.plan import Plan
+from tests.support import MODELS
+
+PLAN = Plan("t", ["mnist"], dict.fromkeys(MODELS, ""), [], None, 8)
+
+
+def found(low, high, n_seeds=3):
+    return dict(effect=(low + high) / 2, ci_low=low, ci_high=high, n_seeds=n_seeds)
+
+
+@pytest.mark.parametrize(
+    "low,high,n_seeds,at_least,expected",
+    [
+        (0.5, 1.5, 3, 0, "supported"),
+        (-1.5, -0.5, 3, 0, "contradicted"),
+        (-0.5, 1.5, 3, 0, "inconclusive"),
+        (0.5, 1.5, 3, 1, "inconclusive"),
+        (0.5, 1.5, 3, 2, "contradicted"),
+        (2.5, 3.5, 3, 2, "supported"),
+        (0.0, 1.5, 3, 0, "inconclusive"),  # the bar itself is not above the bar
+        (-1.5, 0.0, 3, 0, "inconclusive"),
+        (0.5, 1.5, 2, 0, "supported"),
+        (0.5, 1.5, 1, 0, "inconclusive"),
+        (math.nan, math.nan, 1, 0, "inconclusive"),
+        (math.nan, math.nan, 0, 0, "not run"),
+        (-math.inf, math.inf, 2, 0, "inconclusive"),
+        (math.nan, math.nan, 3, 0, "inconclusive"),
+        # sure, and too small for the estimators to tell from the bar
+        (0.5 * RESOLUTION, 0.6 * RESOLUTION, 9, 0, "inconclusive"),
+        (-0.6 * RESOLUTION, -0.5 * RESOLUTION, 9, 0, "inconclusive"),
+        (1.5 * RESOLUTION, 1.6 * RESOLUTION, 9, 0, "supported"),
+    ],
+)
+def test_the_rule(low, high, n_seeds, at_least, expected):
+    assert verdict(found(low, high, n_seeds), at_least) == expected
+
+
+@pytest.mark.parametrize(
+    "parts,expected",
+    [
+        (["supported"], "supported"),
+        (["supported", "supported"], "supported"),
+        (["supported", "inconclusive"], "inconclusive"),
+        (["supported", "contradicted"], "contradicted"),
+        (["inconclusive", "contradicted"], "contradicted"),
+        (["not run", "contradicted"], "contradicted"),
+        (["not run", "supported"], "not run"),
+        (["not run", "inconclusive"], "not run"),
+    ],
+)
+def test_all_parts_of_a_claim_must_be_supported(parts, expected):
+    assert conjunction(parts) == expected
+    assert conjunction(parts[::-1]) == expected
+
+
+def runs_of(values) -> pd.DataFrame:
+    """Rows of runs.csv from {(model, split, metric): value of each seed}."""
+    rows: dict = {}
+    for (model, split, metric), by_seed in values.items():
+        for seed, value in enumerate(by_seed):
+            key = ("mnist", model, seed, split)
+            rows.setdefault(key, {})[metric] = value
+    keys = ("dataset", "model", "seed", "split")
+    return pd.DataFrame(
+        [dict(zip(keys, key, strict=True)) | row for key, row in rows.items()],
+        columns=RUN_COLUMNS,
+    )
+
+
+ONE = Claim("c", "It is better.", (smaller("negative_elbo", "new", than="old"),))
+
+
+def judged(values, claim=ONE) -> pd.DataFrame:
+    return claims_table(PLAN, runs_of(values), (claim,))
+
+
+def test_the_interval_is_of_the_paired_differences():
+    """The seeds differ by ten nats, and the models by one on each of them."""
+    old, new = [100.0, 110.0, 120.5], [99.0, 109.25, 119.25]
+    table = judged(
+        {
+            ("old", "test", "negative_elbo"): old,
+            ("new", "test", "negative_elbo"): new,
+        }
+    )
+    assert len(table) == 1
+    row = table.iloc[0]
+    expected = stats.ttest_rel(old, new).confidence_interval(0.95)
+    assert row["effect"] == pytest.approx(1.0) and row["n_seeds"] == 3
+    assert row["ci_low"] == pytest.approx(expected.low)
+    assert row["ci_high"] == pytest.approx(expected.high)
+    assert row["verdict"] == row["part_verdict"] == "supported"
+    assert row["definition"] == "old - new on test"
+
+
+def test_only_seeds_that_have_both_count():
+    table = judged(
+        {
+            ("old", "test", "negative_elbo"): [3.0, math.nan, 3.0, 3.0],
+            ("new", "test", "negative_elbo"): [2.0, 2.0, 1.0],
+        }
+    )
+    assert table.iloc[0]["n_seeds"] == 2 and table.iloc[0]["effect"] == 1.5
+
+
+def test_a_model_that_the_study_lacks_is_not_run():
+    table = judged({("old", "test", "negative_elbo"): [3.0, 3.0]})
+    row = table.iloc[0]
+    assert (row["verdict"], row["n_seeds"]) == ("not run", 0)
+    assert math.isnan(row["effect"])
+
+
+def test_a_claim_of_two_parts_has_a_row_for_each():
+    both = Claim(
+        "c",
+        "Both are better.",
+        (
+            smaller("negative_elbo", "new", than="old"),
+            smaller("reconstruction", "new", than="old"),
+        ),
+    )
+    values = {
+        ("old", "test", "negative_elbo"): [3.0, 3.1],
+        ("new", "test", "negative_elbo"): [2.0, 2.1],
+        ("old", "test", "reconstruction"): [1.0, 1.1],
+        ("new", "test", "reconstruction"): [2.0, 2.1],
+    }
+    table = judged(values, both)
+    assert list(table["part_verdict"]) == ["supported", "contradicted"]
+    assert list(table["verdict"]) == ["contradicted"] * 2
+
+
+def test_claims_name_what_there_is():
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) == 9
+    for claim in CLAIMS:
+        assert claim.statement.endswith(".")
+        for part in claim.parts:
+            assert part.metric in (*METRICS, *MEASURED)
+            for weight, model, split in part.terms:
+                assert model in MODELS and abs(weight) == 1
+                assert split in ("train", "test", "train-running")
+            assert sum(weight for weight, *_ in part.terms) == 0
+
+
+def test_the_papers_own_table_supports_its_claims():
+    """Three seeds with its values on MNIST, but for a hundredth: all claims about ELBO
+    terms are supported, and those about gaps were never measured."""
+    values = {
+        (model, split, metric): [value - 0.01, value, value + 0.01]
+        for (dataset, model, split, metric), value in paper_values().items()
+        if dataset == "mnist"
+    }
+    table = claims_table(PLAN, runs_of(values))
+    verdicts = table.set_index("claim")["verdict"].to_dict()
+    assert len(verdicts) == 9
+    gaps = {name for name in verdicts if name.endswith("narrows-gap")}
+    assert len(gaps) == 2
+    for name, said in verdicts.items():
+        assert said == ("not run" if name in gaps else "supported"), name
+
+
+def test_a_collapse_is_more_than_a_worse_test_row():
+    """Worse on training and test images alike is no collapse on test images."""
+    flat = {
+        ("vanilla", "test", "negative_elbo"): [100.0, 100.1],
+        ("vanilla", "train-running", "negative_elbo"): [101.0, 101.1],
+        ("compound-gaussian", "test", "negative_elbo"): [120.0, 120.1],
+        ("compound-gaussian", "train-running", "negative_elbo"): [121.0, 121.1],
+        ("vanilla", "test", "latent_kl"): [11.0, 11.1],
+        ("compound-gaussian", "test", "latent_kl"): [7.0, 7.1],
+    }
+    claim = next(claim for claim in CLAIMS if "collapses" in claim.name)
+    table = judged(flat, claim)
+    assert list(table["part_verdict"]) == ["supported", "supported", "contradicted"]
+    assert set(table["verdict"]) == {"contradicted"}
+    assert list(table["at_least"]) == [0, COLLAPSE, COLLAPSE]

@@ -1,0 +1,243 @@
+"""Measured gaps -> tables: means, quantiles, intervals by hand; what is missing."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from comvae.errors import ResultsError
+from comvae.results.tables import write_tables
+from comvae.results.tables.gaps import MEASURED, QUANTITIES, image_means, read_gaps
+from comvae.study.plan import Block, Plan
+from tests.results.written import GAP_IMAGES, gap_value, write_results
+
+MODELS = {"vanilla": "Vanilla", "compound-mixture": "Compound"}
+SEEDS = (0, 1, 2)
+BAD = "evaluations/digits/compound-mixture/seeds-0-2/gaps.parquet"
+
+
+def plan_of(gap_images: int = len(GAP_IMAGES)) -> Plan:
+    blocks = [Block("digits", model, SEEDS) for model in MODELS]
+    return Plan("t", ["digits"], MODELS, blocks, None, gap_images)
+
+
+@pytest.fixture
+def results(tmp_path):
+    return write_results(tmp_path, models=list(MODELS), seeds=SEEDS)
+
+
+def values(place, seed, split, quantity) -> np.ndarray:
+    """One quantity of every image of the fixture."""
+    rows = pd.DataFrame([gap_value(place, seed, split, image) for image in GAP_IMAGES])
+    rows = rows.assign(
+        approximation_gap=rows["log_px"] - rows["elbo_optimal"],
+        amortization_gap=rows["elbo_optimal"] - rows["elbo"],
+        inference_gap=rows["log_px"] - rows["elbo"],
+        amortization_gap_marginal=rows["elbo_optimal"] - rows["elbo_marginal"],
+    )
+    return rows[quantity].to_numpy()
+
+
+def test_runs_hold_the_means_over_the_images(results):
+    runs = write_tables(results, plan_of())["runs"].set_index(
+        ["model", "seed", "split"]
+    )
+    for place, model in enumerate(MODELS):
+        for seed in SEEDS:
+            for split in ("train", "test"):
+                for quantity in set(MEASURED) - {"elbo_mean_weights"}:
+                    expected = values(place, seed, split, quantity).mean()
+                    assert runs.loc[(model, seed, split), quantity] == pytest.approx(
+                        expected
+                    )
+            assert runs.loc[(model, seed, "train-running"), MEASURED].isna().all()
+
+
+def test_the_gaps_of_a_run_add_up(results):
+    runs = write_tables(results, plan_of())["runs"].dropna(subset="log_px")
+    total = runs["elbo"] + runs["approximation_gap"] + runs["amortization_gap"]
+    np.testing.assert_allclose(total, runs["log_px"], atol=1e-12)
+    np.testing.assert_allclose(runs["elbo"] + runs["inference_gap"], runs["log_px"])
+    assert len(runs) == 2 * 3 * 2
+
+
+def test_single_precision_in_the_file_costs_no_nat(results):
+    for path in results.glob("evaluations/*/*/*/gaps.parquet"):
+        table = pd.read_parquet(path)
+        numbers = table.select_dtypes("float").columns
+        table.astype(dict.fromkeys(numbers, "float32")).to_parquet(path)
+    tables = write_tables(results, plan_of())
+    parts = tables["attribution"].set_index(["split", "part"])["effect"].unstack("part")
+    total = parts.drop(columns="elbo").sum(axis=1)
+    np.testing.assert_allclose(total, parts["elbo"], rtol=0, atol=1e-12)
+
+
+def test_gaps_are_over_seeds_and_images(results):
+    table = write_tables(results, plan_of())["gaps"]
+    assert len(table) == 2 * 2 * len(QUANTITIES)
+    table = table.set_index(["model", "split", "quantity"])
+    for quantity in ("amortization_gap", "log_px", "amortization_gap_marginal"):
+        row = table.loc["compound-mixture", "test", quantity]
+        each = [values(1, seed, "test", quantity) for seed in SEEDS]
+        means = [images.mean() for images in each]
+        assert row["mean"] == pytest.approx(np.mean(means))
+        assert row["std"] == pytest.approx(np.std(means, ddof=1), abs=1e-9)
+        if quantity == "log_px":  # the gaps are the same for all seeds
+            expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
+            assert row["ci_low"] == pytest.approx(expected.low)
+            assert row["ci_high"] == pytest.approx(expected.high)
+        assert (row["n_seeds"], row["images"]) == (3, len(GAP_IMAGES))
+        for name, share in {"q05": 0.05, "median": 0.5, "q95": 0.95}.items():
+            quantiles = [np.quantile(images, share) for images in each]
+            assert row[name] == pytest.approx(np.mean(quantiles))
+
+
+def test_an_outlier_moves_the_mean_and_not_the_median(results):
+    path = results / BAD
+    table = pd.read_parquet(path)
+    before = write_tables(results, plan_of())["gaps"]
+    table.loc[table["image"] == GAP_IMAGES[0], "elbo"] -= 1000
+    table.to_parquet(path)
+    after = write_tables(results, plan_of())["gaps"]
+    key = ["model", "split", "quantity"]
+    cell = ("compound-mixture", "test", "amortization_gap")
+    before, after = (t.set_index(key).loc[cell] for t in (before, after))
+    assert after["mean"] - before["mean"] == pytest.approx(1000 / len(GAP_IMAGES))
+    assert abs(after["median"] - before["median"]) < 1
+
+
+def test_images_that_annealing_skipped_do_not_count(results):
+    table = write_tables(results, plan_of())["gaps"]
+    row = table.set_index(["model", "split", "quantity"]).loc[
+        "vanilla", "test", "log_px_ais"
+    ]
+    assert row["images"] == sum(image < 4 for image in GAP_IMAGES)
+    assert math.isfinite(row["mean"])
+
+
+def test_what_a_model_does_not_have_is_empty(results):
+    path = results / "evaluations/digits/vanilla/seeds-0-2/gaps.parquet"
+    table = pd.read_parquet(path)
+    table["elbo_mean_weights"] = np.nan
+    table.to_parquet(path)
+    tables = write_tables(results, plan_of())
+    runs = tables["runs"].set_index("model").query("split != 'train-running'")
+    assert runs.loc["vanilla", "elbo_mean_weights"].isna().all()
+    assert runs.loc["vanilla", "elbo"].notna().all()
+    assert set(tables["cells"]["gap"]) == {"measured"}
+
+
+def overwrite(content):
+    return lambda path: path.write_bytes(content)
+
+
+def change(**columns):
+    def damage(path):
+        pd.read_parquet(path).assign(**columns).to_parquet(path)
+
+    return damage
+
+
+def rows(choose):
+    def damage(path):
+        table = pd.read_parquet(path)
+        choose(table).to_parquet(path)
+
+    return damage
+
+
+DAMAGES = {
+    "not there": (lambda path: path.unlink(), "logs/gap/digits/compound-mixture"),
+    "empty": (overwrite(b""), "damaged"),
+    "no parquet": (overwrite(b"\x80\xff" * 100), "damaged"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:400]), "damaged"),
+    "without column": (rows(lambda t: t.drop(columns="log_px")), "has no log_px"),
+    "text": (change(elbo="high"), "elbo"),
+    "an image twice": (rows(lambda t: pd.concat([t, t.iloc[:1]])), "twice"),
+    "not finite": (change(log_px=math.nan), "not finite"),
+    "other images": (rows(lambda t: t.assign(image=t["image"] + 1)), "other images"),
+    "a split missing": (rows(lambda t: t[t["split"] == "test"]), "other images"),
+    "without rows": (rows(lambda t: t.iloc[:0]), "other images"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_gaps_that_cannot_be_read_leave_the_other_tables_intact(results, name):
+    damage, reason = DAMAGES[name]
+    before = write_tables(results, plan_of())
+    damage(results / BAD)
+    after = write_tables(results, plan_of())
+    assert before["table1"].equals(after["table1"])
+    trained = [c for c in before["runs"].columns if c not in MEASURED]
+    assert before["runs"][trained].equals(after["runs"][trained])
+    cells = after["cells"].set_index("model")
+    assert (cells["status"] == "finished").all()
+    assert (cells.loc["compound-mixture", "gap"] == "missing").all()
+    assert cells.loc["compound-mixture", "gap_detail"].str.contains(reason).all()
+    assert (cells.loc["vanilla", "gap"] == "measured").all()
+    runs = after["runs"].set_index("model")
+    assert runs.loc["compound-mixture", MEASURED].isna().all(axis=None)
+    gaps = after["gaps"].set_index("model")
+    assert (gaps.loc["compound-mixture", "n_seeds"] == 0).all()
+    assert (gaps.loc["vanilla", "n_seeds"] == 3).all()
+    assert (after["attribution"]["n_seeds"] == 0).all()
+    narrower = after["claims"].set_index("claim").loc["compound-mixture-narrows-gap"]
+    assert narrower["verdict"] == "not run"
+
+
+def test_one_seed_without_gaps_is_one_missing_cell(results):
+    rows(lambda t: t[t["seed"] != 1])(results / BAD)
+    tables = write_tables(results, plan_of())
+    cells = tables["cells"].set_index(["model", "seed"])["gap"]
+    missing = {key for key, status in cells.items() if status == "missing"}
+    assert missing == {("compound-mixture", 1)}
+    assert (tables["attribution"]["n_seeds"] == 2).all()
+
+
+def test_images_are_compared_with_the_first_block_where_no_list_is(results):
+    (results / "evaluations/digits/gap-images.json").unlink()
+    assert set(write_tables(results, plan_of())["cells"]["gap"]) == {"measured"}
+    rows(lambda t: t.assign(image=t["image"] + 1))(results / BAD)
+    cells = write_tables(results, plan_of())["cells"].set_index("model")["gap"]
+    assert set(cells["vanilla"]) == {"measured"}
+    assert set(cells["compound-mixture"]) == {"missing"}
+
+
+def test_a_damaged_list_of_images_is_named(results):
+    path = results / "evaluations/digits/gap-images.json"
+    path.write_text(json.dumps({"train": 3}))
+    cells = write_tables(results, plan_of())["cells"]
+    assert set(cells["gap"]) == {"missing"}
+    assert cells["gap_detail"].str.contains("gap-images.json").all()
+
+
+def test_unfinished_runs_and_studies_without_gaps_have_no_gap_status(tmp_path):
+    lost = [("digits", "vanilla", 1)]
+    results = write_results(tmp_path, models=list(MODELS), seeds=SEEDS, failed=lost)
+    cells = write_tables(results, plan_of())["cells"].set_index(["model", "seed"])
+    assert cells.loc[("vanilla", 1), "gap"] == ""
+    assert cells.loc[("vanilla", 0), "gap"] == "measured"
+    tables = write_tables(results, plan_of(gap_images=0))
+    assert set(tables["cells"]["gap"]) == {""}
+    assert tables["runs"][MEASURED].isna().all(axis=None)
+    assert len(tables["gaps"]) == len(tables["attribution"]) == 0
+
+
+def test_the_reader_names_file_fault_and_cure(tmp_path):
+    path = tmp_path / "gaps.parquet"
+    with pytest.raises(ResultsError, match=r"gaps\.parquet is missing"):
+        read_gaps(path)
+    path.write_bytes(b"no table")
+    with pytest.raises(ResultsError, match=r"gaps\.parquet is damaged.*delete it"):
+        read_gaps(path)
+
+
+def test_means_are_by_seed_and_split(results):
+    means = image_means(read_gaps(results / BAD))
+    assert set(means) == {
+        (seed, split) for seed in SEEDS for split in ("train", "test")
+    }
+    assert list(means[0, "test"]) == MEASURED

@@ -1,0 +1,73 @@
+"""One small study, one server that shows it and one Chromium for all of these tests."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+from tests.slow.browser.dashboard_server import ROOT, Server, served
+from tests.slow.browser.small_study import write_small_study
+from tests.slow.browser.visitor import Visit, launch, visit
+
+SCREENSHOTS = ROOT / "logs" / "browser-test"  # of the tests that failed
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory) -> Path:
+    """The results of a small real study."""
+    return write_small_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="session")
+def server(results, tmp_path_factory) -> Iterator[Server]:
+    """The dashboard of that study."""
+    with served(results, tmp_path_factory.mktemp("server") / "log.txt") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright) -> Iterator[Browser]:
+    started = launch(playwright)
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def visitor(request, browser, server) -> Iterator[Callable[..., Visit]]:
+    """Opens windows; at the end none of them may have seen an error."""
+    with ExitStack() as windows:
+        opened: list[Visit] = []
+
+        def open_window(**how: object) -> Visit:
+            opened.append(windows.enter_context(visit(browser, server.url, **how)))
+            return opened[-1]
+
+        yield open_window
+        problems = [problem for seen in opened for problem in seen.problems]
+        if problems or request.node.stash.get(FAILED, False):
+            _take_pictures(request.node.name, opened)
+        assert problems == []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+def _take_pictures(test: str, opened: list[Visit]) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for number, seen in enumerate(opened):
+        seen.whole_page()
+        seen.page.screenshot(path=SCREENSHOTS / f"{test}-{number}.png")

@@ -1,0 +1,24 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.slow.chaos.blocks import finish
+from tests.slow.chaos.commands import Comvae
+
+MODEL = "vanilla"
+
+
+@pytest.fixture(scope="session")
+def comvae() -> Iterator[Comvae]:
+    """The command line, without the seconds that its start takes."""
+    with Comvae() as commands:
+        yield commands
+
+
+@pytest.fixture(scope="session")
+def finished(comvae: Comvae, tmp_path_factory) -> Path:
+    """A folder in which every stage but MLflow has run for one model; to be copied."""
+    folder = tmp_path_factory.mktemp("finished") / "study"
+    finish(comvae, folder, MODEL)
+    return folder

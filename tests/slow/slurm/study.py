@@ -1,0 +1,116 @@
+"""A study in a copy of the repository, run with the cluster's profile."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import yaml
+
+from tests.slow.slurm.cluster import Cluster, wait_for
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+COMMAND = ("snakemake", "--cores", "8", "--profile", "slurm")  # as in the README
+PATIENCE = 420  # seconds until a study that does not end is an error
+
+
+class Study:
+    """A copy of the repository in `folder`, with a study file and its results."""
+
+    def __init__(self, cluster: Cluster, name: str, settings: dict) -> None:
+        self.cluster, self.folder = cluster, cluster.root / name
+        copy_repository(self.folder)
+        self.file = self.folder / "study.yaml"
+        self.file.write_text(yaml.safe_dump(settings))
+        self.printed = self.folder / "printed.txt"
+        self.process: subprocess.Popen | None = None
+
+    def fill_in(self, change: Callable[[dict], None]) -> None:
+        """Change the profile, as its users do."""
+        path = self.folder / "slurm" / "config.yaml"
+        profile = yaml.safe_load(path.read_text())
+        change(profile)
+        path.write_text(yaml.safe_dump(profile))
+
+    def start(self) -> None:
+        """Start the command of the README, with the test's study."""
+        environment = self.cluster.environment
+        binaries = Path(sys.executable).parent
+        with self.printed.open("a") as printed:
+            self.process = subprocess.Popen(
+                [*COMMAND, "--configfile", self.file.name],
+                cwd=self.folder,
+                env=environment | {"PATH": f"{binaries}:{environment['PATH']}"},
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                # a shell starts its background jobs with SIGINT ignored, and so pytest
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+
+    def wait(self) -> int:
+        """The exit status of the command."""
+        try:
+            return self.process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(self.said()) from None
+
+    def training_of(self, model: str, after: int | None = None) -> psutil.Process:
+        """The process that trains a model, in mid-training; a later one than the
+        process numbered `after`."""
+        return wait_for(
+            lambda: self._training_of(model, after),
+            f"{model} does not train",
+            self.said,
+            PATIENCE,
+        )
+
+    def _training_of(self, model: str, after: int | None) -> psutil.Process | None:
+        for process in psutil.process_iter(["cmdline", "cwd"]):
+            line = process.info["cmdline"] or []
+            if (
+                line[1:4] == ["-m", "comvae", "train"]
+                and f"/{model}/" in line[4]
+                and process.info["cwd"] == str(self.folder)
+                and process.pid != after
+                and re.search(r"epoch \d+/", self.log_of(model))
+            ):
+                return process
+        return None
+
+    def log_of(self, model: str) -> str:
+        """The log of the last attempt to train a model."""
+        folder = self.folder / "logs" / "train" / "digits" / model
+        return (folder / "seeds-0-1.log").read_text()
+
+    def jobs_of(self, model: str, rule: str = "train") -> list[dict[str, str]]:
+        """What Slurm knows of the jobs of a block, old ones first."""
+        found = self.cluster.jobs(f"rule_{rule}_wildcards_digits_{model}_seeds-0-1")
+        return [job for job in found if job["WorkDir"] == str(self.folder)]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of the tables of the study."""
+        return pd.read_csv(self.folder / "results" / "tables" / f"{name}.csv")
+
+    def said(self) -> str:
+        """What Snakemake printed and what is in the queue."""
+        return self.printed.read_text() + self.cluster.run("squeue", "--states=all")
+
+
+def copy_repository(folder: Path) -> None:
+    """Copy what is in the repository and what is not ignored by it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)

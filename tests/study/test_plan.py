@@ -1,0 +1,104 @@
+"""Blocks: which seeds train together, and that nothing on disk is trained again."""
+
+import json
+
+import pytest
+
+from comvae.errors import ResultsError, SettingsError
+from comvae.study.plan import Block, Plan, parse_seeds, plan_blocks, study_json
+from comvae.study.settings import load_study
+from tests.support import ROOT
+
+
+def study(**changes):
+    values = {"study": "t", "datasets": ["digits"], "models": ["vanilla"], "seeds": 3}
+    return load_study(
+        values | changes, source="t.yaml", models=ROOT / "config" / "models.yaml"
+    )
+
+
+def seeds_of(catalogue, results) -> list[tuple[int, ...]]:
+    return [block.seeds for block in plan_blocks(catalogue, results)]
+
+
+def on_disk(results, *blocks):
+    for seeds in blocks:
+        folder = results / "runs" / Block("digits", "vanilla", seeds).folder
+        folder.mkdir(parents=True)
+        (folder / "run.json").touch()
+
+
+@pytest.mark.parametrize(
+    "seeds,name",
+    [((0, 1, 2), "seeds-0-2"), ((7,), "seeds-7"), ((0, 2, 3), "seeds-0,2,3")],
+)
+def test_names_of_blocks_tell_their_seeds(seeds, name):
+    assert Block("digits", "vanilla", seeds).name == name
+    assert parse_seeds(name) == seeds
+
+
+def test_a_new_study_is_cut_into_blocks(tmp_path):
+    assert seeds_of(study(seeds=7), tmp_path) == [(0, 1, 2, 3, 4), (5, 6)]
+    single = study(seeds=3, training={"seeds_per_block": 1})
+    assert seeds_of(single, tmp_path) == [(0,), (1,), (2,)]
+
+
+def test_more_seeds_add_a_block_and_keep_the_old(tmp_path):
+    on_disk(tmp_path, (0, 1, 2))
+    assert seeds_of(study(seeds=5), tmp_path) == [(0, 1, 2), (3, 4)]
+    on_disk(tmp_path, (3, 4))
+    assert seeds_of(study(seeds=[0, 1, 2, 3, 4, 9]), tmp_path) == [
+        (0, 1, 2),
+        (3, 4),
+        (9,),
+    ]
+
+
+def test_fewer_seeds_use_only_blocks_within_them(tmp_path):
+    on_disk(tmp_path, (0, 1), (2, 3))
+    assert seeds_of(study(seeds=2), tmp_path) == [(0, 1)]
+    assert seeds_of(study(seeds=3), tmp_path) == [(0, 1), (2,)]
+
+
+def test_overlapping_blocks_on_disk_are_never_both_used(tmp_path):
+    on_disk(tmp_path, (0, 1, 2), (2, 3), (0,))
+    planned = seeds_of(study(seeds=4), tmp_path)
+    assert sorted(seed for block in planned for seed in block) == [0, 1, 2, 3]
+
+
+def test_of_overlapping_blocks_on_disk_the_larger_is_kept(tmp_path):
+    on_disk(tmp_path, (0,), (1, 2), (0, 1, 2))
+    assert seeds_of(study(seeds=4), tmp_path) == [(0, 1, 2), (3,)]
+
+
+def test_foreign_folders_are_passed_over(tmp_path):
+    on_disk(tmp_path, (0, 1))
+    folder = tmp_path / "runs" / "digits" / "vanilla" / "seeds-old"
+    folder.mkdir()
+    (folder / "run.json").touch()
+    assert seeds_of(study(seeds=2), tmp_path) == [(0, 1)]
+
+
+def test_plan_survives_its_file(tmp_path):
+    catalogue = study(models=["vanilla", "compound-mixture"])
+    blocks = plan_blocks(catalogue, tmp_path)
+    (tmp_path / "study.json").write_text(study_json(catalogue, blocks))
+    plan = Plan.read(tmp_path)
+    assert plan.blocks == blocks and plan.study == "t"
+    assert plan.models["vanilla"] == "Vanilla VAE"
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", json.dumps({"blocks": [{}]})])
+def test_an_unreadable_plan_says_what_to_do(text, tmp_path):
+    if text is not None:
+        (tmp_path / "study.json").write_text(text)
+    with pytest.raises(ResultsError, match=r"study\.json.*run `snakemake`"):
+        Plan.read(tmp_path)
+
+
+def test_a_name_too_long_for_a_folder_is_refused(tmp_path):
+    odd = study(seeds=list(range(1, 400, 2)), training={"seeds_per_block": 100})
+    with pytest.raises(SettingsError, match="seeds_per_block: found 100"):
+        plan_blocks(odd, tmp_path)
+    row = study(seeds=1000, training={"seeds_per_block": 1000})
+    assert [block.name for block in plan_blocks(row, tmp_path)] == ["seeds-0-999"]
