@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from comvae.datasets.source import PARTS, SPLITS, part_shape
 from comvae.errors import DatasetError
-from comvae.study.validation import Settings
+from comvae.model.settings import Settings
 
 RECORD = "dataset.json"
 Count = Annotated[int, Field(ge=1)]

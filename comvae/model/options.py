@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from comvae.model.priors import PositiveNumber, WeightPrior
-from comvae.study.validation import Number, Settings
+from comvae.model.priors import WeightPrior
+from comvae.model.settings import Number, Positive, PositiveNumber, Settings
 
-Positive = Annotated[int, Field(ge=1)]
 Layer = Literal["linear", "bayesian", "dynamic"]
 
 ADDED_OPTIONS = ("control", "encoder_hidden", "weight_noise", "evaluated_encoder")

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from comvae.study.validation import Number, Settings
+from comvae.model.settings import Number, PositiveNumber, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
-
-PositiveNumber = Annotated[Number, Field(gt=0)]
 
 
 class GaussianPrior(Settings):

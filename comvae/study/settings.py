@@ -22,9 +22,10 @@ from pydantic import (
 )
 
 from comvae.errors import SettingsError
-from comvae.model.options import ADDED_OPTIONS, ModelOptions, Positive, PositiveNumber
+from comvae.model.options import ADDED_OPTIONS, ModelOptions
+from comvae.model.settings import Positive, PositiveNumber, Settings
 from comvae.study.passwords import has_password
-from comvae.study.validation import Settings, shown, validate
+from comvae.study.validation import shown, validate
 from comvae.study.yaml_files import parse_yaml, read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]

@@ -1,28 +1,16 @@
-"""The base of all settings: pydantic models that refuse what they do not know."""
+"""Check values against settings, and say of each wrong one what and where it is."""
 
 import difflib
 import reprlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from comvae.errors import SettingsError
+from comvae.model.settings import Settings
 from comvae.study.passwords import without_password
-
-# YAML reads `1e-3` as text, so numbers with a fraction are read leniently;
-# everything else is strict: "60" is not 60 and `true` is not 1.
-Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
-
-
-class Settings(BaseModel):
-    """Settings that refuse unknown keys and wrong types, and never change."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, validate_default=True
-    )
-
 
 S = TypeVar("S", bound=Settings)
 
