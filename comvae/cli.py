@@ -167,8 +167,14 @@ def train(
                 trail.epoch(*epoch)
 
             trained = train_block(
-                *(config, data, use, on_epoch, state, stop),
-                *(checkpoint_every, trail.resumed),
+                config,
+                data,
+                use,
+                on_epoch,
+                state,
+                stop,
+                checkpoint_every,
+                trail.resumed,
             )
         save_block(run.parent, config, trained, use)
         if state:
@@ -193,8 +199,10 @@ def evaluate(
     """Evaluate one trained block on both splits, and picture its sound seeds."""
     from comvae.datasets.loading import load
     from comvae.evaluation.elbo import evaluate as evaluate_block
+    from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.pictures import draw_pictures
     from comvae.files import replacing
+    from comvae.results.pictures import write_pictures
     from comvae.results.weights import load_vae, sound_seeds
     from comvae.study.settings import Evaluation, load_run_config
 
@@ -202,8 +210,12 @@ def evaluate(
     data = load(dataset.parent, config.data)
     use = _device(device, threads)
     vae = load_vae(run.parent, config, data.train.shape[1], use)
+    vae = with_evaluated_encoder(vae)
     sound = sound_seeds(run.parent, config)
-    draw_pictures(vae, config, data, output.parent / "pictures", pictured, sound, use)
+    pictures = draw_pictures(vae, config, data, pictured, sound, use)
+    (output.parent / "pictures").mkdir(parents=True, exist_ok=True)
+    for seed, arrays in pictures.items():
+        write_pictures(output.parent / "pictures", seed, arrays)
     settings = Evaluation(samples=samples, batch_size=batch_size)
     metrics = evaluate_block(vae, config, data, settings, use)
     with replacing(output) as path:
@@ -222,6 +234,7 @@ def gap(
     """Measure the gaps of one trained block, image by image; not of failed seeds."""
     from comvae.datasets.loading import load
     from comvae.engine.progress import stages_shown
+    from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.gap import measure
     from comvae.files import replacing
     from comvae.results.tables.gaps import no_gaps
@@ -235,6 +248,7 @@ def gap(
     gaps, seeds = no_gaps(), sound_seeds(run.parent, config)
     if seeds:
         vae = load_vae(run.parent, config, data.train.shape[1], use, seeds)
+        vae = with_evaluated_encoder(vae)
         what = f"{config.dataset} {config.model} {run.parent.name}"
         sound = config.model_copy(update={"seeds": seeds})
         with stages_shown(what) as on_progress:

@@ -75,7 +75,11 @@ def parts_that_fit(
         log.info(
             "%d seeds need about %.1f GB each and %.1f GB of %s memory are free: they "
             "train %d at a time",
-            *(len(config.seeds), need / 1e9, free / 1e9, device.type, fit),
+            len(config.seeds),
+            need / 1e9,
+            free / 1e9,
+            device.type,
+            fit,
         )
     return split(config, fit)
 

@@ -2,7 +2,7 @@
 
 Everything a step needs lies on the device: images, data order, noise, complexity
 weights and the sums of the terms. On a GPU a step is captured once as a CUDA graph and
-replayed, so that no epoch waits for the host (section 3.1; DESIGN, section 6).
+replayed, so that no epoch waits for the host (paper, section 3.1).
 """
 
 import logging
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from comvae.datasets.loading import Dataset
-from comvae.engine.fused import FusedAdam, LowRankGradient, native, unavailable
-from comvae.model.layers import DynamicBayesianLinear, Pass
+from comvae.engine.build import build
+from comvae.engine.fused import FusedAdam, fuse
+from comvae.model.layers import Mode
 from comvae.model.noise import Noise
-from comvae.model.objective import complexity_weights, matters, minibatch_loss
-from comvae.model.vae import build
+from comvae.model.objective import complexity_weights, minibatch_loss
 from comvae.study.settings import RunConfig
 
 log = logging.getLogger("comvae")
@@ -39,10 +39,11 @@ class Engine:
         self.vae = build(config, self.images.shape[1], device)
         self.noise = Noise(config.seeds, "training", device)
         torch.backends.cuda.matmul.allow_tf32 = config.training.tf32
+        fused = config.training.kernels == "auto"
         self.optimiser = FusedAdam(
             self.vae.parameters(),
             lr=config.training.learning_rate,
-            low_rank=_use_kernels(self.vae, device, config.training.cpu_kernels),
+            low_rank=fuse(self.vae, device) if fused else [],
             allow_tf32=config.training.tf32,
         )
         size, count = config.training.batch_size, len(self.images)
@@ -52,12 +53,16 @@ class Engine:
         )
         self._weights = weights.tolist()
         random_weights = self.vae.encoder.random_weights()
-        self._with_kl = [matters(w, random_weights) for w in self._weights]
+        self._with_kl = [_matters(w, random_weights) for w in self._weights]
         seeds = len(config.seeds)
         self._device_weights = weights.float().to(device)
         self._alive = torch.ones(seeds, device=device)
         self._order = torch.zeros(seeds, count, dtype=torch.int64, device=device)
-        self._sums = torch.zeros(3, seeds, dtype=torch.float64, device=device)
+        # what the objective reports; any but the ELBO has a bound of its own
+        self.terms = ["reconstruction", "latent_kl", "weight_kl"]
+        self.terms += ["negative_bound"] * (config.options.objective != "elbo")
+        shape = len(self.terms), seeds
+        self._sums = torch.zeros(shape, dtype=torch.float64, device=device)
         self._position = torch.zeros((), dtype=torch.int64, device=device)
         self._graphs: dict[bool, Replayed] = {}
         self.epoch = self.step = 0  # epochs begun, steps done in the current one
@@ -86,16 +91,16 @@ class Engine:
             self._train_on(chosen, self._weights[self.step], with_kl)
         self.step += 1
 
-    def means(self) -> Tensor:
-        """Means of reconstruction, latent KL and weight KL over the steps of this epoch
-        so far, float64 (3, seeds) on the CPU.
+    def means(self) -> dict[str, list[float]]:
+        """Means of the terms over the steps of this epoch so far, of each seed.
 
         The weight KL's mean is over the minibatches that have it.
         """
         images = min(self.step * self.config.training.batch_size, len(self.images))
-        with_kl = sum(self._with_kl[: self.step])
-        counts = [images, images, max(with_kl, 1)]
-        return self._sums.cpu() / torch.tensor(counts).unsqueeze(1)
+        counts = dict.fromkeys(self.terms, images)
+        counts["weight_kl"] = max(sum(self._with_kl[: self.step]), 1)
+        sums = zip(self.terms, self._sums.cpu(), strict=True)
+        return {name: (total / counts[name]).tolist() for name, total in sums}
 
     def stop_seed(self, index: int, good: dict[str, Tensor] | None) -> None:
         """Set one seed back to a good state of its parameters, and train it no more.
@@ -152,21 +157,22 @@ class Engine:
 
     def _train_on(self, chosen: Tensor, weight: float | Tensor, with_kl: bool) -> None:
         """One optimiser step of all seeds on the images `chosen`, (seeds, batch)."""
-        how = Pass(
+        mode = Mode(
             self.noise, batch_statistics=True, update_statistics=True, weight_kl=with_kl
         )
         images = self.images.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
-        terms = self.vae(self.dataset.to_float(images), how)
+        terms = self.vae(self.dataset.to_float(images), mode)
         self.optimiser.zero_grad()
         complexity_weight = weight if with_kl else None
         losses = minibatch_loss(terms, complexity_weight, self.vae.options)
         torch.dot(losses, self._alive).backward()
         self.optimiser.step()
         with torch.no_grad():
-            self._sums[0].add_(terms.reconstruction.sum(1))
-            self._sums[1].add_(terms.latent_kl.sum(1))
-            if with_kl:
-                self._sums[2].add_(terms.weight_kl)
+            for name, total in zip(self.terms, self._sums, strict=True):
+                if name != "weight_kl":
+                    total.add_(getattr(terms, name).sum(1))
+                elif with_kl:
+                    total.add_(terms.weight_kl)
 
     def _train_at_position(self, with_kl: bool) -> None:
         """The step whose number is on the device: nothing of it is on the host."""
@@ -228,18 +234,10 @@ class Replayed:
         self._graph = graph
 
 
-def _use_kernels(
-    vae: torch.nn.Module, device: torch.device, on_cpu: bool
-) -> list[LowRankGradient]:
-    """Let the dynamic layers use the fused kernels where these can run and, on a CPU,
-    are wanted; gives the low-rank gradients that the optimiser has to know."""
-    layers = [m for m in vae.modules() if isinstance(m, DynamicBayesianLinear)]
-    on_gpu = device.type == "cuda"
-    if not layers or not (on_gpu or on_cpu):
-        return []
-    reason = unavailable(device) if on_gpu else native.unavailable()
-    if reason:
-        log.warning("The fused kernels are not used: %s. Slower, same results", reason)
-        return []
-    gradients = [layer.use_kernels(low_rank=on_gpu) for layer in layers]
-    return [gradient for gradient in gradients if gradient is not None]
+def _matters(complexity_weight: float, random_weights: int) -> bool:
+    """Whether the KL of so many weights, weighted so, can be seen in a float32 loss.
+
+    A weight's KL is at most some eight nats, and losses are above 16 nats, where
+    float32 resolves 2^-20: what is left out is less than it rounds off.
+    """
+    return complexity_weight * 8 * random_weights > 2**-20

@@ -12,17 +12,15 @@ import torch
 from torch import Tensor
 
 from comvae.datasets.loading import Dataset
+from comvae.engine.build import build
 from comvae.engine.checkpoints import Checkpoints
 from comvae.engine.memory import keep_freed_memory, parts_that_fit, split
 from comvae.engine.step import Engine
 from comvae.errors import SettingsError, StoppedError
-from comvae.model.vae import VAE, build
+from comvae.model.vae import VAE
 from comvae.study.settings import RunConfig
 
 log = logging.getLogger("comvae")
-
-TERMS = ("reconstruction", "latent_kl", "negative_elbo", "weight_kl")
-"""The columns of every table of ELBO terms, in nats (see results/README.md)."""
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -32,7 +30,7 @@ class Trained:
     """What training a block gives."""
 
     vae: VAE
-    history: pd.DataFrame  # one row per (seed, epoch), columns TERMS
+    history: pd.DataFrame  # one row per (seed, epoch): the terms, in nats
     seconds: float  # wall time of the block
     failed: dict[int, str] = field(default_factory=dict)  # seed -> why
 
@@ -136,7 +134,7 @@ class _Run:
             now = time.perf_counter()
             self.seconds = before + now - start
             if engine.epoch_done:
-                rows = _rows(seeds, engine.means()).assign(epoch=engine.epoch)
+                rows = _rows(seeds, engine)
                 self._stop_failed(rows)
                 self.history.append(rows)
                 on_epoch(engine.epoch, rows)
@@ -156,7 +154,6 @@ class _Run:
         table = pd.concat(self.history).sort_values(
             ["seed", "epoch"], ignore_index=True
         )
-        table = table[["seed", "epoch", *TERMS]]
         return Trained(engine.vae, table, self.seconds, self.failed)
 
     def _stop_failed(self, rows: pd.DataFrame) -> None:
@@ -169,7 +166,8 @@ class _Run:
             self.engine.stop_seed(index, good)
             log.error(
                 "seed %d failed: %s. Its weights are those of %s",
-                *(seed, self.failed[seed]),
+                seed,
+                self.failed[seed],
                 "its last checkpoint" if good else "its initialisation",
             )
 
@@ -188,7 +186,7 @@ class _Run:
         engine = self.engine
         if not engine.epoch_done:
             # what has diverged within this epoch must not become the last good state
-            self._stop_failed(_rows(self.config.seeds, engine.means()))
+            self._stop_failed(_rows(self.config.seeds, engine))
         history = pd.concat(self.history) if self.history else pd.DataFrame()
         record = {
             "epoch": engine.epoch,
@@ -211,8 +209,11 @@ class _Run:
             self.history = [pd.DataFrame(record["history"])]
         log.info(
             "%s %s: goes on in epoch %d, after %d of %d minibatches",
-            *(self.config.dataset, self.config.model, self.engine.epoch),
-            *(self.engine.step, self.engine.minibatches),
+            self.config.dataset,
+            self.config.model,
+            self.engine.epoch,
+            self.engine.step,
+            self.engine.minibatches,
         )
 
 
@@ -234,27 +235,22 @@ def _joined(config: RunConfig, parts: list[Trained], pixels: int) -> Trained:
     return Trained(vae, history, sum(part.seconds for part in parts), failed)
 
 
-def _rows(seeds: list[int], means: Tensor) -> pd.DataFrame:
-    reconstruction, latent_kl, weight_kl = means.numpy()
-    return pd.DataFrame(
-        {
-            "seed": seeds,
-            "reconstruction": reconstruction,
-            "latent_kl": latent_kl,
-            "negative_elbo": reconstruction + latent_kl,
-            "weight_kl": weight_kl,
-        }
-    )
+def _rows(seeds: list[int], engine: Engine) -> pd.DataFrame:
+    """The terms of the current epoch so far, one row per seed."""
+    means = engine.means()
+    table = pd.DataFrame({"seed": seeds, "epoch": engine.epoch} | means)
+    elbo = table["reconstruction"] + table["latent_kl"]
+    table.insert(table.columns.get_loc("weight_kl"), "negative_elbo", elbo)
+    return table
 
 
 def _not_finite(rows: pd.DataFrame) -> dict[int, str]:
     """The first term that is infinite or NaN, by seed."""
-    reasons = {}
+    reasons: dict[int, str] = {}
     for row in rows.to_dict("records"):
-        for term in TERMS:
-            if not math.isfinite(row[term]):
-                reasons[row["seed"]] = f"{term} is {row[term]}"
-                break
+        for term, value in row.items():
+            if not math.isfinite(value):
+                reasons.setdefault(row["seed"], f"{term} is {value}")
     return reasons
 
 

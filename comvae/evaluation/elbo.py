@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from comvae.datasets.loading import Dataset
-from comvae.engine.training import TERMS
-from comvae.model.layers import Pass
+from comvae.evaluation.metrics import metrics
+from comvae.model.layers import Mode
 from comvae.model.noise import Noise
 from comvae.model.options import ModelOptions
+from comvae.model.posterior import DiagonalGaussian
 from comvae.model.vae import VAE
 from comvae.study.settings import Evaluation, RunConfig
 
@@ -27,17 +28,19 @@ def evaluate(
 
     The mode `default` samples weights and normalises with running statistics;
     `mean-weights` and `batch-statistics` stand beside it where a model has random
-    weights or batch norm. Columns: seed, split, mode, images and TERMS, in nats.
-    The latent noise of a seed is the same for all models, so that they compare paired.
+    weights or batch norm. Columns: seed, split, mode, images, the terms in nats and, in
+    the default mode, the metrics. The latent noise of a seed is the same for all
+    models, so that they compare paired.
     """
     rows = []
     for split in ("train", "test"):
         images = getattr(dataset, split).to(device)
         for mode in modes(config.options):
-            means = _mean_terms(vae, config, dataset, images, settings, mode, split)
-            for seed, values in zip(config.seeds, means.T.tolist(), strict=True):
+            columns = _terms(vae, config, dataset, images, settings, mode, split)
+            for index, seed in enumerate(config.seeds):
                 row = dict(seed=seed, split=split, mode=mode, images=len(images))
-                rows.append(row | dict(zip(TERMS, values, strict=True)))
+                row |= {name: values[index].item() for name, values in columns.items()}
+                rows.append(row)
     return pd.DataFrame(rows).sort_values(["seed", "split", "mode"], ignore_index=True)
 
 
@@ -52,40 +55,41 @@ def modes(options: ModelOptions) -> list[str]:
 
 
 @torch.no_grad()
-def _mean_terms(
+def _terms(
     vae: VAE,
     config: RunConfig,
     dataset: Dataset,
     images: Tensor,
     settings: Evaluation,
-    mode: str,
+    named: str,
     split: str,
-) -> Tensor:
-    """Means of TERMS over images and draws, float64 (4, seeds)."""
+) -> dict[str, Tensor]:
+    """Means of the terms over images and draws, and the metrics, (seeds,) each."""
+    seeds = len(config.seeds)
     noise = Noise(config.seeds, f"evaluation {split}", images.device)
-    how = Pass(
+    mode = Mode(
         noise,
-        sample_weights=mode != "mean-weights",
-        batch_statistics=mode == "batch-statistics",
+        sample_weights=named != "mean-weights",
+        batch_statistics=named == "batch-statistics",
     )
-    # batch statistics mean those that training saw
-    size = (
-        config.training.batch_size
-        if mode == "batch-statistics"
-        else settings.batch_size
-    )
-    totals = torch.zeros(3, len(config.seeds), dtype=torch.float64, device=noise.device)
+    size = settings.batch_size
+    if named == "batch-statistics":
+        size = config.training.batch_size  # the statistics that training saw
+    totals = torch.zeros(3, seeds, dtype=torch.float64, device=noise.device)
+    first: list[DiagonalGaussian] = []
     for batch in batches(images, size):
-        x = dataset.to_float(batch).expand(len(config.seeds), *batch.shape)
+        x = dataset.to_float(batch).expand(seeds, *batch.shape)
         # with the weights at their means q(z given x) is the same each time
-        posteriors = (
-            repeat(vae.encoder(x, how), settings.samples)
-            if mode == "mean-weights"
-            else vae.encoder.posteriors(x, how, settings.samples)
+        encoded = (
+            repeat(vae.encoder(x, mode), settings.samples)
+            if named == "mean-weights"
+            else vae.encoder.posteriors(x, mode, settings.samples)
         )
         nats, with_kl = torch.zeros_like(totals), 0
-        for posterior in posteriors:
-            terms = vae.terms(x, posterior, how)
+        for draw, (posterior, weight_kl) in enumerate(encoded):
+            if draw == 0:
+                first.append(posterior)
+            terms = vae.terms(x, posterior, weight_kl, mode)
             nats[0] += terms.reconstruction.sum(1)
             nats[1] += terms.latent_kl.sum(1)
             nats[2] += terms.weight_kl * len(batch)
@@ -94,11 +98,17 @@ def _mean_terms(
         nats[2] /= max(with_kl, 1)
         totals += nats
     reconstruction, latent_kl, weight_kl = totals / len(images)
-    if mode == "mean-weights":
+    if named == "mean-weights":
         weight_kl = torch.full_like(weight_kl, torch.nan)  # fixed weights have none
-    return torch.stack(
-        [reconstruction, latent_kl, reconstruction + latent_kl, weight_kl]
-    )
+    found = {
+        "reconstruction": reconstruction,
+        "latent_kl": latent_kl,
+        "negative_elbo": reconstruction + latent_kl,
+        "weight_kl": weight_kl,
+    }
+    if named == "default":
+        found |= metrics(vae, type(first[0]).joined(first))
+    return found
 
 
 def batches(images: Tensor, size: int) -> Iterator[Tensor]:

@@ -10,7 +10,10 @@ from itertools import repeat
 import torch
 from torch import Tensor, nn
 
-from comvae.model.layers import Pass
+from comvae.evaluation.gap.local import local_optimum
+from comvae.evaluation.gap.target import DecoderTarget
+from comvae.model.layers import Mode
+from comvae.model.posterior import DiagonalGaussian
 from comvae.model.vae import VAE
 from comvae.study.settings import Gap
 
@@ -27,26 +30,30 @@ def with_evaluated_encoder(vae: VAE) -> VAE:
     return vae
 
 
-class PriorEncoder(nn.Module):
+class _FixedEncoder(nn.Module):
+    """An encoder without random weights."""
+
+    def posteriors(
+        self, x: Tensor, mode: Mode, draws: int
+    ) -> Iterator[tuple[DiagonalGaussian, Tensor]]:
+        """Like `Encoder.posteriors`: the same each time."""
+        return repeat(self(x, mode), draws)
+
+
+class PriorEncoder(_FixedEncoder):
     """q(z given x) = p(z) for every image."""
 
     def __init__(self, latent: int) -> None:
         super().__init__()
         self.latent = latent
 
-    def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, mode: Mode) -> tuple[DiagonalGaussian, Tensor]:
         """Like `Encoder.forward`: means 0, scales 1, weight KL 0."""
         mean = x.new_zeros(*x.shape[:2], self.latent)
-        return mean, torch.ones_like(mean), x.new_zeros(len(x))
-
-    def posteriors(
-        self, x: Tensor, how: Pass, draws: int
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Like `Encoder.posteriors`: the same each time."""
-        return repeat(self(x, how), draws)
+        return DiagonalGaussian(mean, torch.ones_like(mean)), x.new_zeros(len(x))
 
 
-class OptimalEncoder(nn.Module):
+class OptimalEncoder(_FixedEncoder):
     """q(z given x) = q*, the best diagonal Gaussian of each image for the decoder.
 
     It is searched for as in the measurement of gaps, once for each batch of images,
@@ -57,30 +64,21 @@ class OptimalEncoder(nn.Module):
         super().__init__()
         self.trained, self.decoder = vae.encoder, vae.decoder
         self.likelihood = vae.options.likelihood
-        self._found: dict[bytes, tuple[Tensor, Tensor]] = {}
+        self._found: dict[bytes, DiagonalGaussian] = {}
 
-    def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, mode: Mode) -> tuple[DiagonalGaussian, Tensor]:
         """Like `Encoder.forward`, for images that are the same for all seeds."""
         key = x[0].cpu().numpy().tobytes()
         if key not in self._found:
-            self._found[key] = self._search(x, how)
-        mean, scale = self._found[key]
-        return mean, scale, x.new_zeros(len(x))
-
-    def posteriors(
-        self, x: Tensor, how: Pass, draws: int
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Like `Encoder.posteriors`: the same each time."""
-        return repeat(self(x, how), draws)
+            self._found[key] = self._search(x, mode)
+        return self._found[key], x.new_zeros(len(x))
 
     @torch.no_grad()
-    def _search(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
-        from comvae.evaluation.gap.local import local_optimum
-        from comvae.evaluation.gap.target import DecoderTarget
-
+    def _search(self, x: Tensor, mode: Mode) -> DiagonalGaussian:
+        target = DecoderTarget(self.decoder, self.likelihood, x[0])
         found = local_optimum(
-            DecoderTarget(self.decoder, self.likelihood, x[0]),
-            *self.trained(x, how)[:2],
+            target,
+            self.trained(x, mode)[0],
             SEARCH.optimum_draws,
             SEARCH.optimum_iterations,
             SEARCH.optimum_tolerance,

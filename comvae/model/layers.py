@@ -1,7 +1,8 @@
 """Layers with a leading axis of seeds: plain, Bayesian and dynamic Bayesian.
 
 Every parameter, buffer and activation starts with the axis of seeds, so that one
-optimiser step moves all seeds of a block (paper, section 2.2; DESIGN, section 6).
+optimiser step moves all seeds of a block (paper, section 2.2). A layer gives its output
+and its weight KL, KL(q(w) to p(w)) in nats.
 """
 
 import math
@@ -11,24 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from comvae.engine.fused import (
-    BatchNormalised,
-    LowRankGradient,
-    Scaled,
-    dynamic_linear,
-    has_kernel,
-    low_rank_map,
-)
-from comvae.model import dynamic
 from comvae.model.noise import Noise
-from comvae.model.normalised import NORM_EPS, normalised_map
-from comvae.model.options import DynamicBayesian, StaticBayesian
-from comvae.model.weight_kl import WeightKL, total
+from comvae.model.options import ModelOptions
+from comvae.model.priors import LOG_SQRT_2PI
+
+NORM_EPS = 1e-5  # delta of eq. (6)
 
 
 @dataclass(frozen=True)
-class Pass:
-    """How one forward pass treats what is random and what depends on the batch."""
+class Mode:
+    """How a forward pass treats what is random and what depends on the batch."""
 
     noise: Noise
     sample_weights: bool = True  # else each weight at its mean
@@ -45,7 +38,9 @@ class Linear(nn.Module):
 
     random_weights = 0  # number of weights of one seed that are drawn
 
-    def __init__(self, fan_in: int, fan_out: int, init: Noise) -> None:
+    def __init__(
+        self, fan_in: int, fan_out: int, options: ModelOptions, init: Noise
+    ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(fan_in)
         self.weight = nn.Parameter(init.uniform("weights", bound, fan_in, fan_out))
@@ -53,148 +48,167 @@ class Linear(nn.Module):
         no_kl = torch.zeros(len(init.seeds))
         self.register_buffer("no_kl", no_kl, persistent=False)
 
-    def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mode: Mode) -> tuple[Tensor, Tensor]:
         """(seeds, batch, fan_in) -> (seeds, batch, fan_out) and a weight KL of zero."""
-        return _affine(x, self.weight, self.bias), self.no_kl
+        return self.affine(x), self.no_kl
+
+    def affine(self, x: Tensor) -> Tensor:
+        """(seeds, batch, fan_in) -> (seeds, batch, fan_out)."""
+        return _affine(x, self.weight, self.bias)
+
+    @staticmethod
+    def size(fan_in: int, fan_out: int, options: ModelOptions) -> int:
+        """Number of parameters of one seed."""
+        return (fan_in + 1) * fan_out
 
 
 class BayesianLinear(nn.Module):
     """h = x w + b with w = mu + softplus(rho) eps (Blundell et al. 2015)."""
 
     def __init__(
-        self,
-        fan_in: int,
-        fan_out: int,
-        init: Noise,
-        options: StaticBayesian,
-        weight_kl: WeightKL | None,
+        self, fan_in: int, fan_out: int, options: ModelOptions, init: Noise
     ) -> None:
-        """Without `weight_kl` the weights are not random: there is no rho."""
+        """Without weight noise there is no rho."""
         super().__init__()
-        self.options, self.weight_kl = options, weight_kl
-        self.random_weights = (fan_in + 1) * fan_out if weight_kl else 0
+        self.options = options
+        self.random_weights = (fan_in + 1) * fan_out if options.weight_noise else 0
         bound = 1 / math.sqrt(fan_in)
         self.weight_mu = nn.Parameter(init.uniform("weights", bound, fan_in, fan_out))
         self.bias_mu = nn.Parameter(init.uniform("weights", bound, fan_out))
-        for name in ("weight", "bias") if weight_kl else ():
-            rho = torch.full_like(getattr(self, f"{name}_mu"), options.rho_init)
-            setattr(self, f"{name}_rho", nn.Parameter(rho))
+        if options.weight_noise:
+            rho = options.bayesian.rho_init
+            self.weight_rho = nn.Parameter(torch.full_like(self.weight_mu, rho))
+            self.bias_rho = nn.Parameter(torch.full_like(self.bias_mu, rho))
 
-    def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mode: Mode) -> tuple[Tensor, Tensor]:
         """(seeds, batch, fan_in) -> (seeds, batch, fan_out) and the weight KL (seeds,).
 
-        The KL is that of the whole layer in nats: with one draw per image, its mean
-        over the images.
+        The KL is that of the whole layer; with one draw per image, its mean over the
+        images.
         """
-        images = x.shape[1] if self.options.draws == "image" else 1
-        w, w_kl = self._draw("weight", images, how)
-        b, b_kl = self._draw("bias", images, how)
-        if w.shape[1] == 1:
-            return _affine(x, w[:, 0], b[:, 0]), w_kl + b_kl
-        return torch.einsum("sbio,sbi->sbo", w, x) + b, w_kl + b_kl
+        seeds, batch, _ = x.shape
+        if not (mode.sample_weights and self.options.weight_noise):
+            return _affine(x, self.weight_mu, self.bias_mu), x.new_zeros(seeds)
+        draws = batch if self.options.bayesian.draws == "image" else 1
+        w, w_kl = self._draw(self.weight_mu, self.weight_rho, draws, mode)
+        b, b_kl = self._draw(self.bias_mu, self.bias_rho, draws, mode)
+        kl = (w_kl + b_kl) / draws
+        if draws == 1:
+            return _affine(x, w[:, 0], b[:, 0]), kl
+        return torch.einsum("sbio,sbi->sbo", w, x) + b, kl
 
-    def _draw(self, name: str, images: int, how: Pass) -> tuple[Tensor, Tensor]:
-        mu = getattr(self, f"{name}_mu").unsqueeze(1)
-        if not how.sample_weights or self.weight_kl is None:
-            return mu, mu.new_zeros(len(mu))
-        sigma = F.softplus(getattr(self, f"{name}_rho")).unsqueeze(1)
-        eps = how.noise.normal("weights", images, *mu.shape[2:])
+    def _draw(
+        self, mu: Tensor, rho: Tensor, draws: int, mode: Mode
+    ) -> tuple[Tensor, Tensor]:
+        """Weights (seeds, draws, ...) and the sum of their KL over the draws."""
+        mu, sigma = mu.unsqueeze(1), F.softplus(rho).unsqueeze(1)
+        eps = mode.noise.normal("weights", draws, *mu.shape[2:])
         w = mu + sigma * eps
-        if not how.weight_kl:
+        if not mode.weight_kl:
             return w, mu.new_zeros(len(mu))
-        sigma = sigma.expand_as(w)
-        return w, total(self.weight_kl, mu.expand_as(w), sigma, eps, w) / images
+        return w, weight_kl(self.options, mu, sigma, eps, w)
+
+    @staticmethod
+    def size(fan_in: int, fan_out: int, options: ModelOptions) -> int:
+        """Number of parameters of one seed."""
+        return _per_weight(options) * (fan_in + 1) * fan_out
 
 
 class DynamicBayesianLinear(nn.Module):
-    """h = w x + b with weights drawn for each image from maps of x (section 2.2).
+    """h = w x + b with weights drawn anew for each image (section 2.2).
 
-    mu_w, rho_w, mu_b and rho_b are bias-free linear maps of the layer's input, stacked
-    into one: mu of every weight, then rho of every weight, where the bias is the weight
-    of a last input of one. The batch is the last axis throughout, so that batch norm
-    runs along contiguous memory.
+    Four bias-free linear maps of the layer's input give their distributions,
+
+        mu_w = W_{w,mu} x         mu_b = W_{b,mu} x
+        rho_w = W_{w,rho} x       rho_b = W_{b,rho} x
+        w = mu_w + softplus(rho_w) eps
+        b = mu_b + softplus(rho_b) eps
+
+    `maps` stacks them: mu, then rho, of each output's weights and, last, of its bias.
+    The batch is the last axis throughout, so that batch norm runs along contiguous
+    memory.
     """
 
     def __init__(
-        self,
-        fan_in: int,
-        fan_out: int,
-        init: Noise,
-        options: DynamicBayesian,
-        weight_kl: WeightKL | None,
-        batch_norm: bool,
-        momentum: float,
+        self, fan_in: int, fan_out: int, options: ModelOptions, init: Noise
     ) -> None:
-        """Without `weight_kl` the weights are not random: there is no rho."""
+        """Without weight noise there are no maps to rho."""
         super().__init__()
-        self.weight_kl = weight_kl
-        self.fan_in, self.fan_out = fan_in, fan_out
-        self.random_weights = (fan_in + 1) * fan_out if weight_kl else 0
-        self._fused = False
-        self._gradient: LowRankGradient | None = None
+        self.options, self.fan_in, self.fan_out = options, fan_in, fan_out
         weights = fan_out * (fan_in + 1)
-        mu_scale = options.mu_scale or 1 / math.sqrt(fan_in)
-        scale = torch.tensor([mu_scale, options.rho_scale]).repeat_interleave(weights)
-        shift = torch.tensor([options.mu_shift, options.rho_shift])
-        shift = shift.repeat_interleave(weights)
-        if weight_kl is None:
-            scale, shift = scale[:weights], shift[:weights]
-        if batch_norm:
-            self.maps = NormalisedMap(fan_in, init, scale, shift, momentum)
-        else:
-            self.maps = ScaledMap(fan_in, init, scale, shift, options.normalise_input)
+        self.random_weights = weights if options.weight_noise else 0
+        start = options.dynamic
+        scale = [start.mu_scale or 1 / math.sqrt(fan_in), start.rho_scale]
+        shift = [start.mu_shift, start.rho_shift]
+        scale, shift = (
+            torch.tensor(values[: _per_weight(options)]).repeat_interleave(weights)
+            for values in (scale, shift)
+        )
+        kind = NormalisedMap if options.batch_norm_maps else ScaledMap
+        self.maps = kind(fan_in, scale, shift, options, init)
 
-    def forward(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mode: Mode) -> tuple[Tensor, Tensor]:
         """(seeds, batch, fan_in) -> (seeds, batch, fan_out) and the weight KL (seeds,).
 
         The KL is the mean (or sum) over the images of each image's own weight KL. Where
         it needs no weights, h is drawn without them, from the same distribution.
         """
-        seeds, batch, _ = x.shape
-        inputs = _with_ones(x)
-        shape = seeds, -1, self.fan_out, self.fan_in + 1, batch
-        if not self.is_random(how):
-            h = dynamic.at_mean(self.maps(inputs[:, :-1], how).view(shape), inputs)
-            return h.transpose(1, 2), h.new_zeros(seeds)
-        kl = self.weight_kl if how.weight_kl else None
-        each_weight = kl is not None and not kl.closed_form
-        drawn = shape[2:] if each_weight else (self.fan_out, batch)
-        eps = how.noise.normal("weights", *drawn)
-        if self._fused and how.batch_statistics:
-            columns, norm = self.maps.kernel_inputs(inputs[:, :-1], how)
-            maps = self._mapped(columns)
-            h, nats = dynamic_linear(maps.view(shape), inputs, eps, norm, kl)
+        columns = x.transpose(1, 2)
+        mu, rho = self.mu_and_rho(columns, mode)
+        if not self.is_random(mode):
+            return _applied(mu, columns).transpose(1, 2), x.new_zeros(len(x))
+        eps = mode.noise.normal("weights", *self.noise_shape(x.shape[1], mode))
+        sigma = F.softplus(rho)
+        if eps.dim() == 4:
+            w = mu + sigma * eps
+            h = _applied(w, columns)
         else:
-            maps = self.maps(inputs[:, :-1], how).view(shape)
-            draw = dynamic.sampled if each_weight else dynamic.reparameterised
-            h, nats = draw(maps, inputs, eps, kl)
-        mean = self.weight_kl.over_images == "mean"
-        return h.transpose(1, 2), nats / batch if mean else nats
+            w, h = None, _applied(mu, columns) + _spread(sigma, columns) * eps
+        kl = x.new_zeros(len(x))
+        if mode.weight_kl:
+            kl = weight_kl(self.options, mu, sigma, eps, w)
+        return h.transpose(1, 2), self.over_images(kl, x.shape[1])
 
-    def is_random(self, how: Pass) -> bool:
+    def mu_and_rho(self, columns: Tensor, mode: Mode) -> tuple[Tensor, Tensor | None]:
+        """mu_w and mu_b, rho_w and rho_b: (seeds, fan_out, fan_in + 1, batch) each, for
+        inputs (seeds, fan_in, batch); no rho without weight noise."""
+        stacked = self.maps(columns, mode)
+        shape = len(columns), -1, self.fan_out, self.fan_in + 1, columns.shape[2]
+        mu, *rho = stacked.view(shape).unbind(1)
+        return mu, rho[0] if rho else None
+
+    def is_random(self, mode: Mode) -> bool:
         """Whether the weights are drawn, not at their means."""
-        return how.sample_weights and self.weight_kl is not None
+        return mode.sample_weights and self.options.weight_noise
 
-    def moments(self, x: Tensor, how: Pass) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the layer's output over the draws of its
-        weights, (seeds, fan_out, batch) each, without gradients."""
-        inputs = _with_ones(x)
-        maps = self.maps(inputs[:, :-1], how)
-        maps = maps.view(len(x), 2, self.fan_out, self.fan_in + 1, -1)
-        return dynamic.moments(maps, inputs)
+    def noise_shape(self, batch: int, mode: Mode) -> tuple[int, ...]:
+        """The shape of a seed's noise: a number for each weight of each image where the
+        KL needs the weights, else for each output.
 
-    def use_kernels(self, low_rank: bool) -> LowRankGradient | None:
-        """Train with the fused kernels from now on, where they know the prior. With
-        `low_rank` it gives the maps' gradient, which the optimiser has to know then."""
-        self._fused = self.weight_kl is not None and has_kernel(self.weight_kl.prior)
-        if self._fused and low_rank:
-            self._gradient = LowRankGradient(self.maps.map)
-        return self._gradient
+        Since no two images share a weight, h = sum mu x + sqrt(sum sigma^2 x^2) eps has
+        the same distribution (local reparameterisation, Kingma et al. 2015).
+        """
+        if mode.weight_kl and not in_closed_form(self.options):
+            return self.fan_out, self.fan_in + 1, batch
+        return self.fan_out, batch
 
-    def _mapped(self, columns: Tensor) -> Tensor:
-        if self._gradient is None:
-            return torch.bmm(self.maps.map, columns)
-        return low_rank_map(self.maps.map, columns, self._gradient)
+    def over_images(self, kl: Tensor, batch: int) -> Tensor:
+        """The layer's weight KL from its sum over the images."""
+        return kl / batch if self.options.weight_kl_over_images == "mean" else kl
+
+    def moments(self, x: Tensor, mode: Mode) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the layer's output over draws of its weights,
+        (seeds, batch, fan_out) each."""
+        columns = x.transpose(1, 2)
+        mu, rho = self.mu_and_rho(columns, mode)
+        spread = _spread(F.softplus(rho), columns)
+        return _applied(mu, columns).transpose(1, 2), spread.transpose(1, 2)
+
+    @staticmethod
+    def size(fan_in: int, fan_out: int, options: ModelOptions) -> int:
+        """Number of parameters of one seed."""
+        inputs = fan_in + (2 if options.batch_norm_maps else 0)
+        return _per_weight(options) * (fan_in + 1) * fan_out * inputs
 
 
 class NormalisedMap(nn.Module):
@@ -204,31 +218,21 @@ class NormalisedMap(nn.Module):
     """
 
     def __init__(
-        self, fan_in: int, init: Noise, gamma: Tensor, beta: Tensor, momentum: float
+        self,
+        fan_in: int,
+        gamma: Tensor,
+        beta: Tensor,
+        options: ModelOptions,
+        init: Noise,
     ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(fan_in)
         self.map = nn.Parameter(init.uniform("weights", bound, len(gamma), fan_in))
-        self.norm = BatchNorm(len(init.seeds), gamma, beta, momentum)
+        self.norm = BatchNorm(gamma, beta, options, init)
 
-    def forward(self, columns: Tensor, how: Pass) -> Tensor:
+    def forward(self, columns: Tensor, mode: Mode) -> Tensor:
         """(seeds, fan_in, batch) -> (seeds, size, batch)."""
-        norm = self.norm
-        if not how.batch_statistics:
-            return norm(torch.bmm(self.map, columns), how)
-        out, mean, variance = normalised_map(self.map, norm.gamma, norm.beta, columns)
-        if how.update_statistics:
-            norm.move_statistics(mean, variance, columns.shape[2])
-        return out
-
-    def kernel_inputs(
-        self, columns: Tensor, how: Pass
-    ) -> tuple[Tensor, BatchNormalised]:
-        """What the fused kernels need to do the same in training."""
-        norm = self.norm
-        running = (norm.running_mean, norm.running_var)
-        kept = running if how.update_statistics else (None, None)
-        return columns, BatchNormalised(norm.gamma, norm.beta, *kept, norm.momentum)
+        return self.norm(torch.bmm(self.map, columns), mode)
 
 
 class ScaledMap(nn.Module):
@@ -237,66 +241,62 @@ class ScaledMap(nn.Module):
     def __init__(
         self,
         fan_in: int,
-        init: Noise,
         scale: Tensor,
         shift: Tensor,
-        normalise_input: bool,
+        options: ModelOptions,
+        init: Noise,
     ) -> None:
         super().__init__()
-        self.normalise_input = normalise_input
+        self.normalise_input = options.dynamic.normalise_input
         self.register_buffer("scale", scale.unsqueeze(1), persistent=False)
         self.register_buffer("shift", shift.unsqueeze(1), persistent=False)
         bound = 1 / math.sqrt(fan_in)
         self.map = nn.Parameter(init.uniform("weights", bound, len(scale), fan_in))
 
-    def forward(self, columns: Tensor, how: Pass) -> Tensor:
+    def forward(self, columns: Tensor, mode: Mode) -> Tensor:
         """(seeds, fan_in, batch) -> (seeds, size, batch)."""
-        columns, _ = self.kernel_inputs(columns, how)
-        return torch.addcmul(self.shift, torch.bmm(self.map, columns), self.scale)
+        product = torch.bmm(self.map, self.normalised(columns))
+        return torch.addcmul(self.shift, product, self.scale)
 
-    def kernel_inputs(self, columns: Tensor, how: Pass) -> tuple[Tensor, Scaled]:
-        """The map's input, and what the fused kernels need to do the same."""
-        if self.normalise_input:
-            # eps: ReLU can leave a hidden vector of zeros, which has no direction
-            power = columns.square().mean(1, keepdim=True) + NORM_EPS
-            columns = columns * power.rsqrt()
-        return columns, Scaled(self.scale.view(-1), self.shift.view(-1))
+    def normalised(self, columns: Tensor) -> Tensor:
+        """The map's input: that of the layer, divided by its root mean square."""
+        if not self.normalise_input:
+            return columns
+        # eps: ReLU can leave a hidden vector of zeros, which has no direction
+        power = columns.square().mean(1, keepdim=True) + NORM_EPS
+        return columns * power.rsqrt()
 
 
 class BatchNorm(nn.Module):
     """Batch norm of each feature of each seed over the images (section 2.2.3).
 
     Like `torch.nn.BatchNorm1d`: the batch's biased variance normalises, its unbiased
-    variance enters the running statistics.
+    variance enters the running statistics. `gamma` and `beta`, (features,), are initial
+    values.
     """
 
     def __init__(
-        self, seeds: int, gamma: Tensor, beta: Tensor, momentum: float
+        self, gamma: Tensor, beta: Tensor, options: ModelOptions, init: Noise
     ) -> None:
         super().__init__()
-        self.momentum = momentum
-        self.gamma = nn.Parameter(gamma.repeat(seeds, 1))
-        self.beta = nn.Parameter(beta.repeat(seeds, 1))
+        self.momentum = options.batch_norm_momentum
+        self.gamma = nn.Parameter(gamma.repeat(len(init.seeds), 1))
+        self.beta = nn.Parameter(beta.repeat(len(init.seeds), 1))
         self.register_buffer("running_mean", torch.zeros_like(self.gamma.data))
         self.register_buffer("running_var", torch.ones_like(self.gamma.data))
 
-    def move_statistics(self, mean: Tensor, variance: Tensor, batch: int) -> None:
-        """Move the running statistics towards a batch's mean and biased variance."""
-        unbiased = variance * (batch / (batch - 1))
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(unbiased, self.momentum)
-
-    def forward(self, columns: Tensor, how: Pass) -> Tensor:
+    def forward(self, columns: Tensor, mode: Mode) -> Tensor:
         """(seeds, features, batch) -> the same shape, normalised over the batch."""
         seeds, features, batch = columns.shape
-        keep_running = how.batch_statistics and not how.update_statistics
-        running = (self.running_mean, self.running_var)
+        running = [self.running_mean.view(-1), self.running_var.view(-1)]
+        if mode.batch_statistics and not mode.update_statistics:
+            running = [None, None]
         out = F.batch_norm(
             columns.reshape(1, seeds * features, batch),
-            *(None if keep_running else buffer.view(-1) for buffer in running),
+            *running,
             self.gamma.view(-1),
             self.beta.view(-1),
-            training=how.batch_statistics,
+            training=mode.batch_statistics,
             momentum=self.momentum,
             eps=NORM_EPS,
         )
@@ -308,11 +308,58 @@ class BatchNorm(nn.Module):
         return out
 
 
-def _with_ones(x: Tensor) -> Tensor:
-    """(seeds, batch, fan_in) -> (seeds, fan_in + 1, batch), the last row ones."""
-    columns = x.transpose(1, 2)
-    return torch.cat([columns, columns.new_ones(len(x), 1, x.shape[1])], 1)
+def in_closed_form(options: ModelOptions) -> bool:
+    """Whether the weight KL is a function of mu and sigma alone."""
+    return options.weight_kl == "auto" and options.weight_prior.closed_form
+
+
+def weight_kl(
+    options: ModelOptions,
+    mu: Tensor,
+    sigma: Tensor,
+    eps: Tensor,
+    w: Tensor | None,
+) -> Tensor:
+    """KL(q(w) to p(w)) of weights (seeds, ...), each seed's sum in nats, (seeds,).
+
+    In closed form where the prior has one; else the one-sample estimate log q(w) -
+    log p(w) with w = mu + sigma eps, the very weights of the data term.
+    """
+    prior = options.weight_prior
+    if in_closed_form(options):
+        nats = prior.kl(mu, sigma)
+    else:
+        log_q = -0.5 * eps.square() - sigma.log() - LOG_SQRT_2PI
+        nats = log_q - prior.log_prob(w)
+    return nats.expand_as(mu if w is None else w).flatten(1).sum(1)
+
+
+def _applied(weights: Tensor, columns: Tensor) -> Tensor:
+    """w x + b, (seeds, fan_out, batch); `weights` hold w and, last, b of each image."""
+    w, b = weights.split([columns.shape[1], 1], 2)
+    return (w * columns.unsqueeze(1)).sum(2) + b.squeeze(2)
+
+
+def _spread(sigma: Tensor, columns: Tensor) -> Tensor:
+    """The standard deviation of w x + b, (seeds, fan_out, batch)."""
+    sigma_w, sigma_b = sigma.split([columns.shape[1], 1], 2)
+    variance = (sigma_w * columns.unsqueeze(1)).square().sum(2)
+    variance = variance + sigma_b.squeeze(2).square()
+    # at zero the square root has no gradient
+    return variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias.unsqueeze(1), x, weight)
+
+
+def _per_weight(options: ModelOptions) -> int:
+    """Parameters of the distribution of one weight: mu and rho, or mu."""
+    return 2 if options.weight_noise else 1
+
+
+LAYERS = {
+    "linear": Linear,
+    "bayesian": BayesianLinear,
+    "dynamic": DynamicBayesianLinear,
+}

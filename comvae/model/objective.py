@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
 
 from comvae.model.options import ModelOptions
 
@@ -16,12 +15,14 @@ class Terms:
     """The terms of one forward pass, in nats.
 
     `reconstruction` and `latent_kl` are (seeds, batch); `weight_kl` is (seeds,), the KL
-    of all weights of the encoder.
+    of all weights of the encoder. An objective other than the ELBO gives the negative
+    of its own bound, (seeds, batch), which is minimised in place of the ELBO's.
     """
 
     reconstruction: Tensor
     latent_kl: Tensor
     weight_kl: Tensor
+    negative_bound: Tensor | None = None
 
 
 def minibatch_loss(
@@ -33,7 +34,9 @@ def minibatch_loss(
     (eq. 5), which is left out where the weight is None. `options.data_term` may ask for
     the sum over the images instead.
     """
-    data = terms.reconstruction + terms.latent_kl
+    data = terms.negative_bound
+    if data is None:
+        data = terms.reconstruction + terms.latent_kl
     data = data.mean(1) if options.data_term == "mean" else data.sum(1)
     if complexity_weight is None:
         return data
@@ -54,48 +57,17 @@ def complexity_weights(scheme: str, minibatches: int) -> Tensor:
     return torch.full((minibatches,), weight, dtype=torch.float64)
 
 
-def matters(complexity_weight: float, random_weights: int) -> bool:
-    """Whether the KL of so many weights, weighted so, can be seen in a float32 loss.
-
-    A weight's KL is at most some eight nats, and losses are above 16 nats, where
-    float32 resolves 2^-20: what is left out is less than it rounds off.
-    """
-    return complexity_weight * 8 * random_weights > 2**-20
-
-
 def reconstruction_loss(likelihood: str, logits: Tensor, x: Tensor) -> Tensor:
     """-log p(x given z) of each image in nats, summed over the last axis (pixels).
 
     `bernoulli`: cross-entropy of x in [0, 1]; `continuous-bernoulli` subtracts the log
     of its normalising constant (Loaiza-Ganem and Cunningham 2019).
     """
-    cross_entropy = F.binary_cross_entropy_with_logits(
-        *torch.broadcast_tensors(logits, x), reduction="none"
-    )
+    logits, x = torch.broadcast_tensors(logits, x)
+    nats = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
     if likelihood == "continuous-bernoulli":
-        cross_entropy = cross_entropy - _log_normaliser(logits)
-    return cross_entropy.sum(-1)
-
-
-def gaussian_kl(mean: Tensor, scale: Tensor) -> Tensor:
-    """KL(N(mean, scale^2) to N(0, 1)) in nats, summed over the last axis (latents)."""
-    return _GaussianKL.apply(mean, scale)
-
-
-class _GaussianKL(torch.autograd.Function):
-    """By hand a third of the operations, whose number is the time of a small step."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, mean: Tensor, scale: Tensor) -> Tensor:
-        ctx.save_for_backward(mean, scale)
-        return (0.5 * (mean**2 + scale**2 - 1) - scale.log()).sum(-1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, by_nats: Tensor) -> tuple[Tensor, Tensor]:
-        mean, scale = ctx.saved_tensors
-        by_nats = by_nats.unsqueeze(-1)
-        return by_nats * mean, by_nats * (scale - scale.reciprocal())
+        nats = nats - _log_normaliser(logits)
+    return nats.sum(-1)
 
 
 def _log_normaliser(logits: Tensor) -> Tensor:

@@ -12,9 +12,12 @@ from comvae.model.settings import Number, Positive, PositiveNumber, Settings
 
 Layer = Literal["linear", "bayesian", "dynamic"]
 
-ADDED_OPTIONS = ("control", "encoder_hidden", "weight_noise", "evaluated_encoder")
-"""Options that came after the first results: at their defaults they stand in no
-run.json and count for no config hash, so that results from before remain valid."""
+OBJECTIVES = {"elbo": "comvae.model.vae:elbo"}
+POSTERIORS = {"gaussian": "comvae.model.posterior:Gaussian"}
+ENCODERS = {"feedforward": "comvae.model.vae:Encoder"}
+"""Parts of a model by name, and where they are: another one is a file of this package
+and an entry here. They are named, not imported: settings are validated without torch.
+An objective is a function of a VAE, images and a mode that gives `Terms`."""
 
 
 class StaticBayesian(Settings):
@@ -148,6 +151,15 @@ class ModelOptions(Settings):
         "softplus(s), or exp(s/2), which explodes with input-dependent weights.",
     )
 
+    objective: Literal[*OBJECTIVES] = Field(
+        "elbo", description="What training maximises: `elbo`, eq. (4)."
+    )
+    posterior: Literal[*POSTERIORS] = Field(
+        "gaussian", description="Family of q(z given x): `gaussian`, diagonal."
+    )
+    encoder: Literal[*ENCODERS] = Field(
+        "feedforward", description="Network of the encoder: layers one after the other."
+    )
     evaluated_encoder: Literal["model", "prior", "optimal"] = Field(
         "model",
         description="Which q(z given x) is evaluated with the trained decoder: the "

@@ -13,10 +13,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from comvae.engine.build import build
 from comvae.engine.tensors import write_tensors
 from comvae.engine.training import Trained
 from comvae.errors import ResultsError, SettingsError
-from comvae.evaluation.encoders import with_evaluated_encoder
 from comvae.files import (
     AGAIN,
     check_sha256,
@@ -25,7 +25,7 @@ from comvae.files import (
     sha256_of,
     write_text,
 )
-from comvae.model.vae import VAE, build
+from comvae.model.vae import VAE
 from comvae.study.settings import RunConfig
 
 LIBRARIES = ("comvae", "torch", "numpy", "safetensors", "scikit-learn")
@@ -87,8 +87,7 @@ def load_vae(
     device: torch.device,
     seeds: Sequence[int] | None = None,
 ) -> VAE:
-    """The trained VAE of a block, with the encoder that is evaluated; of `seeds`, or
-    of all seeds of the block.
+    """The trained VAE of a block, of `seeds` or of all its seeds.
 
     Raises ResultsError, also for weights that were trained with another config.
     """
@@ -116,7 +115,7 @@ def load_vae(
             f"{path}: found no readable weights for this config ({error}); "
             f"{TRAIN_AGAIN}"
         ) from None
-    return with_evaluated_encoder(vae)
+    return vae
 
 
 def sound_seeds(folder: Path, config: RunConfig) -> list[int]:

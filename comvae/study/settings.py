@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from comvae.errors import SettingsError
-from comvae.model.options import ADDED_OPTIONS, ModelOptions
+from comvae.model.options import ModelOptions
 from comvae.model.settings import Positive, PositiveNumber, Settings
 from comvae.study.passwords import has_password
 from comvae.study.validation import shown, validate
@@ -50,10 +50,11 @@ class Training(Settings):
         description="Multiply matrices on a GPU with TF32, whose mantissa has 10 bits: "
         "faster; sums stay in float32.",
     )
-    cpu_kernels: bool = Field(
-        False,
-        description="Train the dynamic layers on a CPU with the kernels in C, where "
-        "they have been built: in less than half the time, the same to float32.",
+    kernels: Literal["auto", "off"] = Field(
+        "auto",
+        description="`auto`: dynamic layers train with fused kernels, in Triton on a "
+        "GPU, in C on a CPU, where these can run: faster, the same to float32; `off`: "
+        "in plain PyTorch.",
     )
     seeds_per_block: Positive = Field(
         5, description="Most seeds that train in lockstep in one job."
@@ -245,8 +246,8 @@ class RunConfig(Settings):
             mode="json",
             exclude={
                 "seeds": True,
-                "training": {"seeds_per_block", "tf32", "cpu_kernels"},
-                "options": {"title", "control", *self._options_as_before()},
+                "training": {"seeds_per_block", "tf32", "kernels"},
+                "options": {"title", "control"},
             },
         )
         canonical = json.dumps(kept, sort_keys=True)
@@ -254,20 +255,7 @@ class RunConfig(Settings):
 
     def to_json(self) -> str:
         """The text of `run.json`."""
-        training = set() if self.training.cpu_kernels else {"cpu_kernels"}
-        return self.model_dump_json(
-            indent=2,
-            exclude={"options": self._options_as_before(), "training": training},
-        )
-
-    def _options_as_before(self) -> set[str]:
-        """The added options at their defaults."""
-        fields = ModelOptions.model_fields
-        return {
-            name
-            for name in ADDED_OPTIONS
-            if getattr(self.options, name) == fields[name].default
-        }
+        return self.model_dump_json(indent=2)
 
 
 class Catalogue(Settings):

@@ -1,44 +1,53 @@
-"""Fused kernels of the compound step (issue 4, item 3; DESIGN, section 6).
+"""The dynamic layers of a model, swapped for the same formula in fused kernels.
 
-A DBNN layer 784 -> 100 has 123 M parameters, all of them in the maps M of its weights,
+A DBNN layer 784 -> 100 has 123 M parameters, all of them in the maps of its weights,
 and its step is bound by memory. Plain PyTorch writes and reads the gradient of every
-map and half a dozen tensors of the size of the weights of all images. Here instead:
+map and half a dozen tensors of the size of the weights of all images. `fuse` lets a
+layer
 
-- `low_rank_map` is M x, and its backward pass leaves the two factors of M's gradient in
-  a `LowRankGradient` rather than their product;
-- `FusedAdam` is Adam, which updates such a map from the two factors, tile by tile
-  (`low_rank_adam_`);
-- `dynamic_linear` is everything between the outputs of the maps and the layer's output:
-  batch norm, softplus, noise, product with the input and weight KL.
+- compute all between the outputs of its maps and its own output in one pass each way:
+  batch norm, softplus, noise, product with the input and weight KL (`layer`), in
+  Triton on a GPU and in C on a CPU;
+- on a GPU, leave the gradient of its maps in two factors (`low_rank`), from which
+  `FusedAdam` updates the maps tile by tile.
 
-All of them run on a GPU, in Triton; `dynamic_linear` also runs on a CPU, in C
-(`native`). `unavailable` of either says why it cannot run somewhere. Each has a plain
-version in PyTorch beside it, to which the tests hold it. Triton is imported only where
-a kernel runs: the modules named `*_kernel` need it, the others do not.
+The layer of `model.layers` is what the tests hold the kernels to. Triton is imported
+only where a kernel runs: the modules named `triton_*` need it, the others do not.
 """
 
-from comvae.engine.fused.adam import low_rank_adam_, low_rank_adam_reference_
-from comvae.engine.fused.formula import (
-    BatchNormalised,
-    Scaled,
-    dynamic_linear,
-    dynamic_linear_reference,
-    has_kernel,
-)
-from comvae.engine.fused.low_rank import LowRankGradient, low_rank_map
-from comvae.engine.fused.optimiser import FusedAdam
-from comvae.engine.fused.support import unavailable
+import logging
 
-__all__ = [
-    "BatchNormalised",
-    "FusedAdam",
-    "LowRankGradient",
-    "Scaled",
-    "dynamic_linear",
-    "dynamic_linear_reference",
-    "has_kernel",
-    "low_rank_adam_",
-    "low_rank_adam_reference_",
-    "low_rank_map",
-    "unavailable",
-]
+import torch
+from torch import nn
+
+from comvae.engine.fused import native
+from comvae.engine.fused.available import unavailable
+from comvae.engine.fused.formula import without_kernel
+from comvae.engine.fused.layer import FusedForward
+from comvae.engine.fused.low_rank import LowRankGradient
+from comvae.engine.fused.optimiser import FusedAdam
+from comvae.model.layers import DynamicBayesianLinear
+
+__all__ = ["FusedAdam", "LowRankGradient", "fuse"]
+
+log = logging.getLogger("comvae")
+
+
+def fuse(model: nn.Module, device: torch.device) -> list[LowRankGradient]:
+    """Let the dynamic layers of `model` train with the kernels, where these can run.
+
+    Gives the low-rank gradients that the optimiser has to know. Where a layer stays
+    plain the log says why: it is slower, with the same results.
+    """
+    layers = [m for m in model.modules() if isinstance(m, DynamicBayesianLinear)]
+    if not layers:
+        return []
+    on_gpu = device.type == "cuda"
+    reason = without_kernel(layers[0].options)
+    reason = reason or (unavailable(device) if on_gpu else native.unavailable())
+    if reason:
+        log.warning("The dynamic layers train without kernels, slower: %s", reason)
+        return []
+    for layer in layers:
+        layer.forward = FusedForward(layer, low_rank=on_gpu)
+    return [layer.forward.gradient for layer in layers] if on_gpu else []

@@ -1,11 +1,11 @@
 /* A DBNN layer from the output of its maps to its output, on a CPU (section 2.2).
 
-   What dynamic_kernel.py does on a GPU: each weight of each image is read once in the
+   What triton_layer.py does on a GPU: each weight of each image is read once in the
    forward pass and once in the backward pass, and all between stays in the first cache.
    A unit is one output of one seed; units are shared out among the threads, and no sum
-   depends on how. Of a unit the work goes LANES weights at a time, a block, and of a
-   block LANES images at a time: the innermost loops are one vector wide. Each does a
-   few things for the whole block, since a processor that waits for an exponential
+   depends on how. Of a unit the work goes LANES weights at a time, a tile, and of a
+   tile LANES images at a time: the innermost loops are one vector wide. Each does a
+   few things for the whole tile, since a processor that waits for an exponential
    cannot look far enough ahead to begin with the next. */
 
 #include <stddef.h>
@@ -58,12 +58,12 @@ typedef struct {
     int64_t rows;
     int64_t map[2], statistic[2], affine[2]; /* `statistic` in mean and var */
     int64_t inputs, eps;
-} Block;
+} Tile;
 
-INLINE Block block_at(const Layer *l, int64_t unit, int64_t first)
+INLINE Tile tile_at(const Layer *l, int64_t unit, int64_t first)
 {
     const int64_t seed = unit / l->outs, out = unit % l->outs;
-    Block at;
+    Tile at;
     at.rows = smaller(LANES, l->ins - first);
     for (int which = 0; which < 2; which++) {
         const int64_t row = ((seed * 2 + which) * l->outs + out) * l->ins + first;
@@ -88,7 +88,7 @@ INLINE Vector through(const Affine *a, int64_t i, Vector value)
     return (value - a->centre[i]) * a->slope[i] + a->offset[i];
 }
 
-INLINE Affine affine_of(const Layer *l, const Block *at, int which, const float *scale,
+INLINE Affine affine_of(const Layer *l, const Tile *at, int which, const float *scale,
                         const float *shift, const float *mean, const float *var)
 {
     const int rows = (int)at->rows;
@@ -141,8 +141,8 @@ INLINE void statistics(int rows, int64_t batch, const float *values, float *mean
     store(var, sum_rows(lanes) / (float)batch, rows);
 }
 
-/* rho, exp(-|rho|) and sigma of the weights of a block, for `lanes` images */
-INLINE void deviations(const Layer *l, const Block *at, const float *maps,
+/* rho, exp(-|rho|) and sigma of the weights of a tile, for `lanes` images */
+INLINE void deviations(const Layer *l, const Tile *at, const float *maps,
                        const Affine *of_rho, int64_t b, int lanes, Vector *rho,
                        Vector *decayed, Vector *sigma)
 {
@@ -177,8 +177,8 @@ INLINE double total(const Nats *nats, int lanes)
     return sum;
 }
 
-/* `lanes` images of a block, from the b-th on; gives their nats but for the constant. */
-INLINE double forward_lanes(const Layer *l, const Forward *f, const Block *at,
+/* `lanes` images of a tile, from the b-th on; gives their nats but for the constant. */
+INLINE double forward_lanes(const Layer *l, const Forward *f, const Tile *at,
                             const Affine *of_mu, const Affine *of_rho, int64_t b,
                             int lanes, float *h, float *spread, int each, int kl)
 {
@@ -222,7 +222,7 @@ INLINE void forward_as(const Layer *l, const Forward *f, int64_t unit, int each,
     memset(h, 0, batch * sizeof *h);
     memset(spread, 0, batch * sizeof *spread);
     for (int64_t first = 0; first < l->ins; first += LANES) {
-        const Block at = block_at(l, unit, first);
+        const Tile at = tile_at(l, unit, first);
         if (l->normalised)
             for (int which = 0; which < 2; which++)
                 statistics((int)at.rows, batch, f->maps + at.map[which],
@@ -241,9 +241,9 @@ INLINE void forward_as(const Layer *l, const Forward *f, int64_t unit, int each,
         f->nats[unit] = nats + (double)l->constant * (double)(l->ins * batch);
 }
 
-/* For `lanes` images of a block, from the b-th on: the gradient of the normalised maps
+/* For `lanes` images of a tile, from the b-th on: the gradient of the normalised maps
    goes to by_maps, that of the inputs is added to by_inputs. */
-INLINE void backward_lanes(const Layer *l, const Backward *f, const Block *at,
+INLINE void backward_lanes(const Layer *l, const Backward *f, const Tile *at,
                            const Affine *of_mu, const Affine *of_rho, int64_t b,
                            int lanes, Vector by_h, Vector over, float weight,
                            float *by_inputs, int each, int kl)
@@ -293,7 +293,7 @@ INLINE void backward_lanes(const Layer *l, const Backward *f, const Block *at,
 }
 
 /* The gradient of the maps' output from that of its normalised values, in place */
-INLINE void denormalise(const Layer *l, const Backward *f, const Block *at, int which,
+INLINE void denormalise(const Layer *l, const Backward *f, const Tile *at, int which,
                         const Affine *a)
 {
     const int64_t batch = l->batch;
@@ -342,7 +342,7 @@ INLINE void backward_as(const Layer *l, const Backward *f, int64_t unit, float *
     const float *over = each ? by_h : f->ratio + unit * batch;
     const float weight = kl == NO_KL ? 0 : f->by_nats[unit / l->outs];
     for (int64_t first = 0; first < l->ins; first += LANES) {
-        const Block at = block_at(l, unit, first);
+        const Tile at = tile_at(l, unit, first);
         const Affine of_mu = affine_of(l, &at, 0, f->scale, f->shift, f->mean, f->var);
         const Affine of_rho = affine_of(l, &at, 1, f->scale, f->shift, f->mean, f->var);
         float *by_x = by_inputs + first * batch;

@@ -1,4 +1,4 @@
-"""The C kernels of a DBNN layer on a CPU: formula.py says what they do.
+"""The C kernels of a DBNN layer on a CPU: layer.py says what they do.
 
 Built by pip where there is a C compiler; `unavailable()` says why they are not there.
 """
@@ -11,41 +11,33 @@ from ctypes import Structure, byref, c_float, c_int32, c_int64, c_void_p
 import torch
 from torch import Tensor
 
-from comvae.engine.fused.formula import NORM_EPS, Formula, Running
+from comvae.engine.fused.formula import Formula, Running
+from comvae.model.layers import NORM_EPS
 
 KINDS = ("none", "closed", "sampled", "mixture")
-LANES = 16  # weights of a block, and images at a time, as in vectors.h
+LANES = 16  # weights of a tile, and images at a time, as in vectors.h
 OUTS_TOGETHER = 8  # the gradient of the inputs is summed over so many outputs at a time
 
 
-class _Layer(Structure):
-    _fields_ = (
-        *((name, c_int64) for name in ("seeds", "outs", "ins", "batch")),
-        ("outs_together", c_int64),
-        *((name, c_int32) for name in ("normalised", "each_weight", "kl", "threads")),
-        *((name, c_float) for name in ("norm_eps", "constant", "half")),
-        *((name, c_float) for name in ("log_ratio", "excess")),
-    )
+def _structure(**fields: str) -> type[Structure]:
+    """A structure of C: names of fields by their type."""
+    kinds = {"int64": c_int64, "int32": c_int32, "float": c_float, "pointer": c_void_p}
+    listed = [(n, kinds[kind]) for kind, names in fields.items() for n in names.split()]
+    return type("_Structure", (Structure,), {"_fields_": listed})
 
 
-class _Forward(Structure):
-    _fields_ = tuple(
-        (name, c_void_p)
-        for name in (
-            *("maps", "inputs", "eps", "scale", "shift", "mean", "var"),
-            *("h", "spread", "nats"),
-        )
-    )
-
-
-class _Backward(Structure):
-    _fields_ = tuple(
-        (name, c_void_p)
-        for name in (
-            *("maps", "inputs", "eps", "ratio", "scale", "shift", "mean", "var"),
-            *("by_h", "by_nats", "by_maps", "by_inputs", "by_scale", "by_shift"),
-        )
-    )
+_Layer = _structure(
+    int64="seeds outs ins batch outs_together",
+    int32="normalised each_weight kl threads",
+    float="norm_eps constant half log_ratio excess",
+)
+_Forward = _structure(
+    pointer="maps inputs eps scale shift mean var h spread nats",
+)
+_Backward = _structure(
+    pointer="maps inputs eps ratio scale shift mean var "
+    "by_h by_nats by_maps by_inputs by_scale by_shift",
+)
 
 
 @functools.cache
@@ -67,7 +59,7 @@ def launch_forward(
     scale: Tensor,
     shift: Tensor,
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """As `launch_forward` of dynamic_kernel.py, for float32 on a CPU.
+    """As `launch_forward` of triton_layer.py, for float32 on a CPU.
 
     Raises ValueError for other numbers.
     """
@@ -109,7 +101,7 @@ def launch_backward(
     by_nats: Tensor,
     inputs_need_gradient: bool,
 ) -> tuple[Tensor | None, ...]:
-    """As `launch_backward` of dynamic_kernel.py; `kept` is from the forward pass."""
+    """As `launch_backward` of triton_layer.py; `kept` is from the forward pass."""
     seeds, _, outs, ins, batch = maps.shape
     mean, var, *ratio = kept
     layer = _layer(formula, statistics, maps, not ratio)
@@ -119,8 +111,8 @@ def launch_backward(
     if statistics:
         by_scale, by_shift = torch.empty_like(scale), torch.empty_like(shift)
     arrays = _Backward(
-        *_addresses(maps, inputs, eps, *(ratio or [None]), scale, shift, mean, var),
-        *_addresses(by_h, by_nats, by_maps, by_inputs, by_scale, by_shift),
+        *_addresses(maps, inputs, eps, ratio[0] if ratio else None, scale, shift),
+        *_addresses(mean, var, by_h, by_nats, by_maps, by_inputs, by_scale, by_shift),
     )
     _library().comvae_backward(byref(layer), byref(arrays))
     by_inputs = by_inputs.sum(1) if inputs_need_gradient else None
@@ -132,10 +124,20 @@ def _layer(
 ) -> _Layer:
     seeds, _, outs, ins, batch = maps.shape
     return _Layer(
-        *(seeds, outs, ins, batch, OUTS_TOGETHER),
-        *(normalised, each_weight, KINDS.index(formula.kind), torch.get_num_threads()),
-        *(NORM_EPS, formula.constant, formula.half),
-        *(formula.log_ratio, formula.excess),
+        seeds,
+        outs,
+        ins,
+        batch,
+        OUTS_TOGETHER,
+        normalised,
+        each_weight,
+        KINDS.index(formula.kind),
+        torch.get_num_threads(),
+        NORM_EPS,
+        formula.constant,
+        formula.half,
+        formula.log_ratio,
+        formula.excess,
     )
 
 

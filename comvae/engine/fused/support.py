@@ -1,7 +1,5 @@
-"""Where the fused kernels can run."""
+"""What the modules of the kernels share."""
 
-import functools
-import importlib.util
 import os
 
 import torch
@@ -13,43 +11,17 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-@functools.cache
-def unavailable(device: torch.device | str) -> str | None:
-    """Why the kernels in Triton cannot run on `device`; None where they can.
-
-    They need an NVIDIA GPU from Ampere on and Triton with all that it needs, a C
-    compiler among it: a first small step shows whether that works, before a graph is
-    captured. Triton's interpreter (TRITON_INTERPRET=1) runs them anywhere, slowly.
-    """
-    device = torch.device(device)
-    if importlib.util.find_spec("triton") is None:
-        return "Triton is not installed"
-    if interpreted():
-        return None
-    if device.type != "cuda":
-        return f"the device is {device.type}, and the kernels are for cuda"
-    if torch.version.hip is not None:
-        return "the kernels have been written for NVIDIA GPUs, and this one is AMD's"
-    if torch.cuda.get_device_capability(device) < (8, 0):
-        return f"{torch.cuda.get_device_name(device)} is older than Ampere"
-    try:
-        _try_out(device)
-    except Exception as error:  # whatever a compiler, a driver or Triton may raise
-        return f"Triton failed: {type(error).__name__}: {error}"
-    return None
-
-
-def _try_out(device: torch.device) -> None:
-    from comvae.engine.fused.adam import low_rank_adam_, low_rank_adam_reference_
-
-    with torch.cuda.device(device):
-        results = []
-        for update in (low_rank_adam_, low_rank_adam_reference_):
-            state: list[Tensor] = [
-                torch.zeros(1, 2, 3, device=device) for _ in range(3)
-            ]
-            factors = (torch.ones(1, size, 4, device=device) for size in (2, 3))
-            step = torch.ones((), device=device)
-            update(*state, *factors, step=step, lr=1e-3)
-            results.append(state[0])
-    torch.testing.assert_close(*results)
+def refuse_misfits(
+    expected: dict[str, tuple[Tensor, list[int]]],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> None:
+    """Raise ValueError where a tensor has not its shape, or is of another kind."""
+    for name, (tensor, shape) in expected.items():
+        if list(tensor.shape) != shape:
+            raise ValueError(f"{name} is {list(tensor.shape)}; expected {shape}")
+        if tensor.dtype != dtype or tensor.device != device:
+            raise ValueError(
+                f"{name} is {tensor.dtype} on {tensor.device}; expected {dtype} on "
+                f"{device}"
+            )

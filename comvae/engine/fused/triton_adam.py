@@ -1,4 +1,4 @@
-"""The Triton kernel of the low-rank Adam; adam.py says what it does."""
+"""The Triton kernel of the low-rank Adam; `low_rank_adam_` says what it does."""
 
 import triton
 import triton.language as tl
@@ -7,9 +7,9 @@ from torch import Tensor
 # No autotuner: it runs a kernel many times, and each run of this one is a step.
 # 16 elements a thread take 128 registers: four programs on a multiprocessor of Hopper,
 # some of which read while others multiply.
-BLOCK_ROWS = 64
-BLOCK_COLUMNS = 32
-BLOCK_BATCH = 32
+TILE_ROWS = 64
+TILE_COLUMNS = 32
+TILE_BATCH = 32
 WARPS = 4
 
 
@@ -26,15 +26,23 @@ def launch(
 ) -> None:
     """Arguments as in `low_rank_adam_`; `rates` as they stand in the kernel."""
     seeds, rows, columns = param.shape
-    tiles = triton.cdiv(rows, BLOCK_ROWS) * triton.cdiv(columns, BLOCK_COLUMNS)
+    tiles = triton.cdiv(rows, TILE_ROWS) * triton.cdiv(columns, TILE_COLUMNS)
     low_rank_adam_kernel[(tiles, seeds)](
-        *(param, exp_avg, exp_avg_sq, left, right, step),
+        param,
+        exp_avg,
+        exp_avg_sq,
+        left,
+        right,
+        step,
         *rates,
-        *(eps, rows, columns, left.shape[2]),
+        eps,
+        rows,
+        columns,
+        left.shape[2],
         PRECISION=precision,
-        BLOCK_ROWS=BLOCK_ROWS,
-        BLOCK_COLUMNS=BLOCK_COLUMNS,
-        BLOCK_BATCH=BLOCK_BATCH,
+        TILE_ROWS=TILE_ROWS,
+        TILE_COLUMNS=TILE_COLUMNS,
+        TILE_BATCH=TILE_BATCH,
         num_warps=WARPS,
     )
 
@@ -69,20 +77,20 @@ def low_rank_adam_kernel(
     columns,
     batch,
     PRECISION: tl.constexpr,  # noqa: N803
-    BLOCK_ROWS: tl.constexpr,  # noqa: N803
-    BLOCK_COLUMNS: tl.constexpr,  # noqa: N803
-    BLOCK_BATCH: tl.constexpr,  # noqa: N803
+    TILE_ROWS: tl.constexpr,  # noqa: N803
+    TILE_COLUMNS: tl.constexpr,  # noqa: N803
+    TILE_BATCH: tl.constexpr,  # noqa: N803
 ):
     """One tile of one seed. Tiles of the same rows follow each other, so that their
     rows of `left` are still in the cache."""
     tile, seed = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    column_tiles = tl.cdiv(columns, BLOCK_COLUMNS)
-    first_row = tile // column_tiles * BLOCK_ROWS
-    n = tl.arange(0, BLOCK_ROWS)
-    k = tile % column_tiles * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)
+    column_tiles = tl.cdiv(columns, TILE_COLUMNS)
+    first_row = tile // column_tiles * TILE_ROWS
+    n = tl.arange(0, TILE_ROWS)
+    k = tile % column_tiles * TILE_COLUMNS + tl.arange(0, TILE_COLUMNS)
     in_rows, in_columns = first_row + n < rows, k < columns
 
-    # 64 bits where a block of seeds can pass 2^31 elements, 32 within a tile
+    # 64 bits where all seeds together can pass 2^31 elements, 32 within a tile
     row = seed * rows + first_row
     param += row * columns
     exp_avg += row * columns
@@ -92,9 +100,9 @@ def low_rank_adam_kernel(
     here = n[:, None] * columns + k[None, :]
     inside = in_rows[:, None] & in_columns[None, :]
 
-    gradient = tl.zeros((BLOCK_ROWS, BLOCK_COLUMNS), dtype=tl.float32)
-    for start in range(0, batch, BLOCK_BATCH):
-        b = start + tl.arange(0, BLOCK_BATCH)
+    gradient = tl.zeros((TILE_ROWS, TILE_COLUMNS), dtype=tl.float32)
+    for start in range(0, batch, TILE_BATCH):
+        b = start + tl.arange(0, TILE_BATCH)
         a = tl.load(
             left + n[:, None] * batch + b[None, :],
             mask=in_rows[:, None] & (b < batch)[None, :],

@@ -1,4 +1,4 @@
-"""The Triton kernels of a DBNN layer; `comvae.engine.fused.formula` says what they do.
+"""The Triton kernels of a DBNN layer; layer.py says what they do.
 
 A tile is some inputs of one output unit, each with the weights of all images: it holds
 what batch norm over the images needs. A mask is called `inside` where it is about a
@@ -12,7 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from comvae.engine.fused.formula import NORM_EPS, Formula, Running
+from comvae.engine.fused.formula import Formula, Running
+from comvae.model.layers import NORM_EPS
 
 TILE = 1024  # weights of a tile: 8 a thread
 OUTPUTS = 4  # a tile's gradient of the inputs is summed over so many outputs
@@ -35,21 +36,32 @@ def launch_forward(
     gamma and beta then; None where the maps are scaled only.
     """
     seeds, _, fan_out, fan_in, batch = maps.shape
-    blocks = _blocks(fan_in, batch)
-    tiles = triton.cdiv(fan_in, blocks["BLOCK_IN"])
+    tile = _tile(fan_in, batch)
+    tiles = triton.cdiv(fan_in, tile["TILE_IN"])
     sampled = eps.ndim == 4
     h = maps.new_empty(seeds, fan_out, tiles, batch)
     variance = None if sampled else torch.empty_like(h)
     nats = maps.new_empty(seeds, fan_out, tiles) if formula.kind != "none" else None
     mean, var, momentum = running or (None, None, 0.0)
     forward_kernel[(tiles, fan_out, seeds)](
-        *(maps, inputs, eps if sampled else None, scale, shift, mean, var),
-        *(h, variance, nats),
+        maps,
+        inputs,
+        eps if sampled else None,
+        scale,
+        shift,
+        mean,
+        var,
+        h,
+        variance,
+        nats,
         *_numbers(formula),
-        *(momentum, fan_out, fan_in, batch),
+        momentum,
+        fan_out,
+        fan_in,
+        batch,
         NORM_EPS=NORM_EPS if running else None,
         KL=formula.kind,
-        **blocks,
+        **tile,
         num_warps=WARPS,
     )
     total = maps.new_zeros(seeds) if nats is None else nats.flatten(1).sum(1)
@@ -57,9 +69,15 @@ def launch_forward(
         return h.sum(2), total, ()
     out, ratio = torch.empty_like(eps), torch.empty_like(eps)
     draw_kernel[(fan_out, seeds)](
-        *(h, variance, eps, out, ratio, tiles, batch),
-        BLOCK_TILES=max(1, TILE // blocks["BLOCK_BATCH"]),
-        BLOCK_BATCH=blocks["BLOCK_BATCH"],
+        h,
+        variance,
+        eps,
+        out,
+        ratio,
+        tiles,
+        batch,
+        TILES=max(1, TILE // tile["TILE_BATCH"]),
+        TILE_BATCH=tile["TILE_BATCH"],
         num_warps=WARPS,
     )
     return out, total, (ratio,)
@@ -81,23 +99,35 @@ def launch_backward(
     """Gradients of maps, inputs, scale and shift; None where there is none."""
     seeds, _, fan_out, fan_in, batch = maps.shape
     ratio = kept[0] if kept else None
-    blocks = _blocks(fan_in, batch)
+    tile = _tile(fan_in, batch)
     outputs = OUTPUTS if inputs_need_gradient else 1
-    grid = triton.cdiv(fan_in, blocks["BLOCK_IN"]), triton.cdiv(fan_out, outputs), seeds
+    grid = triton.cdiv(fan_in, tile["TILE_IN"]), triton.cdiv(fan_out, outputs), seeds
     by_maps, by_inputs, by_scale, by_shift = torch.empty_like(maps), None, None, None
     if inputs_need_gradient:
         by_inputs = maps.new_empty(seeds, grid[1], fan_in, batch)
     if statistics:
         by_scale, by_shift = torch.empty_like(scale), torch.empty_like(shift)
     backward_kernel[grid](
-        *(maps, inputs, eps if ratio is None else None, ratio, scale, shift),
-        *(by_h, by_nats, by_maps, by_inputs, by_scale, by_shift),
+        maps,
+        inputs,
+        eps if ratio is None else None,
+        ratio,
+        scale,
+        shift,
+        by_h,
+        by_nats,
+        by_maps,
+        by_inputs,
+        by_scale,
+        by_shift,
         *_numbers(formula),
-        *(fan_out, fan_in, batch),
+        fan_out,
+        fan_in,
+        batch,
         NORM_EPS=NORM_EPS if statistics else None,
         KL=formula.kind,
         OUTPUTS=outputs,
-        **blocks,
+        **tile,
         num_warps=WARPS,
     )
     if inputs_need_gradient:
@@ -105,10 +135,10 @@ def launch_backward(
     return by_maps, by_inputs, by_scale, by_shift
 
 
-def _blocks(fan_in: int, batch: int) -> dict[str, int]:
-    block = triton.next_power_of_2(batch)
-    inputs = max(1, min(triton.next_power_of_2(fan_in), TILE // block))
-    return {"BLOCK_IN": inputs, "BLOCK_BATCH": block}
+def _tile(fan_in: int, batch: int) -> dict[str, int]:
+    images = triton.next_power_of_2(batch)
+    inputs = max(1, min(triton.next_power_of_2(fan_in), TILE // images))
+    return {"TILE_IN": inputs, "TILE_BATCH": images}
 
 
 def _numbers(formula: Formula) -> tuple[float, ...]:
@@ -204,12 +234,12 @@ def forward_kernel(
     batch,
     NORM_EPS: tl.constexpr,  # noqa: N803
     KL: tl.constexpr,  # noqa: N803
-    BLOCK_IN: tl.constexpr,  # noqa: N803
-    BLOCK_BATCH: tl.constexpr,  # noqa: N803
+    TILE_IN: tl.constexpr,  # noqa: N803
+    TILE_BATCH: tl.constexpr,  # noqa: N803
 ):
     """One tile: its parts of h, of its variance and of the KL; running statistics."""
     tile, o, seed = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    i, b = tile * BLOCK_IN + tl.arange(0, BLOCK_IN), tl.arange(0, BLOCK_BATCH)
+    i, b = tile * TILE_IN + tl.arange(0, TILE_IN), tl.arange(0, TILE_BATCH)
     in_tile = i < fan_in
     inside = in_tile[:, None] & (b < batch)[None, :]
     here = i[:, None] * batch + b[None, :]
@@ -267,16 +297,16 @@ def draw_kernel(
     ratio,
     tiles,
     batch,
-    BLOCK_TILES: tl.constexpr,  # noqa: N803
-    BLOCK_BATCH: tl.constexpr,  # noqa: N803
+    TILES: tl.constexpr,  # noqa: N803
+    TILE_BATCH: tl.constexpr,  # noqa: N803
 ):
     """One output unit: the sums over its tiles, and its draw for every image."""
     unit = tl.program_id(1).to(tl.int64) * tl.num_programs(0) + tl.program_id(0)
-    b = tl.arange(0, BLOCK_BATCH)
-    mean = tl.zeros((BLOCK_BATCH,), dtype=h.dtype.element_ty)
-    variance = tl.zeros((BLOCK_BATCH,), dtype=h.dtype.element_ty)
-    for start in range(0, tiles, BLOCK_TILES):
-        tile = start + tl.arange(0, BLOCK_TILES)
+    b = tl.arange(0, TILE_BATCH)
+    mean = tl.zeros((TILE_BATCH,), dtype=h.dtype.element_ty)
+    variance = tl.zeros((TILE_BATCH,), dtype=h.dtype.element_ty)
+    for start in range(0, tiles, TILES):
+        tile = start + tl.arange(0, TILES)
         here = (unit * tiles + tile)[:, None] * batch + b[None, :]
         inside = (tile < tiles)[:, None] & (b < batch)[None, :]
         mean += tl.sum(tl.load(h_parts + here, mask=inside, other=0.0), 0)
@@ -313,13 +343,13 @@ def backward_kernel(
     NORM_EPS: tl.constexpr,  # noqa: N803
     KL: tl.constexpr,  # noqa: N803
     OUTPUTS: tl.constexpr,  # noqa: N803
-    BLOCK_IN: tl.constexpr,  # noqa: N803
-    BLOCK_BATCH: tl.constexpr,  # noqa: N803
+    TILE_IN: tl.constexpr,  # noqa: N803
+    TILE_BATCH: tl.constexpr,  # noqa: N803
 ):
     """The tiles of OUTPUTS output units, and their part of the inputs' gradient."""
     chunk, seed = tl.program_id(1), tl.program_id(2).to(tl.int64)
-    b = tl.arange(0, BLOCK_BATCH)
-    i = tl.program_id(0) * BLOCK_IN + tl.arange(0, BLOCK_IN)
+    b = tl.arange(0, TILE_BATCH)
+    i = tl.program_id(0) * TILE_IN + tl.arange(0, TILE_IN)
     in_tile = i < fan_in
     inside = in_tile[:, None] & (b < batch)[None, :]
     here = i[:, None] * batch + b[None, :]
@@ -327,7 +357,7 @@ def backward_kernel(
     x = tl.load(inputs + seed * fan_in * batch + here, mask=inside, other=0.0)
     if KL != "none":
         weight = tl.load(by_nats + seed)
-    by_x = tl.zeros((BLOCK_IN, BLOCK_BATCH), dtype=maps.dtype.element_ty)
+    by_x = tl.zeros((TILE_IN, TILE_BATCH), dtype=maps.dtype.element_ty)
 
     for o in range(chunk * OUTPUTS, tl.minimum(fan_out, (chunk + 1) * OUTPUTS)):
         mu_unit, rho_unit = seed * 2 * fan_out + o, (seed * 2 + 1) * fan_out + o

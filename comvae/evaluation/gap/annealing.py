@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from comvae.evaluation.gap.normal import log_normal, log_prior
 from comvae.evaluation.gap.target import Target
 from comvae.model.noise import Noise
+from comvae.model.posterior import log_normal, log_prior
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from comvae.evaluation.gap.blocks import image_blocks
-from comvae.evaluation.gap.normal import log_normal, log_prior
+from comvae.evaluation.gap.chunks import image_chunks
 from comvae.evaluation.gap.target import Target
 from comvae.model.noise import Noise
+from comvae.model.posterior import log_normal, log_prior
 
 WIDENED = 1.5  # scale of the proposal over that of q*
 DEFENSIVE = 0.1  # share of the draws that come from the prior
@@ -36,7 +36,7 @@ def log_evidence(
     counts = split_draws(draws, components)
     evidence = mean.new_empty(seeds, images, dtype=torch.float64)
     effective = torch.empty_like(evidence)
-    for part, index in image_blocks(seeds, images, draws * latent, mean.device):
+    for part, index in image_chunks(seeds, images, draws * latent, mean.device):
         eps = noise.normal("importance", index.shape[1], draws, latent).split(counts, 2)
         m, s = means[:, :, part], scales[:, :, part]
         z = torch.cat([m[c] + s[c] * eps[c] for c in range(len(counts))], 2)

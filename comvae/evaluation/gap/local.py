@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from comvae.evaluation.gap.blocks import image_blocks
+from comvae.evaluation.gap.chunks import image_chunks
 from comvae.evaluation.gap.minimise import minimise
-from comvae.evaluation.gap.normal import log_prior, quasi_normal
+from comvae.evaluation.gap.quasi_normal import quasi_normal
 from comvae.evaluation.gap.target import Target
-from comvae.model.objective import gaussian_kl
+from comvae.model.posterior import DiagonalGaussian, log_prior
 
 SCANNED = 4096  # points of the prior that every image's second start is chosen from
 APART = 0.7  # least distance of the second start from the first, in prior scales
@@ -33,27 +33,27 @@ class Optimum:
         """The better start of each image, (seeds, images); the first where none is."""
         return self.objective.nan_to_num(torch.inf, torch.inf).argmin(0)
 
-    def of_start(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale from the start `chosen`, (seeds, images), of each image."""
+    def of_start(self, chosen: Tensor) -> DiagonalGaussian:
+        """q* from the start `chosen`, (seeds, images), of each image."""
         index = chosen[None, ..., None].expand(1, *self.mean.shape[1:])
-        return self.mean.gather(0, index)[0], self.scale.gather(0, index)[0]
+        mean, scale = self.mean.gather(0, index)[0], self.scale.gather(0, index)[0]
+        return DiagonalGaussian(mean, scale)
 
 
 def local_optimum(
     target: Target,
-    mean: Tensor,
-    scale: Tensor,
+    encoded: DiagonalGaussian,
     draws: int,
     iterations: int,
     tolerance: float,
 ) -> Optimum:
-    """q* from two starts: the encoder's output, (seeds, images, latent), and the prior.
+    """q* from two starts: the mean and scale that the encoder gives, and the prior.
 
     The start from the prior is the best of SCANNED points of it that are at least APART
     from where the first start led: two starts near each other find one mode twice.
     """
     search = draws, iterations, tolerance
-    first = optimise(target, [(mean, scale)], *search)
+    first = optimise(target, [encoded], *search)
     second = optimise(target, [prior_start(target, first.mean[0])], *search)
     both = [
         torch.cat([getattr(found, name) for found in (first, second)])
@@ -62,54 +62,54 @@ def local_optimum(
     return Optimum(*both, first.draws)
 
 
-def prior_start(target: Target, avoided: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and scale of the second start; the scale is the points' mean distance.
+def prior_start(target: Target, avoided: Tensor) -> DiagonalGaussian:
+    """The second start; its scale is the points' mean distance.
 
-    Costs SCANNED decoder evaluations for all images of a block together.
+    Costs SCANNED decoder evaluations for all images of a chunk together.
     """
     latent = avoided.shape[2]
     points = quasi_normal(SCANNED, latent).to(avoided.device)
     chosen = torch.empty_like(avoided)
-    size = SCANNED // 8  # larger blocks than elsewhere: each decodes all points anew
-    for part, index in image_blocks(*avoided.shape[:2], size, avoided.device):
+    size = SCANNED // 8  # larger chunks than elsewhere: each decodes all points anew
+    for part, index in image_chunks(*avoided.shape[:2], size, avoided.device):
         joint = target.select(index).at_points(points) + log_prior(points)
         near = torch.cdist(avoided[:, part], points.expand(len(avoided), -1, -1))
         chosen[:, part] = points[joint.masked_fill(near < APART, -torch.inf).argmax(2)]
-    return chosen, torch.full_like(avoided, SCANNED ** (-1 / latent))
+    scale = torch.full_like(avoided, SCANNED ** (-1 / latent))
+    return DiagonalGaussian(chosen, scale)
 
 
 def optimise(
     target: Target,
-    starts: list[tuple[Tensor, Tensor]],
+    starts: list[DiagonalGaussian],
     draws: int = 64,
     iterations: int = 400,
     tolerance: float = 0.001,
 ) -> Optimum:
-    """The local optimum from each of `starts`, pairs of mean and scale, (seeds, images,
-    latent) each, all of them in one batch.
+    """The local optimum from each of `starts`, all of them in one batch.
 
     The objective is the negative ELBO with an exact KL and the same quasi-random draws
     in every iteration, so that it is a function of mean and log scale without noise.
     An image stops for itself once it gains less than `tolerance` nats, or after
     `iterations`. `draws` are at least four times the latent dimensions.
     """
-    _, images, latent = starts[0][0].shape
+    _, images, latent = starts[0].mean.shape
     draws = max(draws // 2 * 2, 4 * latent)
-    eps = quasi_normal(draws, latent).to(starts[0][0].device)
+    eps = quasi_normal(draws, latent).to(starts[0].mean.device)
 
     def objective(point: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_scale = point.chunk(2, 2)
         scale = log_scale.exp()
-        value, gradient = target.select(rows % images).gradient(
-            mean.unsqueeze(2) + scale.unsqueeze(2) * eps
-        )
+        q = DiagonalGaussian(mean, scale)
+        z = q.rsample(eps.expand(*mean.shape[:2], -1, -1))
+        value, gradient = target.select(rows % images).gradient(z)
         by_mean = mean - gradient.mean(2)
         by_log_scale = scale**2 - 1 - scale * (gradient * eps).mean(2)
-        loss = gaussian_kl(mean, scale) - value.mean(2)
+        loss = q.kl() - value.mean(2)
         return loss, torch.cat([by_mean, by_log_scale], 2)
 
     start = torch.cat(
-        [torch.cat([mean, scale.clamp(1e-3, 1e3).log()], 2) for mean, scale in starts],
+        [torch.cat([q.mean, q.scale.clamp(1e-3, 1e3).log()], 2) for q in starts],
         1,
     )
     found = minimise(objective, start, _inverse_curvature, tolerance, iterations)
@@ -117,8 +117,11 @@ def optimise(
     each_start = [
         torch.stack(tensor.chunk(len(starts), 1))
         for tensor in (
-            *(mean, log_scale.exp()),
-            *(found.value, found.rounds, found.converged),
+            mean,
+            log_scale.exp(),
+            found.value,
+            found.rounds,
+            found.converged,
         )
     ]
     return Optimum(*each_start, draws)

@@ -1,7 +1,6 @@
 """The gaps of the images of one block: every quantity, in one table."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,13 +13,11 @@ from comvae.evaluation.gap.bounds import bounds
 from comvae.evaluation.gap.importance import log_evidence
 from comvae.evaluation.gap.local import local_optimum
 from comvae.evaluation.gap.target import DecoderTarget
-from comvae.model.layers import Pass
+from comvae.model.layers import Mode
 from comvae.model.noise import Noise
+from comvae.model.posterior import DiagonalGaussian
 from comvae.model.vae import VAE
-from comvae.study.settings import RunConfig
-
-if TYPE_CHECKING:
-    from comvae.study.settings import Gap
+from comvae.study.settings import Gap, RunConfig
 
 SPLITS = ("train", "test")
 ENCODED = 250  # images per pass of the encoder
@@ -40,7 +37,7 @@ def measure(
     vae: VAE,
     config: RunConfig,
     dataset: Dataset,
-    settings: "Gap",
+    settings: Gap,
     device: torch.device | str = "cpu",
     on_progress: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> pd.DataFrame:
@@ -77,44 +74,42 @@ def _measure_split(
     vae: VAE,
     config: RunConfig,
     x: Tensor,
-    settings: "Gap",
+    settings: Gap,
     noise: Noise,
     stage: Callable[[int], None],
 ) -> dict[str, Tensor]:
     """The columns of one split, (seeds, images) each."""
     target = DecoderTarget(vae.decoder, config.options.likelihood, x)
-    mean, scale = encode(vae, x, noise, 1, sample_weights=False)
+    at_mean_weights = encode(vae, x, noise, 1, sample_weights=False)
     random_weights = config.options.weight_prior is not None
-    sampled = mean, scale
+    sampled = at_mean_weights
     if random_weights:
         sampled = encode(vae, x, noise, settings.marginal_draws, sample_weights=True)
     stage(1)
 
     optimum = local_optimum(
         target,
-        mean[:, :, 0],
-        scale[:, :, 0],
+        at_mean_weights[0],
         settings.optimum_draws,
         settings.optimum_iterations,
         settings.optimum_tolerance,
     )
     best = optimum.best()
-    best_mean, best_scale = optimum.of_start(best)
+    q = optimum.of_start(best)
     stage(2)
 
     draws = settings.final_draws
-    elbo, marginal = bounds(target, *sampled, draws, noise, "elbo")
+    elbo, marginal = bounds(target, sampled, draws, noise, "elbo")
     at_mean = elbo
     if random_weights:
-        at_mean, _ = bounds(target, mean, scale, draws, noise, "elbo-mean-weights")
-    q = best_mean.unsqueeze(2), best_scale.unsqueeze(2)
-    optimal, _ = bounds(target, *q, draws, noise, "elbo-optimal")
+        at_mean, _ = bounds(target, at_mean_weights, draws, noise, "elbo-mean-weights")
+    optimal, _ = bounds(target, [q], draws, noise, "elbo-optimal")
     stage(3)
 
     # a start that led nowhere is replaced by the other
     led = optimum.objective.isfinite().unsqueeze(3)
-    modes = torch.where(led, optimum.mean, best_mean)
-    widths = torch.where(led, optimum.scale, best_scale)
+    modes = torch.where(led, optimum.mean, q.mean)
+    widths = torch.where(led, optimum.scale, q.scale)
     log_px_is, ess = log_evidence(
         target, modes, widths, settings.importance_draws, noise
     )
@@ -123,7 +118,7 @@ def _measure_split(
     log_px_ais = torch.full_like(log_px_is, torch.nan)
     if settings.ais != "off":
         some = slice(0, settings.ais_images)
-        index = torch.arange(len(x), device=x.device)[some].expand(len(mean), -1)
+        index = torch.arange(len(x), device=x.device)[some].expand(len(elbo), -1)
         log_px_ais[:, some] = anneal(
             target.select(index),
             modes[:, :, some],
@@ -155,17 +150,16 @@ def _measure_split(
 
 def encode(
     vae: VAE, x: Tensor, noise: Noise, weight_draws: int, sample_weights: bool
-) -> tuple[Tensor, Tensor]:
-    """Mean and scale of q(z given x, w), (seeds, images, weight draws, latent) each,
-    for the images x, (images, pixels)."""
-    how = Pass(noise, sample_weights=sample_weights, weight_kl=False)
-    means, scales = [], []
+) -> list[DiagonalGaussian]:
+    """q(z given x, w) of images x, (images, pixels), for each draw of the weights."""
+    mode = Mode(noise, sample_weights=sample_weights, weight_kl=False)
+    seeds = len(noise.seeds)
+    batches = []
     for batch in x.split(ENCODED):
-        batch = batch.expand(len(noise.seeds), *batch.shape)
-        drawn = list(vae.encoder.posteriors(batch, how, weight_draws))
-        means.append(torch.stack([mean for mean, _, _ in drawn], 2))
-        scales.append(torch.stack([scale for _, scale, _ in drawn], 2))
-    return torch.cat(means, 1), torch.cat(scales, 1)
+        images = batch.expand(seeds, *batch.shape)
+        drawn = vae.encoder.posteriors(images, mode, weight_draws)
+        batches.append([posterior for posterior, _ in drawn])
+    return [type(parts[0]).joined(parts) for parts in zip(*batches, strict=True)]
 
 
 def choose(log_px_is: Tensor, log_px_ais: Tensor) -> Tensor:

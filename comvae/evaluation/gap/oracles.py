@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from comvae.evaluation.gap.normal import log_prior
 from comvae.evaluation.gap.target import take
-from comvae.model.layers import Pass
 from comvae.model.noise import Noise
 from comvae.model.objective import reconstruction_loss
+from comvae.model.options import ModelOptions
+from comvae.model.posterior import log_prior
 from comvae.model.vae import Decoder
 
 
@@ -101,7 +101,7 @@ def two_sided_decoder(slope: float, pixels: int = 24, seed: int = 0) -> Decoder:
     """A decoder of two latents that sees the first one's size but not its sign: the
     posterior of an image has two modes, further apart the larger `slope` is."""
     noise = Noise([seed], "two-sided decoder")
-    decoder = Decoder(pixels, 8, 2, 1, noise)
+    decoder = Decoder(pixels, 8, 2, ModelOptions(title="Two-sided"), noise)
     first, last = decoder.layers
     with torch.no_grad():
         # relu(+-slope z_1) in pairs, and relu(+-z_2): a pair with the same weights to
@@ -123,7 +123,7 @@ def simulate(decoder: Decoder, noise: Noise, images: int) -> tuple[Tensor, Tenso
     from the decoder's Bernoulli pixels, (seeds, images, pixels)."""
     z = noise.normal("latents", images, decoder.layers[0].weight.shape[1])
     with torch.no_grad():
-        p = decoder(z, Pass(noise)).sigmoid()
+        p = decoder(z).sigmoid()
     return z, (noise.uniform("pixels", 0.5, *p.shape[1:]) + 0.5 < p).float()
 
 
@@ -146,7 +146,7 @@ class Quadrature:
         total = torch.full((len(x),), -torch.inf, dtype=torch.float64)
         for part in z.split(20_000):
             with torch.no_grad():
-                logits = decoder(part.unsqueeze(0), Pass(Noise([0], "quadrature")))
+                logits = decoder(part.unsqueeze(0))
             loss = torch.stack(
                 [reconstruction_loss(likelihood, logits[0], one) for one in x]
             )

@@ -23,6 +23,7 @@ from comvae.evaluation.gap.oracles import (
 from comvae.evaluation.gap.target import DecoderTarget, Target
 from comvae.model.noise import Noise
 from comvae.model.options import ModelOptions
+from comvae.model.posterior import DiagonalGaussian
 from comvae.model.vae import VAE
 from comvae.study.settings import RunConfig, Training
 
@@ -81,17 +82,17 @@ def linear_gaussian_checks(sigma: float, images: int = 200) -> Iterator[Check]:
     target, noise = linear_gaussian(sigma, images), Noise([0], f"self-test {sigma}")
     log_px, true_mean_scale = target.log_evidence(), target.optimum()
     centre, width = (tensor.float() for tensor in true_mean_scale)
-    mean, scale = centre + OFF * width, WIDER * width
+    encoded = DiagonalGaussian(centre + OFF * width, WIDER * width)
 
-    optimum = local_optimum(target, mean, scale, **SEARCH)
+    optimum = local_optimum(target, encoded, **SEARCH)
     optima, q = (optimum.mean, optimum.scale), optimum.of_start(optimum.best())
-    optimal = one_bound(target, *q, noise, "elbo-optimal")
-    elbo = one_bound(target, mean, scale, noise, "elbo")
+    optimal = one_bound(target, q, noise, "elbo-optimal")
+    elbo = one_bound(target, encoded, noise, "elbo")
     by_importance, _ = log_evidence(target, *optima, 5000, noise)
     by_annealing = anneal(target, *optima, SCHEDULES["fast"], noise)
 
     true_optimal = target.elbo(*true_mean_scale)
-    true_elbo = target.elbo(mean, scale)
+    true_elbo = target.elbo(encoded.mean, encoded.scale)
 
     def check(quantity: str, estimate: Tensor, truth: Tensor) -> Check:
         return Check(model, quantity, estimate.mean().item(), truth.mean().item())
@@ -112,12 +113,10 @@ def marginal_checks(model: str, sigma: float, images: int) -> Iterator[Check]:
     mean, scale = (tensor.float() for tensor in target.optimum())
     limit = target.elbo(mean, scale * 2**0.5).mean().item()
     for weights in (50, 2000):
-        moved = mean.unsqueeze(2) + scale.unsqueeze(2) * noise.normal(
-            "weights", images, weights, mean.shape[2]
-        )
-        _, marginal = bounds(
-            target, moved, scale.unsqueeze(2).expand_as(moved), 1000, noise, "elbo"
-        )
+        eps = noise.normal("weights", images, weights, mean.shape[2])
+        moved = DiagonalGaussian(mean, scale).rsample(eps).unbind(2)
+        each = [DiagonalGaussian(one, scale) for one in moved]
+        _, marginal = bounds(target, each, 1000, noise, "elbo")
         quantity = f"L[marginal q], {weights} weight draws"
         yield Check(
             model, quantity, marginal.mean().item(), limit, at_most=weights < 2000
@@ -131,12 +130,12 @@ def two_sided_checks(slope: float, images: int = 100) -> Iterator[Check]:
     _, x = simulate(decoder, noise, images)
     target = DecoderTarget(decoder, "bernoulli", x)
     log_px = Quadrature().log_evidence(decoder, "bernoulli", x[0]).mean().item()
-    prior = torch.zeros(1, images, 2), torch.ones(1, images, 2)
-    optimum = local_optimum(target, *prior, **SEARCH)
+    prior = DiagonalGaussian(torch.zeros(1, images, 2), torch.ones(1, images, 2))
+    optimum = local_optimum(target, prior, **SEARCH)
     optima, q = (optimum.mean, optimum.scale), optimum.of_start(optimum.best())
     by_importance, _ = log_evidence(target, *optima, 5000, noise)
     by_annealing = anneal(target, *optima, SCHEDULES["fast"], noise)
-    optimal = one_bound(target, *q, noise, "elbo-optimal").mean().item()
+    optimal = one_bound(target, q, noise, "elbo-optimal").mean().item()
     estimate = by_importance.mean().item()
     yield Check(model, "log p(x), importance sampling", estimate, log_px)
     yield Check(model, "log p(x), annealing", by_annealing.mean().item(), log_px)
@@ -149,20 +148,17 @@ def trained_checks(images: int = 100) -> Iterator[Check]:
     vae, _, _ = trained_on_digits()
     exact, x = simulate(vae.decoder, noise, images)
     target = DecoderTarget(vae.decoder, "bernoulli", x)
-    mean, scale = (tensor[:, :, 0] for tensor in encode(vae, x[0], noise, 1, False))
-    optimum = local_optimum(target, mean, scale, **SEARCH)
+    (encoded,) = encode(vae, x[0], noise, 1, False)
+    optimum = local_optimum(target, encoded, **SEARCH)
     optima, q = (optimum.mean, optimum.scale), optimum.of_start(optimum.best())
     lower = anneal(target, *optima, SCHEDULES["fast"], noise).mean().item()
     upper = anneal_back(target, *optima, exact, SCHEDULES["fast"], noise).mean().item()
     by_importance, _ = log_evidence(target, *optima, 5000, noise)
     estimate = by_importance.mean().item()
-    optimal = one_bound(target, *q, noise, "elbo-optimal").mean().item()
-    elbo = one_bound(target, mean, scale, noise, "elbo").mean().item()
-    best = (
-        one_bound(target, *reference(target, mean, noise), noise, "elbo-optimal")
-        .mean()
-        .item()
-    )
+    optimal = one_bound(target, q, noise, "elbo-optimal").mean().item()
+    elbo = one_bound(target, encoded, noise, "elbo").mean().item()
+    thorough = reference(target, encoded.mean, noise)
+    best = one_bound(target, thorough, noise, "elbo-optimal").mean().item()
     yield Check(model, "upper - lower bound, annealing", upper - lower, 0.0, 0.1)
     yield Check(model, "log p(x), importance <= upper", estimate, upper, at_most=True)
     yield Check(model, "L[q] <= L[q*]", elbo, optimal, 0.0, at_most=True)
@@ -171,18 +167,18 @@ def trained_checks(images: int = 100) -> Iterator[Check]:
 
 
 def one_bound(
-    target: Target, mean: Tensor, scale: Tensor, noise: Noise, purpose: str
+    target: Target, q: DiagonalGaussian, noise: Noise, purpose: str
 ) -> Tensor:
     """L of one normal for each image, with 1000 draws."""
-    return bounds(target, mean.unsqueeze(2), scale.unsqueeze(2), 1000, noise, purpose)[
-        0
-    ]
+    return bounds(target, [q], 1000, noise, purpose)[0]
 
 
-def reference(target: Target, like: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+def reference(target: Target, like: Tensor, noise: Noise) -> DiagonalGaussian:
     """q* with 20 times the effort, from 10 random starts."""
     starts = [
-        (noise.normal("starts", *like.shape[1:]), torch.full_like(like, 0.3))
+        DiagonalGaussian(
+            noise.normal("starts", *like.shape[1:]), torch.full_like(like, 0.3)
+        )
         for _ in range(10)
     ]
     found: Optimum = optimise(

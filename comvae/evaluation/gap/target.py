@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from comvae.evaluation.gap.blocks import LOGITS, blocks
+from comvae.evaluation.gap.chunks import LOGITS, chunks
 from comvae.model.vae import Decoder
 
 
@@ -65,13 +65,13 @@ class DecoderTarget:
 
     def log_likelihood(self, z: Tensor) -> Tensor:
         out = z.new_empty(z.shape[:-1])
-        for images, draws in self._blocks(z):
+        for images, draws in self._chunks(z):
             out[:, images, draws] = self._forward(z[:, images, draws], images)[0]
         return out
 
     def gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
         value, gradient = z.new_empty(z.shape[:-1]), torch.empty_like(z)
-        for images, draws in self._blocks(z):
+        for images, draws in self._chunks(z):
             here = z[:, images, draws]
             value[:, images, draws], outputs, logits = self._forward(here, images)
             by_even = _slope(self.likelihood, logits) @ self.last[0].transpose(1, 2)
@@ -89,7 +89,7 @@ class DecoderTarget:
     def at_points(self, z: Tensor) -> Tensor:
         seeds, images, _ = self.readout.shape
         out = z.new_empty(seeds, images, len(z))
-        for draws in blocks(len(z), self._pixels, LOGITS[z.device.type]):
+        for draws in chunks(len(z), self._pixels, LOGITS[z.device.type]):
             outputs, logits = self._decode(z[draws].expand(seeds, -1, -1))
             linear = self.readout @ outputs[-1].transpose(1, 2)
             even = even_part(self.likelihood, logits)
@@ -100,14 +100,14 @@ class DecoderTarget:
     def _pixels(self) -> int:
         return self.last[0].shape[2]
 
-    def _blocks(self, z: Tensor) -> list[tuple[slice, slice]]:
+    def _chunks(self, z: Tensor) -> list[tuple[slice, slice]]:
         """Slices of images and of draws that keep the logits within bounds."""
         _, images, draws, _ = z.shape
         most = LOGITS[z.device.type]
         return [
             (some_images, some_draws)
-            for some_images in blocks(images, draws * self._pixels, most)
-            for some_draws in blocks(draws, self._pixels, most)
+            for some_images in chunks(images, draws * self._pixels, most)
+            for some_draws in chunks(draws, self._pixels, most)
         ]
 
     def _forward(self, z: Tensor, images: slice) -> tuple[Tensor, list[Tensor], Tensor]:

@@ -1,21 +1,7 @@
-"""Normal distributions over the latents: densities and quasi-random draws."""
+"""Quasi-random draws of the latents."""
 
 import torch
 from torch import Tensor
-
-from comvae.model.priors import LOG_SQRT_2PI
-
-
-def log_normal(z: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """log N(z; mean, scale^2) in nats, summed over the last axis, which is as long in
-    `scale` as in `z`."""
-    square = ((z - mean) / scale).square().sum(-1)
-    return -0.5 * square - (scale.log() + LOG_SQRT_2PI).sum(-1)
-
-
-def log_prior(z: Tensor) -> Tensor:
-    """log N(z; 0, I) in nats, summed over the last axis."""
-    return -0.5 * z.square().sum(-1) - z.shape[-1] * LOG_SQRT_2PI
 
 
 def quasi_normal(draws: int, latent: int) -> Tensor:
