@@ -5,14 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from comvae.engine.training import TERMS, train
+from comvae.engine.build import build
+from comvae.engine.training import train
 from comvae.evaluation.elbo import batches, evaluate
-from comvae.model.layers import Pass
+from comvae.model.layers import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import Terms
-from comvae.model.vae import build
 from comvae.study.settings import Evaluation
 from tests.support import run_config
+
+TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_evaluation_is_the_mean_over_images_and_draws_by_hand(name, models, blob
         ("test", 16): [16, 4],
     }
     for (split, mode), rows in table.groupby(["split", "mode"]):
-        how = Pass(
+        setting = Mode(
             Noise(seeds, f"evaluation {split}"),
             sample_weights=mode != "mean-weights",
             batch_statistics=mode == "batch-statistics",
@@ -51,7 +53,7 @@ def test_evaluation_is_the_mean_over_images_and_draws_by_hand(name, models, blob
             for draw in range(3):
                 # the weights of each image: one draw has enough of them for the KL
                 once = name == "compound-mixture-static-latent"
-                each = replace(how, weight_kl=draw == 0 or not once)
+                each = replace(setting, weight_kl=draw == 0 or not once)
                 with torch.no_grad():
                     draws.append(vae((part / 255).expand(2, -1, -1), each))
         reconstruction = torch.cat([d.reconstruction for d in draws], 1).mean(1)
@@ -68,7 +70,11 @@ def test_evaluation_is_the_mean_over_images_and_draws_by_hand(name, models, blob
         assert rows["seed"].tolist() == seeds
         assert rows["images"].tolist() == [len(images)] * 2
         torch.testing.assert_close(
-            torch.tensor(rows[list(TERMS)].to_numpy()).float(),
+            torch.tensor(
+                rows[
+                    ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
+                ].to_numpy()
+            ).float(),
             torch.stack([reconstruction, latent_kl, negative_elbo, weight_kl], 1),
             rtol=1e-5,
             atol=1e-5,

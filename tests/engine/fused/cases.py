@@ -1,93 +1,85 @@
 """Cases for the kernels of a DBNN layer, in C and in Triton, and what they give."""
 
-import itertools
-
 import torch
 
-from comvae.engine.fused import (
-    BatchNormalised,
-    Scaled,
-    dynamic_linear,
-    dynamic_linear_reference,
-)
+from comvae.engine.fused.layer import FusedForward
+from comvae.model.layers import BatchNorm, DynamicBayesianLinear, Mode
+from comvae.model.noise import Noise
+from comvae.model.options import DynamicBayesian, ModelOptions
 from comvae.model.priors import GaussianPrior, ScaleMixturePrior
-from comvae.model.weight_kl import WeightKL
 
-KLS = {
-    "none": None,
-    "mixture": WeightKL(ScaleMixturePrior(pi=0.3, slab=0.8, spike=0.2)),
-    "closed": WeightKL(GaussianPrior(scale=0.7)),
-    "sampled": WeightKL(GaussianPrior(scale=0.7), "sampled"),
+MIXTURE = ScaleMixturePrior(pi=0.3, slab=0.8, spike=0.2)
+KLS = {  # prior and estimate; a draw for each weight where the KL needs the weights
+    "none": (MIXTURE, "auto"),
+    "mixture": (MIXTURE, "auto"),
+    "closed": (GaussianPrior(scale=0.7), "auto"),
+    "sampled": (GaussianPrior(scale=0.7), "sampled"),
 }
-DRAWS = [
-    *itertools.product(["none", "closed"], ["output"]),
-    *itertools.product(["none", "mixture", "closed", "sampled"], ["weight"]),
-]
 
 
-def case(draws, norm, seeds, fan_out, fan_in, batch, dtype=torch.float64) -> dict:
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator, dtype=dtype)
-
-    features = 2 * fan_out * fan_in
-    shape = (seeds, features) if norm == "batch" else (features,)
-    return {
-        "maps": normal(seeds, 2, fan_out, fan_in, batch),
-        "inputs": normal(seeds, fan_in, batch),
-        "eps": normal(seeds, fan_out, *[fan_in] * (draws == "weight"), batch),
-        "scale": normal(*shape) + 1,
-        "shift": normal(*shape) - 1,
-        "running": [normal(*shape), normal(*shape).abs()],
-        "by_h": normal(seeds, fan_out, batch),
-        "by_nats": normal(seeds),
-    }
-
-
-def results(function, case: dict, norm: str, kl: str) -> list[torch.Tensor]:
-    """Outputs, gradients and running statistics."""
-    maps, inputs, scale, shift = (
-        case[name].clone().requires_grad_()
-        for name in ("maps", "inputs", "scale", "shift")
+def layer_of(
+    kl: str,
+    batch_norm: bool,
+    seeds: list[int],
+    fan_out: int,
+    fan_in: int,
+    dtype: torch.dtype = torch.float32,
+    **start: float,
+) -> DynamicBayesianLinear:
+    """A layer whose every scale, shift and statistic is its own."""
+    prior, estimate = KLS[kl]
+    options = ModelOptions(
+        title="any",
+        hidden_layer="dynamic",
+        weight_prior=prior,
+        weight_kl=estimate,
+        dynamic=DynamicBayesian(**start),
+        batch_norm_maps=batch_norm,
+        batch_norm_momentum=0.3,
     )
-    running = [buffer.clone() for buffer in case["running"]]
-    if norm == "batch":
-        how = BatchNormalised(scale, shift, *running, momentum=0.3)
-    else:
-        how = Scaled(scale.detach(), shift.detach())
-    h, nats = function(maps, inputs, case["eps"], how, KLS[kl])
-    ((h * case["by_h"]).sum() + (nats * case["by_nats"]).sum()).backward()
-    trained = [scale.grad, shift.grad, *running] if norm == "batch" else []
-    return [h, nats, maps.grad, inputs.grad, *trained]
+    layer = DynamicBayesianLinear(fan_in, fan_out, options, Noise(seeds, "init"))
+    noise = Noise(seeds, "start")
+    for norm in (m for m in layer.modules() if isinstance(m, BatchNorm)):
+        features = norm.gamma.shape[1]
+        norm.gamma.data = 1 + noise.normal("gamma", features)
+        norm.beta.data = noise.normal("beta", features) - 1
+        norm.running_mean.copy_(noise.normal("mean", features))
+        norm.running_var.copy_(noise.normal("var", features).abs())
+    return layer.to(dtype)
 
 
-def check_extreme_rho():
+def results(
+    layer: DynamicBayesianLinear, kl: str, seeds: list[int], batch: int, fused: bool
+) -> list[torch.Tensor]:
+    """Outputs, gradients and running statistics of one step."""
+    if fused:
+        layer.forward = FusedForward(layer, low_rank=False)
+    dtype, device = layer.maps.map.dtype, layer.maps.map.device
+    noise = Noise(seeds, "step", device)
+    x = noise.normal("x", batch, layer.fan_in).to(dtype).requires_grad_()
+    mode = Mode(
+        noise, batch_statistics=True, update_statistics=True, weight_kl=kl != "none"
+    )
+    h, nats = layer(x, mode)
+    by_h = noise.normal("by_h", *h.shape[1:]).to(dtype)
+    by_nats = noise.normal("by_nats", 1)[:, 0].to(dtype)
+    ((h * by_h).sum() + (nats * by_nats).sum()).backward()
+    gradients = [parameter.grad for parameter in layer.parameters()]
+    return [h, nats, x.grad, *gradients, *layer.buffers()]
+
+
+def check_extreme_rho(rho: float) -> None:
     """softplus is the identity above 20, and about exp(rho) far below zero."""
-    rho = torch.tensor([-60.0, -30.0, -12.0, -3.0, -1.0, 0.0, 0.3, 15.0, 20.5, 60.0])
-    maps = torch.stack([torch.zeros_like(rho), rho]).view(1, 2, 1, len(rho), 1)
-    maps.requires_grad_()
-    same = Scaled(torch.ones(2 * len(rho)), torch.zeros(2 * len(rho)))
-    exact = Scaled(same.scale.double(), same.shift.double())
-    for one in torch.eye(len(rho)):
-        inputs, eps = one.view(1, -1, 1), torch.ones(1, 1, len(rho), 1)
-        h, nats = dynamic_linear(maps, inputs, eps, same, KLS["closed"])
-        expected, nats_expected = dynamic_linear_reference(
-            maps.double(), inputs.double(), eps.double(), exact, KLS["closed"]
+    found = [
+        results(
+            layer_of("closed", False, [0], 2, 5, dtype, rho_shift=rho, rho_scale=0.01),
+            kl="closed",
+            seeds=[0],
+            batch=3,
+            fused=fused,
         )
-        torch.testing.assert_close(h.double(), expected, rtol=1e-6, atol=0)
-        torch.testing.assert_close(nats.double(), nats_expected, rtol=1e-6, atol=0)
-    (gradient,) = torch.autograd.grad(nats.sum(), maps)
-    (right,) = torch.autograd.grad(nats_expected.sum(), maps)
-    torch.testing.assert_close(gradient, right, rtol=1e-6, atol=1e-9)
-
-
-def check_no_ink():
-    """An image without ink has no noise, and its gradients are finite."""
-    maps = torch.ones(1, 2, 1, 3, 2, requires_grad=True)
-    inputs = torch.zeros(1, 3, 2, requires_grad=True)
-    norm = Scaled(torch.ones(6), torch.zeros(6))
-    h, _ = dynamic_linear(maps, inputs, torch.ones(1, 1, 2), norm, None)
-    h.sum().backward()
-    assert (h == 0).all() and (maps.grad == 0).all()
-    torch.testing.assert_close(inputs.grad, torch.ones_like(inputs))
+        for dtype, fused in ((torch.float32, True), (torch.float64, False))
+    ]
+    for ours, right in zip(*found, strict=True):
+        scale = right.abs().max().item()
+        torch.testing.assert_close(ours.double(), right, rtol=1e-5, atol=2e-6 * scale)

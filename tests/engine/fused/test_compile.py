@@ -11,24 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from comvae.engine.fused import (
-    BatchNormalised,
-    Scaled,
-    dynamic_linear,
-    low_rank_adam_,
-)
-from comvae.model.priors import GaussianPrior, ScaleMixturePrior
-from comvae.model.weight_kl import WeightKL
+from comvae.engine.fused.layer import FusedForward
+from comvae.engine.fused.optimiser import low_rank_adam_
+from comvae.model.layers import Mode
+from comvae.model.noise import Noise
+from tests.engine.fused.cases import layer_of
 
 triton = pytest.importorskip("triton", reason="Triton exists for Linux only")
 
-SEEDS, FAN_OUT, FAN_IN, BATCH = 1, 3, 785, 32
-KLS = {
-    "none": None,
-    "mixture": WeightKL(ScaleMixturePrior()),
-    "closed": WeightKL(GaussianPrior()),
-    "sampled": WeightKL(GaussianPrior(), "sampled"),
-}
+SEEDS, FAN_OUT, FAN_IN, BATCH = [0], 3, 784, 32
 
 
 class Hopper:
@@ -57,7 +48,7 @@ def compiled(monkeypatch, tmp_path) -> list:
 
     monkeypatch.setattr(triton.JITFunction, "run", compile_only)
     monkeypatch.setattr(driver, "_active", Hopper())
-    monkeypatch.setattr("comvae.engine.fused.formula.interpreted", lambda: True)
+    monkeypatch.setattr("comvae.engine.fused.layer.interpreted", lambda: True)
     with triton.knobs.cache.scope():
         triton.knobs.cache.dir = str(tmp_path)
         yield kernels
@@ -66,17 +57,16 @@ def compiled(monkeypatch, tmp_path) -> list:
 @pytest.mark.parametrize(
     "rows,batch,allow_tf32",
     [
-        (2 * FAN_OUT * FAN_IN, BATCH, False),
-        (2 * FAN_OUT * FAN_IN, BATCH, True),
+        (2 * FAN_OUT * (FAN_IN + 1), BATCH, False),
+        (2 * FAN_OUT * (FAN_IN + 1), BATCH, True),
         (101, 7, False),
     ],
 )
 def test_low_rank_adam_compiles(compiled, rows, batch, allow_tf32):
-    state = [torch.zeros(SEEDS, rows, 784) for _ in range(3)]
-    left, right = torch.zeros(SEEDS, rows, batch), torch.zeros(SEEDS, 784, batch)
-    low_rank_adam_(
-        *(*state, left, right), step=torch.ones(()), lr=1e-3, allow_tf32=allow_tf32
-    )
+    state = [torch.zeros(1, rows, 784) for _ in range(3)]
+    left, right = torch.zeros(1, rows, batch), torch.zeros(1, 784, batch)
+    step = torch.ones(())
+    low_rank_adam_(*state, left, right, step=step, lr=1e-3, allow_tf32=allow_tf32)
     (kernel,) = compiled
     assert ("wgmma" in kernel.asm["ptx"]) == allow_tf32
     registers, spilled = resources(kernel)
@@ -86,34 +76,34 @@ def test_low_rank_adam_compiles(compiled, rows, batch, allow_tf32):
 
 
 @pytest.mark.parametrize(
-    "kl,draws,norm,fan_in,batch,inputs_need_gradient",
+    "kl,batch_norm,fan_in,batch,inputs_need_gradient",
     [
-        ("none", "output", "batch", FAN_IN, BATCH, False),
-        ("none", "output", "batch", FAN_IN, BATCH, True),
-        ("none", "output", "scale", 101, 20, True),
-        ("closed", "output", "batch", FAN_IN, BATCH, False),
-        ("mixture", "weight", "batch", FAN_IN, BATCH, False),
-        ("mixture", "weight", "batch", FAN_IN, BATCH, True),
-        ("mixture", "weight", "scale", 101, 500, True),
-        ("sampled", "weight", "batch", FAN_IN, BATCH, False),
+        ("none", True, FAN_IN, BATCH, False),
+        ("none", True, FAN_IN, BATCH, True),
+        ("none", False, 100, 20, True),
+        ("closed", True, FAN_IN, BATCH, False),
+        ("mixture", True, FAN_IN, BATCH, False),
+        ("mixture", True, FAN_IN, BATCH, True),
+        ("mixture", False, 100, 500, True),
+        ("sampled", True, FAN_IN, BATCH, False),
     ],
 )
-def test_dynamic_linear_compiles(
-    compiled, kl, draws, norm, fan_in, batch, inputs_need_gradient
+def test_a_layer_compiles(
+    compiled, kl, batch_norm, fan_in, batch, inputs_need_gradient
 ):
-    maps = torch.zeros(SEEDS, 2, FAN_OUT, fan_in, batch, requires_grad=True)
-    inputs = torch.zeros(SEEDS, fan_in, batch, requires_grad=inputs_need_gradient)
-    each = (fan_in,) if draws == "weight" else ()
-    eps = torch.zeros(SEEDS, FAN_OUT, *each, batch)
-    features = torch.zeros(SEEDS, 2 * FAN_OUT * fan_in)
-    norms = {
-        "batch": BatchNormalised(*(features.clone() for _ in range(4))),
-        "scale": Scaled(features[0], features[0]),
-    }
-    h, nats = dynamic_linear(maps, inputs, eps, norms[norm], KLS[kl])
+    layer = layer_of(kl, batch_norm, SEEDS, FAN_OUT, fan_in)
+    layer.forward = FusedForward(layer, low_rank=False)
+    mode = Mode(
+        Noise(SEEDS, "t"),
+        batch_statistics=True,
+        update_statistics=True,
+        weight_kl=kl != "none",
+    )
+    x = torch.zeros(1, batch, fan_in, requires_grad=inputs_need_gradient)
+    h, nats = layer(x, mode)
     (h.sum() + nats.sum()).backward()
     names = [kernel.name for kernel in compiled]
-    drawn = ["draw_kernel"] * (draws == "output")
+    drawn = ["draw_kernel"] * (kl in ("none", "closed"))
     assert names == ["forward_kernel", *drawn, "backward_kernel"]
     for kernel in compiled:
         registers, spilled = resources(kernel)

@@ -1,28 +1,19 @@
-"""The C kernels of a DBNN layer against plain PyTorch."""
+"""The C kernels of a DBNN layer against the layer of `comvae.model`."""
+
+import copy
 
 import pytest
 import torch
 
-from comvae.engine.fused import dynamic_linear, dynamic_linear_reference, native
+from comvae.engine.fused import native
 from comvae.engine.step import Engine
 from comvae.engine.training import train
-from tests.engine.fused.cases import (
-    DRAWS,
-    case,
-    check_extreme_rho,
-    check_no_ink,
-    results,
-)
+from comvae.model.priors import GaussianPrior
+from tests.engine.fused.cases import KLS, check_extreme_rho, layer_of, results
 from tests.support import run_config
 
 CPU = torch.device("cpu")
-
-
-def single(problem: dict) -> dict:
-    return {
-        name: [t.float() for t in value] if name == "running" else value.float()
-        for name, value in problem.items()
-    }
+SEEDS = [3, 4]
 
 
 def test_they_have_been_built():
@@ -30,16 +21,17 @@ def test_they_have_been_built():
 
 
 @pytest.mark.parametrize("batch", [2, 6, 32, 45, 2050])
-@pytest.mark.parametrize("norm", ["batch", "scale"])
-@pytest.mark.parametrize("kl,draws", DRAWS)
-def test_outputs_and_gradients_are_as_good_as_those_of_pytorch(kl, draws, norm, batch):
-    """With two parts of the outputs, blocks of weights of which the last is ragged, and
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("kl", KLS)
+def test_outputs_and_gradients_are_as_good_as_those_of_pytorch(kl, batch_norm, batch):
+    """With two parts of the outputs, tiles of weights of which the last is ragged, and
     images that fill no vector, fill some, or leave a rest."""
-    fan_in = native.LANES + 3 if batch > 1000 else 4 * native.LANES + 1
-    exact = case(draws, norm, 2, native.OUTS_TOGETHER + 1, fan_in, batch)
-    expected = results(dynamic_linear_reference, exact, norm, kl)
-    plain = results(dynamic_linear_reference, single(exact), norm, kl)
-    found = results(dynamic_linear, single(exact), norm, kl)
+    fan_in = native.LANES + 2 if batch > 1000 else 4 * native.LANES
+    layer = layer_of(kl, batch_norm, SEEDS, native.OUTS_TOGETHER + 1, fan_in)
+    exact = copy.deepcopy(layer).double()
+    expected = results(exact, kl, SEEDS, batch, fused=False)
+    plain = results(copy.deepcopy(layer), kl, SEEDS, batch, fused=False)
+    found = results(layer, kl, SEEDS, batch, fused=True)
     for right, theirs, ours in zip(expected, plain, found, strict=True):
         scale = right.abs().max().item()
         # batch norm over few images divides by what may be all but zero, in both
@@ -47,44 +39,43 @@ def test_outputs_and_gradients_are_as_good_as_those_of_pytorch(kl, draws, norm, 
         torch.testing.assert_close(ours.double(), right, rtol=0, atol=allowed)
 
 
-@pytest.mark.parametrize("kl,draws", DRAWS)
-def test_no_bit_depends_on_the_threads_or_on_the_seeds_beside(kl, draws):
-    problem = single(case(draws, "batch", 3, 19, 30, 32))
-    one = results(dynamic_linear, problem, "batch", kl)
-    torch.set_num_threads(2)  # conftest sets it back
-    two = results(dynamic_linear, problem, "batch", kl)
-    alone = {
-        name: [t[1:2] for t in value] if name == "running" else value[1:2].clone()
-        for name, value in problem.items()
-    }
-    alone = results(dynamic_linear, alone, "batch", kl)
+@pytest.mark.parametrize("kl", KLS)
+def test_no_bit_depends_on_the_threads_or_on_the_seeds_beside(kl):
+    def found(seeds, threads):
+        torch.set_num_threads(threads)  # conftest sets it back
+        layer = layer_of(kl, True, seeds, 19, 32)
+        return results(layer, kl, seeds, 32, fused=True)
+
+    one, two, alone = found([1, 2, 3], 1), found([1, 2, 3], 2), found([2], 1)
     for first, second, own in zip(one, two, alone, strict=True):
         assert torch.equal(first, second) and torch.equal(first[1:2], own)
 
 
-def test_large_rho_and_tiny_sigma_keep_their_digits():
-    check_extreme_rho()
+@pytest.mark.parametrize("rho", [-60.0, -12.0, 0.0, 15.0, 20.5, 60.0])
+def test_large_rho_and_tiny_sigma_keep_their_digits(rho):
+    check_extreme_rho(rho)
 
 
-def test_an_image_without_ink_has_no_noise_and_finite_gradients():
-    check_no_ink()
+def test_gradients_are_finite_where_a_weight_has_no_noise():
+    layer = layer_of("none", False, [0], 2, 3, rho_shift=-200.0)
+    for tensor in results(layer, "none", [0], 4, fused=True):
+        assert tensor.isfinite().all()
 
 
-def test_a_nan_stays_one():
+@pytest.mark.parametrize("place", [0, -1])  # of the maps to mu, and to rho
+def test_a_nan_stays_one(place):
     """A seed that diverges must be seen."""
-    problem = single(case("weight", "batch", 2, 3, 4, 8))
-    problem["maps"][1, 0, 2, 1, 3] = torch.nan
-    h, nats, *_ = results(dynamic_linear, problem, "batch", "mixture")
-    assert h[1, 2].isnan().all() and nats[1].isnan()
+    layer = layer_of("mixture", True, SEEDS, 3, 4)
+    layer.maps.map.data[1, place] = torch.nan
+    h, nats, *_ = results(layer, "mixture", SEEDS, 8, fused=True)
+    assert h[1].isnan().any() and nats[1].isnan()
     assert h[0].isfinite().all() and nats[0].isfinite()
-    problem["maps"][1, 0, 2, 1, 3], problem["maps"][1, 1, 2, 1, 3] = 0, torch.nan
-    h, nats, *_ = results(dynamic_linear, problem, "batch", "mixture")
-    assert h[1, 2].isnan().all() and nats[1].isnan()
 
 
 def test_other_numbers_than_float32_are_refused():
+    layer = layer_of("none", True, [0], 2, 3, torch.float64)
     with pytest.raises(ValueError, match="float64; expected float32"):
-        results(dynamic_linear, case("weight", "batch", 1, 2, 3, 4), "batch", "none")
+        results(layer, "none", [0], 4, fused=True)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +85,8 @@ def test_every_step_with_them_is_the_step_without(name, models, blobs):
     """From the same weights: where rounding turns the sign of a gradient that is all
     but zero, Adam moves a weight by more than the spike of the mixture is wide."""
     plain, ours = (
-        Engine(run_config(models[name], [0, 4], cpu_kernels=use), blobs, CPU)
-        for use in (False, True)
+        Engine(run_config(models[name], [0, 4], kernels=kernels), blobs, CPU)
+        for kernels in ("off", "auto")
     )
     for engine in (plain, ours):
         engine.begin_epoch()
@@ -104,7 +95,8 @@ def test_every_step_with_them_is_the_step_without(name, models, blobs):
             if engine.epoch_done:
                 engine.begin_epoch()
             engine.take_step()
-        torch.testing.assert_close(ours.means(), plain.means(), rtol=2e-6, atol=0)
+        for term, means in plain.means().items():
+            assert ours.means()[term] == pytest.approx(means, rel=3e-6)
         for (key, theirs), own in zip(
             plain.vae.named_parameters(), ours.vae.parameters(), strict=True
         ):
@@ -126,9 +118,9 @@ def test_training_uses_them_where_asked_and_repeats_itself(models, blobs, monkey
 
     monkeypatch.setattr(native, "launch_forward", counted)
     options = models["compound-mixture"]
-    train(run_config(options, [0, 4]), blobs)
+    train(run_config(options, [0, 4], kernels="off"), blobs)
     assert not used
-    config = run_config(options, [0, 4], cpu_kernels=True)
+    config = run_config(options, [0, 4])
     first = train(config, blobs)
     assert len(used) == 2 * 4 * 2  # epochs, minibatches, layers
     assert train(config, blobs).history.equals(first.history)
@@ -137,8 +129,18 @@ def test_training_uses_them_where_asked_and_repeats_itself(models, blobs, monkey
 def test_without_them_training_is_plain_and_says_so(models, blobs, monkeypatch, caplog):
     monkeypatch.setattr(native, "unavailable", lambda: "no compiler")
     options = models["compound-gaussian"]
-    plain = train(run_config(options, [0]), blobs)
+    plain = train(run_config(options, [0], kernels="off"), blobs)
     assert not caplog.text
-    asked = train(run_config(options, [0], cpu_kernels=True), blobs)
+    asked = train(run_config(options, [0]), blobs)
     assert "no compiler" in caplog.text
     assert asked.history.equals(plain.history)
+
+
+def test_a_prior_without_a_kernel_trains_plainly_and_says_so(models, blobs, caplog):
+    class Wide(GaussianPrior):
+        closed_form = False
+
+    options = models["compound-gaussian"].model_copy(update={"weight_prior": Wide()})
+    trained = train(run_config(options, [0], epochs=1), blobs)
+    assert "no kernel for the weight prior Wide" in caplog.text
+    assert trained.history.notna().all(axis=None)

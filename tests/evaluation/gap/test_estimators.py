@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from comvae.evaluation.gap import blocks, selftest
+from comvae.evaluation.gap import chunks, selftest
 from comvae.evaluation.gap.annealing import SCHEDULES, Schedule, anneal, anneal_back
 from comvae.evaluation.gap.annealing import _start as starting
 from comvae.evaluation.gap.bounds import bounds
@@ -22,9 +22,9 @@ from comvae.evaluation.gap.oracles import (
     two_sided_decoder,
 )
 from comvae.evaluation.gap.target import DecoderTarget
-from comvae.model.layers import Pass
 from comvae.model.noise import Noise
 from comvae.model.objective import reconstruction_loss
+from comvae.model.posterior import DiagonalGaussian
 
 IMAGES = 100
 
@@ -98,7 +98,7 @@ def test_quadrature_is_the_sum_over_the_prior():
     with torch.no_grad():
         decoder.layers[-1].weight.zero_()
     x = simulate(decoder, Noise([0], "t"), 2)[1][0]
-    logits = decoder(torch.zeros(1, 1, 2), Pass(Noise([0], "t"))).detach()[0]
+    logits = decoder(torch.zeros(1, 1, 2)).detach()[0]
     found = Quadrature().log_evidence(decoder, "bernoulli", x)
     expected = -reconstruction_loss("bernoulli", logits, x).double()
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
@@ -160,10 +160,10 @@ def test_draws_are_split_between_optima_and_prior(draws, components, split):
     assert split_draws(draws, components) == split
 
 
-def test_small_blocks_give_the_same_error(monkeypatch):
+def test_small_chunks_give_the_same_error(monkeypatch):
     target, _ = one_image(30)
     q = tuple(tensor.float().unsqueeze(0) for tensor in target.optimum())
-    monkeypatch.setitem(blocks.LATENTS, "cpu", 1)  # one image at a time
+    monkeypatch.setitem(chunks.LATENTS, "cpu", 1)  # one image at a time
     found, _ = log_evidence(target, *q, 4000, Noise([0], "t"))
     torch.testing.assert_close(found, target.log_evidence(), rtol=0, atol=0.1)
     assert found.std() > 1e-4  # each image has draws of its own
@@ -239,22 +239,21 @@ def test_marginal_bound_grows_with_the_weight_draws_and_has_the_generating_one()
     mean, scale = (tensor.float() for tensor in target.optimum())
     found = []
     for weights in (1, 2, 10, 100):
-        moved = mean.unsqueeze(2) + 2 * scale.unsqueeze(2) * Noise([0], "w").normal(
-            "w", images, weights, 5
-        )
-        same = scale.unsqueeze(2).expand_as(moved)
-        elbo, marginal = bounds(target, moved, same, 1000, Noise([0], "t"), "z")
+        eps = Noise([0], "w").normal("w", images, weights, 5)
+        moved = DiagonalGaussian(mean, 2 * scale).rsample(eps).unbind(2)
+        qs = [DiagonalGaussian(one, scale) for one in moved]
+        elbo, marginal = bounds(target, qs, 1000, Noise([0], "t"), "z")
         if weights == 1:
             torch.testing.assert_close(elbo, marginal)
-        each = [target.elbo(moved[:, :, k], scale) for k in range(weights)]
+        each = [target.elbo(one, scale) for one in moved]
         assert (elbo - sum(each) / weights).mean().abs() < 0.05
         found.append(marginal.mean().item())
     limit = target.elbo(mean, scale * 5**0.5).mean().item()
     assert found[0] < found[1] < found[2] < found[3] < limit
     # without the generating draw it would be an estimate from above or worse: two equal
     # weight draws must give exactly the bound of one
-    twice = [tensor.unsqueeze(2).expand(-1, -1, 2, -1) for tensor in (mean, scale)]
-    elbo, marginal = bounds(target, *twice, 1000, Noise([0], "t"), "z")
+    twice = [DiagonalGaussian(mean, scale)] * 2
+    elbo, marginal = bounds(target, twice, 1000, Noise([0], "t"), "z")
     torch.testing.assert_close(elbo, marginal)
 
 
@@ -264,14 +263,12 @@ def test_marginal_can_be_better_than_the_best_single_normal():
     x = simulate(decoder, Noise([0], "t"), 60)[1]
     target = DecoderTarget(decoder, "bernoulli", x)
     like = torch.zeros(1, 60, 2)
-    optimum = selftest.local_optimum(
-        target, like, torch.ones_like(like), **selftest.SEARCH
-    )
+    encoded = DiagonalGaussian(like, torch.ones_like(like))
+    optimum = selftest.local_optimum(target, encoded, **selftest.SEARCH)
     q = optimum.of_start(optimum.best())
-    mirrored = q[0] * torch.tensor([-1.0, 1.0]), q[1]
-    modes = [torch.stack(pair, 2) for pair in zip(q, mirrored, strict=True)]
-    _, marginal = bounds(target, *modes, 1000, Noise([0], "t"), "z")
-    optimal = selftest.one_bound(target, *q, Noise([0], "t"), "z")
+    mirrored = DiagonalGaussian(q.mean * torch.tensor([-1.0, 1.0]), q.scale)
+    _, marginal = bounds(target, [q, mirrored], 1000, Noise([0], "t"), "z")
+    optimal = selftest.one_bound(target, q, Noise([0], "t"), "z")
     log_px = Quadrature().log_evidence(decoder, "bernoulli", x[0])
     assert marginal.mean() > optimal.mean() + 0.1
     assert marginal.mean() < log_px.mean() + 0.02

@@ -12,7 +12,7 @@ from comvae.evaluation.gap.oracles import linear_gaussian, two_sided_decoder
 from comvae.evaluation.gap.selftest import SEARCH, one_bound, reference
 from comvae.evaluation.gap.target import DecoderTarget
 from comvae.model.noise import Noise
-from comvae.model.objective import gaussian_kl
+from comvae.model.posterior import DiagonalGaussian
 
 
 def rosenbrock(point, index):
@@ -75,7 +75,7 @@ def test_a_row_that_is_not_finite_leaves_the_others_alone():
 def test_optimum_of_a_linear_decoder_is_the_closed_form(sigma):
     target = linear_gaussian(sigma, 30)
     mean, scale = (tensor.float() for tensor in target.optimum())
-    optimum = local_optimum(target, mean + 2.0, scale * 3, **SEARCH)
+    optimum = local_optimum(target, DiagonalGaussian(mean + 2.0, scale * 3), **SEARCH)
     assert optimum.converged.all()
     best = target.elbo(*target.optimum())
     for start in range(2):
@@ -88,29 +88,32 @@ def test_optimum_of_a_linear_decoder_is_the_closed_form(sigma):
 
 def test_objective_is_the_negative_elbo(trained):
     """Not of the draws that were optimised alone: a sign or a KL would show."""
-    target, mean, scale, noise = trained
-    mean, scale = mean[:, :50], scale[:, :50]
+    target, q, noise = trained
+    q = q.images(slice(50))
     target = target.select(torch.arange(50).unsqueeze(0))
-    optimum = optimise(target, [(mean, scale)], 256, 1, 1e-3)  # no step at all
+    optimum = optimise(target, [q], 256, 1, 1e-3)  # no step at all
     assert (optimum.iterations == 1).all() and not optimum.converged.any()
-    z = mean.unsqueeze(2) + scale.unsqueeze(2) * noise.normal("z", 50, 4000, 5)
-    loss = gaussian_kl(mean, scale) - target.log_likelihood(z).mean(2)
+    z = q.rsample(noise.normal("z", 50, 4000, 5))
+    loss = q.kl() - target.log_likelihood(z).mean(2)
     torch.testing.assert_close(optimum.objective[0], loss, rtol=0, atol=0.15)
     assert (optimum.objective[0] - loss).mean().abs() < 0.02
 
 
 def test_optimum_is_as_good_as_a_long_search_from_random_starts(trained):
-    target, mean, scale, noise = trained
-    mean, scale = mean[:, :50], scale[:, :50]
+    target, q, noise = trained
+    q = q.images(slice(50))
     target = target.select(torch.arange(50).unsqueeze(0))
-    optimum = local_optimum(target, mean, scale, **SEARCH)
-    found = one_bound(
-        target, *optimum.of_start(optimum.best()), Noise([0], "a"), "elbo"
+    optimum = local_optimum(target, q, **SEARCH)
+    found, best = (
+        one_bound(target, each, Noise([0], "a"), "elbo")
+        for each in (
+            optimum.of_start(optimum.best()),
+            reference(target, q.mean, noise),
+        )
     )
-    best = one_bound(target, *reference(target, mean, noise), Noise([0], "a"), "elbo")
     assert (best - found).mean() < 0.02
     assert optimum.converged.float().mean() > 0.98
-    assert (found - one_bound(target, mean, scale, noise, "elbo")).mean() > 0.02
+    assert (found - one_bound(target, q, noise, "elbo")).mean() > 0.02
 
 
 def test_second_start_finds_the_other_mode():
@@ -123,19 +126,24 @@ def test_second_start_finds_the_other_mode():
         x = (hidden @ last.weight[0] + last.bias[0]).sigmoid().round()
     target = DecoderTarget(decoder, "bernoulli", x)
     like = torch.zeros(1, 3, 2)
-    optimum = local_optimum(target, like, torch.ones_like(like), **SEARCH)
+    encoded = DiagonalGaussian(like, torch.ones_like(like))
+    optimum = local_optimum(target, encoded, **SEARCH)
     signs = optimum.mean[..., 0].sign()
     apart = (optimum.mean[0] - optimum.mean[1])[0, :, 0].abs()
     assert (signs[0] != signs[1]).any() and apart.max() > 1.0
-    best, _ = prior_start(target, like * torch.nan)  # nothing to keep away from
-    away, _ = prior_start(target, best)
+    best = prior_start(target, like * torch.nan).mean  # nothing to keep away from
+    away = prior_start(target, best).mean
     assert ((away - best).norm(dim=2) >= 0.7 - 1e-6).all()
     assert (away[..., 0].sign() != best[..., 0].sign()).any()
 
 
 def test_every_start_is_searched_from_as_if_alone(trained):
-    target, mean, scale, _ = trained
-    starts = [(mean, scale), (mean + 1, scale * 2), (-mean, torch.ones_like(scale))]
+    target, q, _ = trained
+    starts = [
+        q,
+        DiagonalGaussian(q.mean + 1, q.scale * 2),
+        DiagonalGaussian(-q.mean, torch.ones_like(q.scale)),
+    ]
     together = optimise(target, starts)
     for number, start in enumerate(starts):
         alone = optimise(target, [start])
@@ -146,31 +154,28 @@ def test_every_start_is_searched_from_as_if_alone(trained):
     torch.testing.assert_close(
         together.objective.gather(0, best[None])[0], together.objective.amin(0)
     )
-    chosen, _ = together.of_start(best)
-    assert torch.equal(chosen[0, 3], together.mean[best[0, 3], 0, 3])
+    chosen = together.of_start(best)
+    assert torch.equal(chosen.mean[0, 3], together.mean[best[0, 3], 0, 3])
 
 
 def test_costs_at_most_a_fiftieth_of_the_cremer_protocol(trained):
     """Both counted where the decoder is evaluated, on the same images."""
-    target, mean, scale, noise = trained
+    target, q, noise = trained
     images = torch.arange(4).unsqueeze(0)
     counted = Counted(target.select(images))
-    q = mean[:, :4], scale[:, :4]
-    optimum = local_optimum(counted, *q, **SEARCH)
+    q = q.images(slice(4))
+    optimum = local_optimum(counted, q, **SEARCH)
     cost = counted.evaluations / 4
     each = optimum.iterations.sum(0).float().mean().item() * optimum.draws
     assert counted.evaluations == pytest.approx(4 * each + SCANNED, rel=0.5)
 
     protocol = Counted(target.select(images))
-    found = cremer(protocol, torch.zeros_like(q[0]), noise)
+    found = cremer(protocol, torch.zeros_like(q.mean), noise)
     assert protocol.evaluations / 4 >= 50 * cost
-    same_draws = Noise([0], "a")
-    theirs, _ = bounds(
-        target.select(images), *(t.unsqueeze(2) for t in found), 4000, same_draws, "q"
-    )
-    ours = one_bound(
-        target.select(images), *optimum.of_start(optimum.best()), Noise([0], "b"), "q"
-    )
+    few = target.select(images)
+    theirs, _ = bounds(few, [found], 4000, Noise([0], "a"), "q")
+    best = optimum.of_start(optimum.best())
+    ours = one_bound(few, best, Noise([0], "b"), "q")
     assert (ours - theirs).mean() > -0.05
 
 
@@ -209,14 +214,15 @@ def cremer(target, mean, noise):
         eps = noise.normal("cremer", mean.shape[1], 50, mean.shape[2])
         z = mean.detach().unsqueeze(2) + scale.unsqueeze(2) * eps
         value, gradient = target.gradient(z)
-        losses.append((gaussian_kl(mean.detach(), scale) - value.mean(2)).mean().item())
+        kl = DiagonalGaussian(mean.detach(), scale).kl()
+        losses.append((kl - value.mean(2)).mean().item())
         mean.grad = mean.detach() - gradient.mean(2)
         log_scale.grad = scale**2 - 1 - scale * (gradient * eps).mean(2)
         adam.step()
         if len(losses) == 100:
             average, losses = sum(losses) / 100, []
             best, since = (average, 0) if average < best else (best, since + 1)
-    return mean.detach(), log_scale.detach().exp()
+    return DiagonalGaussian(mean.detach(), log_scale.detach().exp())
 
 
 @pytest.fixture(scope="module")
@@ -225,9 +231,8 @@ def trained(digits_model):
     vae, _, dataset = digits_model
     x, noise = dataset.to_float(dataset.test[:150]), Noise([0], "t")
     with torch.no_grad():
-        mean, scale = encode(vae, x, noise, 1, sample_weights=False)
-    target = DecoderTarget(vae.decoder, "bernoulli", x)
-    return target, mean[:, :, 0], scale[:, :, 0], noise
+        (q,) = encode(vae, x, noise, 1, sample_weights=False)
+    return DecoderTarget(vae.decoder, "bernoulli", x), q, noise
 
 
 @pytest.fixture(scope="module")

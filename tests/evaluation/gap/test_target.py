@@ -3,21 +3,27 @@
 import pytest
 import torch
 
-from comvae.evaluation.gap import blocks
-from comvae.evaluation.gap.normal import log_normal, log_prior, quasi_normal
+from comvae.evaluation.gap import chunks
+from comvae.evaluation.gap.quasi_normal import quasi_normal
 from comvae.evaluation.gap.target import DecoderTarget, even_part
-from comvae.model.layers import Pass
 from comvae.model.noise import Noise
 from comvae.model.objective import reconstruction_loss
+from comvae.model.options import ModelOptions
+from comvae.model.posterior import log_normal, log_prior
 from comvae.model.vae import Decoder
 
 LIKELIHOODS = ["bernoulli", "continuous-bernoulli"]
 
 
+def decoder_of(pixels, hidden, latent, hidden_layers, init):
+    options = ModelOptions(title="any", hidden_layers=hidden_layers)
+    return Decoder(pixels, hidden, latent, options, init)
+
+
 def decoded(decoder, likelihood, x, z):
     """log p(x given z) from the decoder's own forward pass, and its gradient."""
     z = z.flatten(1, 2).clone().requires_grad_()
-    logits = decoder(z, Pass(Noise([0], "t")))
+    logits = decoder(z)
     images = x.expand(len(z), *x.shape[-2:])
     rows = images.repeat_interleave(z.shape[1] // x.shape[-2], 1)
     value = -reconstruction_loss(likelihood, logits, rows)
@@ -29,8 +35,8 @@ def decoded(decoder, likelihood, x, z):
 def test_likelihood_and_gradient_are_those_of_the_decoder(
     likelihood, hidden_layers, pixels, monkeypatch
 ):
-    monkeypatch.setitem(blocks.LOGITS, "cpu", 300)  # several blocks of each kind
-    decoder = Decoder(pixels, 9, 4, hidden_layers, Noise([3, 8], "t"))
+    monkeypatch.setitem(chunks.LOGITS, "cpu", 300)  # several chunks of each kind
+    decoder = decoder_of(pixels, 9, 4, hidden_layers, Noise([3, 8], "t"))
     with torch.no_grad():
         decoder.layers[-1].weight.mul_(20)  # logits up to some tens
     noise = Noise([3, 8], "u")
@@ -94,8 +100,8 @@ def test_densities_are_those_of_torch():
     torch.testing.assert_close(log_prior(z), standard.log_prob(z).sum(-1))
 
 
-def test_blocks_cover_everything_once():
-    parts = list(blocks.blocks(10, 3, 12))
+def test_chunks_cover_everything_once():
+    parts = list(chunks.chunks(10, 3, 12))
     assert [part.stop - part.start for part in parts] == [4, 4, 2]
     assert [part.start for part in parts] == [0, 4, 8]
-    assert len(list(blocks.blocks(3, 100, 12))) == 3  # never less than one item
+    assert len(list(chunks.chunks(3, 100, 12))) == 3  # never less than one item

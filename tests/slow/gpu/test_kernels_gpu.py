@@ -5,6 +5,7 @@ Run by `pytest -s tests/slow/gpu`; the sizes are those of MNIST, 784 -> 100.
 
 import pytest
 import torch
+from comvae.model.weight_kl import WeightKL
 from torch import Tensor, nn
 
 from comvae.engine.fused import (
@@ -20,7 +21,6 @@ from comvae.engine.fused import (
     unavailable,
 )
 from comvae.model.priors import GaussianPrior, ScaleMixturePrior
-from comvae.model.weight_kl import WeightKL
 
 adam_kernel = pytest.importorskip("comvae.engine.fused.triton_adam")
 pytestmark = pytest.mark.skipif(
