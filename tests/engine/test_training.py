@@ -138,7 +138,8 @@ def test_training_is_adam_on_the_loss_one_minibatch_after_the_other(
     name, models, blobs
 ):
     """64 images, 24 at a time: the last minibatch has 16."""
-    config = run_config(models[name], [0, 4], batch_size=24, learning_rate=0.003)
+    sizes = {"batch_size": 24, "learning_rate": 0.003, "kernels": "off"}
+    config = run_config(models[name], [0, 4], **sizes)
     calls = []
     trained = train(config, blobs, on_epoch=lambda epoch, rows: calls.append(epoch))
     vae, history = train_by_hand(config, blobs.train)
