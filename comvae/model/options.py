@@ -12,10 +12,6 @@ from comvae.model.settings import Number, Positive, PositiveNumber, Settings
 
 Layer = Literal["linear", "bayesian", "dynamic"]
 
-ADDED_OPTIONS = ("control", "encoder_hidden", "weight_noise", "evaluated_encoder")
-"""Options that came after the first results: at their defaults they stand in no
-run.json and count for no config hash, so that results from before remain valid."""
-
 
 class StaticBayesian(Settings):
     """A Bayesian layer whose weight distribution is the same for every image."""

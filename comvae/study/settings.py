@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
     BeforeValidator,
@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from comvae.errors import SettingsError
-from comvae.model.options import ADDED_OPTIONS, ModelOptions
+from comvae.model.options import ModelOptions
 from comvae.model.settings import Positive, PositiveNumber, Settings
 from comvae.study.passwords import has_password
 from comvae.study.validation import shown, validate
@@ -240,34 +240,41 @@ class RunConfig(Settings):
 
     @property
     def config_hash(self) -> str:
-        """Hash of what determines one seed's result: everything but the seeds."""
-        kept = self.model_dump(
+        """Hash of what determines one seed's result, as far as it is not the default.
+
+        A new setting with a default changes no hash. A changed default does not either,
+        and makes other results of the same hash: give the new reading a new name.
+        """
+        counts = self.model_dump(
             mode="json",
             exclude={
                 "seeds": True,
                 "training": {"seeds_per_block", "tf32", "cpu_kernels"},
-                "options": {"title", "control", *self._options_as_before()},
+                "options": {"title", "control"},
             },
         )
-        canonical = json.dumps(kept, sort_keys=True)
+        canonical = json.dumps(_chosen(self, counts), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
         """The text of `run.json`."""
-        training = set() if self.training.cpu_kernels else {"cpu_kernels"}
-        return self.model_dump_json(
-            indent=2,
-            exclude={"options": self._options_as_before(), "training": training},
-        )
+        return self.model_dump_json(indent=2)
 
-    def _options_as_before(self) -> set[str]:
-        """The added options at their defaults."""
-        fields = ModelOptions.model_fields
-        return {
-            name
-            for name in ADDED_OPTIONS
-            if getattr(self.options, name) == fields[name].default
-        }
+
+def _chosen(settings: Settings, values: dict[str, Any]) -> dict[str, Any]:
+    """Of the `values` of `settings`, those that differ from their defaults.
+
+    A tag, which tells the members of a union apart, is kept at its default too.
+    """
+    chosen = {}
+    for name, value in values.items():
+        found, field = getattr(settings, name), type(settings).model_fields[name]
+        is_tag = get_origin(field.annotation) is Literal
+        is_tag &= len(get_args(field.annotation)) == 1
+        if is_tag or found != field.default:
+            nested = isinstance(found, Settings)
+            chosen[name] = _chosen(found, value) if nested else value
+    return chosen
 
 
 class Catalogue(Settings):
