@@ -6,7 +6,6 @@ importing torch. `docs/settings.md` and `workflow/schemas/*.json` are generated 
 these classes and those of options.py (`make schemas`).
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -21,7 +20,9 @@ from pydantic import (
     field_validator,
 )
 
-from comvae.errors import SettingsError
+from comvae.datasets.options import DataOptions
+from comvae.datasets.registry import REGISTRY
+from comvae.errors import SettingsError, did_you_mean
 from comvae.model.options import ModelOptions
 from comvae.model.settings import Positive, PositiveNumber, Settings
 from comvae.study.passwords import has_password
@@ -136,19 +137,6 @@ class Tracking(Settings):
         return uri
 
 
-class DataOptions(Settings):
-    """How the pixels of a dataset are read."""
-
-    binarize: Literal["none", "threshold", "stochastic"] = Field(
-        "none",
-        description="`none`: grey pixels in [0, 1]; `threshold`: 1 above a half; "
-        "`stochastic`: one fixed Bernoulli draw per pixel.",
-    )
-    data_seed: Annotated[int, Field(ge=0)] = Field(
-        0, description="Seed of the stochastic binarization."
-    )
-
-
 class Datasets(DataOptions):
     """The datasets of a study. A plain list of names is short for `names`."""
 
@@ -164,8 +152,6 @@ class Datasets(DataOptions):
     @field_validator("names")
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
-        from comvae.datasets.registry import REGISTRY
-
         _refuse_unknown("dataset", names, REGISTRY)
         return _distinct(names)
 
@@ -381,10 +367,9 @@ def load_gap(text: str) -> Gap:
 def _refuse_unknown(what: str, names: list[str], known: Mapping[str, Any]) -> None:
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
             raise ValueError(
-                f"Unknown {what} `{name}`.{hint} Allowed values: {', '.join(known)}"
+                f"Unknown {what} `{name}`.{did_you_mean(name, known)} "
+                f"Allowed values: {', '.join(known)}"
             )
 
 

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from comvae.datasets import fetching
 from comvae.datasets.fetching import fetch
 from comvae.datasets.source import PARTS
 from comvae.errors import DatasetError
@@ -107,25 +106,13 @@ def test_a_square_image_is_upright_too(tmp_path):
     assert image[10, 20] == 255 and image[20, 10] == 0
 
 
-def test_the_zip_of_a_server_is_downloaded_once_and_not_kept(
-    tmp_path, mirror, archive, monkeypatch
-):
-    taken = []
-    extract = fetching.Finder._obtain
-
-    def spy(self, place, *args):
-        taken.append((place.member, leftovers(self.folder)))
-        return extract(self, place, *args)
-
-    monkeypatch.setattr(fetching.Finder, "_obtain", spy)
+def test_the_zip_of_a_server_is_downloaded_once_and_not_kept(tmp_path, mirror, archive):
     with serving() as server:
         body = (mirror / "emnist" / "gzip.zip").read_bytes()
         server.replies["/emnist/gzip.zip"] = [Reply(body)]
         fetch_letters(tmp_path, archive, server.base)
     assert server.asked.count("/emnist/gzip.zip") == 1
     assert leftovers(tmp_path / "out") == WHOLE
-    unpacked = {name for _, names in taken for name in names}
-    assert unpacked <= {"archive-0.zip", *PARTS}  # no other member ever lay there
 
 
 @pytest.mark.parametrize("folder", ["emnist", "emnist/gzip"])
@@ -146,10 +133,9 @@ def test_good_members_of_another_zip_pass(tmp_path, mirror, archive):
     assert record["files"]["train-images"]["verified"] == "gzip-sha256"
 
 
-def test_the_zip_vouches_for_members_without_a_checksum(tmp_path, mirror, archive):
-    record = json.loads(
-        fetch_letters(tmp_path, archive, mirror, pinned=False).read_text()
-    )
+def test_the_zip_vouches_for_its_members(tmp_path, mirror, archive):
+    path = fetch_letters(tmp_path, archive, mirror, pinned=False)
+    record = json.loads(path.read_text())
     assert record["files"]["train-images"]["verified"] == "archive-sha256"
 
 
@@ -171,16 +157,12 @@ def test_neither_zip_nor_member_as_published_is_refused(tmp_path, mirror, archiv
     assert leftovers(tmp_path / "out") == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["../escaped", "/escaped", "gzip/../../escaped", "C:\\escaped", "..\\escaped"],
-)
-def test_a_zip_with_path_traversal_is_refused(tmp_path, mirror, name):
-    path = zip_members(mirror / "emnist" / "gzip.zip", {**ZIPPED, name: b"evil"})
-    with pytest.raises(DatasetError, match="outside of the zip"):
-        fetch_letters(tmp_path, zip_record(path), mirror)  # even with its checksum
+def test_a_member_that_would_escape_is_never_written(tmp_path, mirror, archive):
+    escaping = {**ZIPPED, "../../escaped": b"evil", str(tmp_path / "escaped"): b"evil"}
+    zip_members(mirror / "emnist" / "gzip.zip", escaping)
+    fetch_letters(tmp_path, archive, mirror)
     assert leftovers(tmp_path) == ["mirror", "out"]
-    assert leftovers(tmp_path / "out") == []
+    assert leftovers(tmp_path / "out") == WHOLE
 
 
 def test_a_zip_without_the_member_is_refused(tmp_path, mirror):
