@@ -26,7 +26,7 @@ from comvae.errors import SettingsError, did_you_mean
 from comvae.model.options import ModelOptions
 from comvae.model.settings import Positive, PositiveNumber, Settings
 from comvae.study.passwords import has_password
-from comvae.study.validation import shown, validate
+from comvae.study.validation import S, shown, validate
 from comvae.study.yaml_files import parse_yaml, read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
@@ -37,7 +37,7 @@ MOST_RUNS = 100_000  # of a study: each has files of its own, and rows in the ta
 
 
 class Training(Settings):
-    """How every model of the study is trained (section 3.1)."""
+    """How every model of the study is trained (paper, section 3.1)."""
 
     epochs: Positive = Field(50, description="Passes over the training split.")
     batch_size: Annotated[int, Field(ge=2)] = Field(
@@ -354,14 +354,9 @@ def load_run_config(path: str | Path) -> RunConfig:
     return validate(RunConfig, values, str(path))
 
 
-def load_gap(text: str) -> Gap:
-    """Settings of the gap from YAML text, of which JSON is a part; SettingsError."""
-    gap = validate(Gap, parse_yaml(text, "--settings"), "--settings")
-    if gap.images == 0:
-        raise SettingsError(
-            "--settings: images: found 0, which measures nothing; expected 1 or more"
-        )
-    return gap
+def load_settings(kind: type[S], text: str) -> S:
+    """Settings of a stage from YAML text, of which JSON is a part; SettingsError."""
+    return validate(kind, parse_yaml(text, "--settings"), "--settings")
 
 
 def _refuse_unknown(what: str, names: list[str], known: Mapping[str, Any]) -> None:
