@@ -35,14 +35,6 @@ def test_the_studies_of_the_repository_are_valid(name):
     load_study(source=ROOT / "config" / f"{name}.yaml", models=MODELS_FILE)
 
 
-def test_the_default_study_is_what_the_documentation_says():
-    study = load_study(source=ROOT / "config" / "config.yaml", models=MODELS_FILE).study
-    training = study.training
-    assert study.seeds_of("vanilla") == [0, 1, 2] and study.datasets.names == ["digits"]
-    assert (training.epochs, training.batch_size, training.latent) == (60, 32, 5)
-    assert (training.hidden, training.learning_rate) == (32, 0.001)
-
-
 def test_the_paper_study_has_the_papers_settings():
     study = load_study(source=ROOT / "config" / "paper.yaml", models=MODELS_FILE)
     training = study.study.training
@@ -53,7 +45,6 @@ def test_the_paper_study_has_the_papers_settings():
 
 
 def test_readings_of_the_paper_are_the_defaults():
-    """DESIGN section 5."""
     model = load_models(MODELS_FILE)["compound-mixture"]
     assert model.weight_prior == ScaleMixturePrior(pi=0.5, slab=1, spike=math.exp(-6))
     assert model.hidden_layers == 1
@@ -154,14 +145,6 @@ def test_a_wrong_model_is_refused(entry, words, tmp_path):
         load_models(path)
     for word in [str(path), *words]:
         assert word in str(error.value).replace(": hidden_layer", ".hidden_layer")
-
-
-@pytest.mark.parametrize("text", ["a: [", "- 1\n", "3", "", "\x00"])
-def test_a_study_that_is_no_mapping_is_one_message(text, tmp_path):
-    path = tmp_path / "study.yaml"
-    path.write_text(text)
-    with pytest.raises(SettingsError, match=r"study\.yaml"):
-        load_study(source=path, models=MODELS_FILE)
 
 
 def test_exponents_without_a_point_are_numbers():
