@@ -67,14 +67,10 @@ def _expectation(detail: ErrorDetails) -> str:
 def _keys_at(kind: Any, names: list[str]) -> list[str]:
     """The keys that the settings at `names` below `kind` accept."""
     for name in names:
-        fields = {key: f for k in _settings_in(kind) for key, f in _fields(k).items()}
-        if name in fields:
-            kind = fields[name].annotation
-    return sorted({key for k in _settings_in(kind) for key in _fields(k)})
-
-
-def _fields(kind: type[Settings]) -> Mapping[str, Any]:
-    return kind.model_fields
+        for settings in _settings_in(kind):
+            if name in settings.model_fields:
+                kind = settings.model_fields[name].annotation
+    return sorted({key for s in _settings_in(kind) for key in s.model_fields})
 
 
 def _settings_in(annotation: Any) -> list[type[Settings]]:
