@@ -247,7 +247,7 @@ def test_a_report_without_tables_says_how_to_get_them(tmp_path):
         # a wrong setting is reported within seconds, on any machine
         (
             "comvae.study.settings, comvae.study.plan, comvae.cli",
-            {"torch", "pandas", "scipy", "torchvision", "numpy"},
+            {"torch", "pandas", "numpy", "sklearn", "requests"},
         ),
         # those may not be installed where a job runs
         (

@@ -107,16 +107,13 @@ def leftovers(folder: Path) -> list[str]:
 WHOLE = sorted(["dataset.json", *(f"{part}.npy" for part in PARTS)])
 
 
-def emnist_members(split: str, arrays: dict) -> dict[str, bytes]:
+def emnist_members(name: str, arrays: dict) -> dict[str, bytes]:
     """Members of the EMNIST zip, under their real names, images stored transposed."""
     members = {}
-    for part, array in arrays.items():
-        half, content = part.split("-")
-        kind = "images-idx3" if content == "images" else "labels-idx1"
-        stored = array.transpose(0, 2, 1) if content == "images" else array
-        members[f"gzip/emnist-{split}-{half}-{kind}-ubyte.gz"] = gzipped(
-            idx_bytes(stored)
-        )
+    for part, file in REGISTRY[name].origin.files.items():
+        array = arrays[part]
+        stored = array.transpose(0, 2, 1) if array.ndim == 3 else array
+        members[f"gzip/{file.name}"] = gzipped(idx_bytes(stored))
     return members
 
 

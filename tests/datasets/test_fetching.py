@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import threading
 
 import numpy as np
@@ -28,11 +27,6 @@ from tests.datasets.served import (
     tiny_mirror,
     tiny_source,
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_mirror_from_outside(monkeypatch):
-    monkeypatch.delenv("COMVAE_MIRROR", raising=False)
 
 
 def test_a_mirror_folder_gives_arrays_and_a_record(tmp_path):
@@ -74,14 +68,6 @@ def test_the_environment_goes_before_the_argument_and_both_before_the_publishers
     record = json.loads(fetch_tiny(tmp_path / "out", second).read_text())
     assert record["source"]["train-images"].startswith(str(first))
     assert record["source"]["test-labels"].startswith(str(second))
-
-
-def test_a_damaged_file_in_one_mirror_is_taken_from_the_next(tmp_path, monkeypatch):
-    bad = {**tiny_files(), "train-images": b"<html>"}
-    monkeypatch.setenv("COMVAE_MIRROR", str(tiny_mirror(tmp_path / "1", bad)))
-    second = tiny_mirror(tmp_path / "2")
-    record = json.loads(fetch_tiny(tmp_path / "out", second).read_text())
-    assert record["source"]["train-images"].startswith(str(second))
 
 
 def test_a_whole_folder_is_left_as_it_is(tmp_path):
@@ -131,38 +117,24 @@ def test_the_folder_of_another_dataset_is_not_overwritten(tmp_path):
 
 
 ARRAYS = tiny_arrays()
-OTHER = {
-    "one pixel differs": ("train-images", idx_bytes(ARRAYS["train-images"] ^ 1)),
-    "labels of the other split": ("train-labels", idx_bytes(ARRAYS["test-labels"])),
-    "images of the other split": ("test-images", idx_bytes(ARRAYS["train-images"])),
-    "labels instead of images": ("test-images", idx_bytes(ARRAYS["test-labels"])),
-    "wrong magic": ("test-labels", b"\x00\x00\x0b\x01" + bytes(8)),
-    "an image too few": ("train-images", idx_bytes(ARRAYS["train-images"][1:])),
-    "rows and columns swapped": (
-        "train-images",
-        idx_bytes(ARRAYS["train-images"].transpose(0, 2, 1)),
-    ),
+OTHER = {  # content that is no damage in itself
+    "one pixel differs": ("train-images", ARRAYS["train-images"] ^ 1),
+    "labels of the other split": ("train-labels", ARRAYS["test-labels"]),
+    "labels instead of images": ("test-images", ARRAYS["test-labels"]),
+    "an image too few": ("train-images", ARRAYS["train-images"][1:]),
+    "sides swapped": ("train-images", ARRAYS["train-images"].transpose(0, 2, 1)),
 }
 
 
 @pytest.mark.parametrize("case", OTHER)
 def test_wrong_content_is_refused(tmp_path, case):
-    part, content = OTHER[case]
-    files = {**tiny_files(), part: gzipped(content)}
+    part, array = OTHER[case]
+    files = {**tiny_files(), part: gzipped(idx_bytes(array))}
     mirror = tiny_mirror(tmp_path / "mirror", files)
     with pytest.raises(DatasetError) as caught:
         fetch_tiny(tmp_path / "out", mirror)
     message = str(caught.value)
     assert f"{mirror}/tiny/{NAMES[part]}: found" in message and "expected" in message
-    assert leftovers(tmp_path / "out") == []
-
-
-def test_labels_out_of_range_are_refused(tmp_path):
-    labels = np.array([0, 1, 2, 3], np.uint8)
-    files = {**tiny_files(), "test-labels": gzipped(idx_bytes(labels))}
-    mirror = tiny_mirror(tmp_path / "mirror", files)
-    with pytest.raises(DatasetError, match="labels from 0 to 3, expected 0 to 2"):
-        fetch_tiny(tmp_path / "out", mirror, tiny_source(test_labels=labels))
     assert leftovers(tmp_path / "out") == []
 
 
@@ -209,8 +181,6 @@ def test_a_fetch_that_fails_while_writing_leaves_no_record(tmp_path):
 
 
 def _fetch_and_tell(output, base, failures):
-    os.environ.pop("COMVAE_MIRROR", None)
-    os.environ["NO_PROXY"] = "127.0.0.1"
     try:
         fetch("tiny", output, base, {"tiny": tiny_source()}, Patience(timeout=60))
     except DatasetError as error:

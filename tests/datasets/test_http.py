@@ -29,12 +29,6 @@ GOOD = tiny_files()[PART]
 WRONG = gzipped(idx_bytes(tiny_arrays()[PART] ^ 255))
 
 
-@pytest.fixture(autouse=True)
-def _only_the_loopback_server(monkeypatch):
-    monkeypatch.delenv("COMVAE_MIRROR", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
 def test_the_good_files_are_taken(tmp_path, caplog, capfd):
     with serving() as server, caplog.at_level(logging.INFO, "comvae"):
         path = fetch_tiny(tmp_path / "out", server.base)
