@@ -5,14 +5,19 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from comvae.errors import ComvaeError, ResultsError, StoppedError, system_message
+from comvae.errors import (
+    ComvaeError,
+    ResultsError,
+    SettingsError,
+    StoppedError,
+    system_message,
+)
 from comvae.study.signals import EXIT_STATUS
 
 log = logging.getLogger("comvae")
@@ -43,12 +48,12 @@ Device = Annotated[
 Threads = Annotated[
     int, typer.Option(min=0, help="CPU threads; 0 leaves the choice to PyTorch.")
 ]
-GapSettings = Annotated[
+StageSettings = Annotated[
     str,
     typer.Option(
         metavar="YAML",
-        help="Settings that differ from the defaults, as under `gap:` of a study, e.g. "
-        "'{images: 100, ais: cremer}'.",
+        help="Settings that differ from the defaults, as a study has them for this "
+        "stage, e.g. '{samples: 20}'.",
     ),
 ]
 
@@ -122,9 +127,6 @@ def fetch(
 def train(
     run: BlockConfig,
     dataset: DatasetRecord,
-    state: Annotated[
-        Path | None, typer.Option(help="Folder for checkpoints; none without it.")
-    ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(min=0, help="Least seconds between two checkpoints.")
     ] = 60.0,
@@ -133,26 +135,20 @@ def train(
 ) -> None:
     """Train one block, all of its seeds in lockstep; writes beside its run.json.
 
-    With --state, SIGTERM, SIGINT and SIGUSR1 end it after the current step with exit
-    status 75, and the same command goes on from there, also after a kill.
+    SIGTERM, SIGINT and SIGUSR1 end it after the current step with exit status 75, and
+    the same command goes on from there, also after a kill: with what `state/` holds.
     """
-    from comvae.datasets.loading import load
     from comvae.engine.progress import epochs_shown
     from comvae.engine.training import train as train_block
     from comvae.results.trail import trail_left
     from comvae.results.weights import is_trained, save_block
     from comvae.study.lock import empty, held
-    from comvae.study.settings import load_run_config
     from comvae.study.signals import stop_requested
 
-    config = load_run_config(run)
-    data = load(dataset.parent, config.data)
-    use = _device(device, threads)
+    config, data, use = _job(run, dataset, device, threads)
     what = f"{config.dataset} {config.model} {run.parent.name}"
-    with (
-        stop_requested() if state else nullcontext(lambda: False) as stop,
-        held(state, stop) if state else nullcontext(False) as waited,
-    ):
+    state = run.parent / "state"
+    with stop_requested() as stop, held(state, stop) as waited:
         if waited and is_trained(run.parent, config):
             log.info("%s: trained by the process that this one waited for", run.parent)
             empty(state)
@@ -162,23 +158,15 @@ def train(
             trail_left(state, config, len(data.train)) as trail,
         ):
 
-            def on_epoch(*epoch: Any) -> None:
+            def tell(*epoch: Any) -> None:
                 show(*epoch)
                 trail.epoch(*epoch)
 
             trained = train_block(
-                config,
-                data,
-                use,
-                on_epoch,
-                state,
-                stop,
-                checkpoint_every,
-                trail.resumed,
+                config, data, use, tell, state, stop, checkpoint_every, trail.resumed
             )
         save_block(run.parent, config, trained, use)
-        if state:
-            empty(state)  # its checkpoints have served
+        empty(state)  # its checkpoints have served
 
 
 @command
@@ -188,8 +176,7 @@ def evaluate(
     output: Annotated[
         Path, typer.Option(help="The metrics.csv to write; pictures/ go beside it.")
     ],
-    samples: Annotated[int, typer.Option(min=1, help="Draws per image.")] = 10,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images at a time.")] = 500,
+    settings: StageSettings = "{}",
     pictured: Annotated[
         int, typer.Option(min=1, help="Test images to picture; all where fewer.")
     ] = 1000,
@@ -197,18 +184,16 @@ def evaluate(
     threads: Threads = 0,
 ) -> None:
     """Evaluate one trained block on both splits, and picture its sound seeds."""
-    from comvae.datasets.loading import load
     from comvae.evaluation.elbo import evaluate as evaluate_block
     from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.pictures import draw_pictures
     from comvae.files import replacing
     from comvae.results.pictures import write_pictures
     from comvae.results.weights import load_vae, sound_seeds
-    from comvae.study.settings import Evaluation, load_run_config
+    from comvae.study.settings import Evaluation, load_settings
 
-    config = load_run_config(run)
-    data = load(dataset.parent, config.data)
-    use = _device(device, threads)
+    chosen = load_settings(Evaluation, settings)
+    config, data, use = _job(run, dataset, device, threads)
     vae = load_vae(run.parent, config, data.train.shape[1], use)
     vae = with_evaluated_encoder(vae)
     sound = sound_seeds(run.parent, config)
@@ -216,8 +201,7 @@ def evaluate(
     (output.parent / "pictures").mkdir(parents=True, exist_ok=True)
     for seed, arrays in pictures.items():
         write_pictures(output.parent / "pictures", seed, arrays)
-    settings = Evaluation(samples=samples, batch_size=batch_size)
-    metrics = evaluate_block(vae, config, data, settings, use)
+    metrics = evaluate_block(vae, config, data, chosen, use)
     with replacing(output) as path:
         metrics.to_csv(path, index=False)
 
@@ -227,24 +211,25 @@ def gap(
     run: BlockConfig,
     dataset: DatasetRecord,
     output: Annotated[Path, typer.Option(help="The gaps.parquet to write.")],
-    settings: GapSettings = "{}",
+    settings: StageSettings = "{}",
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
     """Measure the gaps of one trained block, image by image; not of failed seeds."""
-    from comvae.datasets.loading import load
     from comvae.engine.progress import stages_shown
     from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.gap import measure
     from comvae.files import replacing
     from comvae.results.tables.gaps import no_gaps
     from comvae.results.weights import load_vae, sound_seeds
-    from comvae.study.settings import load_gap, load_run_config
+    from comvae.study.settings import Gap, load_settings
 
-    chosen = load_gap(settings)
-    config = load_run_config(run)
-    data = load(dataset.parent, config.data)
-    use = _device(device, threads)
+    chosen = load_settings(Gap, settings)
+    if chosen.images == 0:
+        raise SettingsError(
+            "--settings: images: found 0, which measures nothing; expected 1 or more"
+        )
+    config, data, use = _job(run, dataset, device, threads)
     gaps, seeds = no_gaps(), sound_seeds(run.parent, config)
     if seeds:
         vae = load_vae(run.parent, config, data.train.shape[1], use, seeds)
@@ -268,16 +253,13 @@ def gap_images(
     """List the images of a dataset that the gaps are measured on."""
     import json
 
-    from comvae.datasets.loading import load
+    from comvae.datasets.store import read_record
     from comvae.evaluation.gap import image_indices
     from comvae.files import write_text
 
-    data = load(dataset.parent)
-    chosen = {
-        split: image_indices(len(getattr(data, split)), images)
-        for split in ("train", "test")
-    }
-    write_text(output, json.dumps({"dataset": data.name} | chosen))
+    record = read_record(dataset.parent)
+    chosen = {s: image_indices(count, images) for s, count in record.counts.items()}
+    write_text(output, json.dumps({"dataset": record.name} | chosen))
 
 
 @command
@@ -369,14 +351,19 @@ def schemas(
     write_schemas(root)
 
 
-def _device(name: str, threads: int) -> Any:
+def _job(run: Path, dataset: Path, device: str, threads: int) -> tuple[Any, Any, Any]:
+    """Config and dataset of a job on one block, and the device that it has."""
     import torch
 
+    from comvae.datasets.loading import load
     from comvae.results.weights import pick_device
+    from comvae.study.settings import load_run_config
 
+    config = load_run_config(run)
+    data = load(dataset.parent, config.data)
     if threads:
         torch.set_num_threads(threads)
-    return pick_device(name)
+    return config, data, pick_device(device)
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """The errors of this project: each is one message for a user, never a traceback."""
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 
 class ComvaeError(Exception):
@@ -21,6 +23,12 @@ class ResultsError(ComvaeError):
 
 class StoppedError(ComvaeError):
     """A signal stopped work that had been saved: the same command goes on."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that is most like `name`; empty where none is."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean `{close[0]}`?" if close else ""
 
 
 MENDING = {

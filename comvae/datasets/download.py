@@ -1,34 +1,20 @@
 """Download one file over HTTP: with retries, a stall limit and a size limit."""
 
 import logging
-import sys
+import re
 import time
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from pooch import HTTPDownloader
+from tqdm import tqdm
 
 from comvae.errors import DatasetError
 
 log = logging.getLogger("comvae")
 
-PASSING = {
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-}
-TRANSPORT_ERRORS = (
-    requests.ConnectionError,  # which a stall while reading is, too
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-)
+PASSING = {408, 429, 500, 502, 503, 504}  # statuses with which it pays to ask again
 
 
 @dataclass(frozen=True)
@@ -53,62 +39,32 @@ class Downloader:
     def __call__(self, url: str, target: Path, limit: int) -> None:
         """Download `url` to `target`, at most `limit` bytes.
 
-        Raises DatasetError, with the reason alone as its message, and leaves
-        no file behind.
+        Raises DatasetError, with the reason alone as its message; `target` may then
+        hold a part.
         """
-        server = urlsplit(url).netloc
+        server, patience = urlsplit(url).netloc, self.patience
         if server in self.silent:
             raise DatasetError(f"not asked again ({self.silent[server]})")
-        try:
-            self._with_retries(url, target, limit)
-        except requests.RequestException as error:
-            reason = _reason(error)
-            if isinstance(error, TRANSPORT_ERRORS):
-                reason += f", {self.patience.attempts} times"
-                self.silent[server] = reason
-            raise DatasetError(reason) from None
-
-    def _with_retries(self, url: str, target: Path, limit: int) -> None:
-        wait = self.patience.wait
-        for attempt in range(1, self.patience.attempts + 1):
+        for attempt in range(patience.attempts):
             try:
-                return _download(url, target, limit, self.patience.timeout)
-            except (requests.RequestException, DatasetError) as error:
-                target.unlink(missing_ok=True)
-                if attempt == self.patience.attempts or not _may_pass(error):
-                    raise
-                log.info(
-                    "%s: %s; trying again in %g s", shown(url), _reason(error), wait
-                )
+                return _download(url, target, limit, patience.timeout)
+            except requests.RequestException as error:
+                reason, response = _reason(error), error.response
+            if response is not None and response.status_code not in PASSING:
+                break
+            if attempt + 1 < patience.attempts:
+                wait = patience.wait * 2**attempt
+                log.info("%s: %s; trying again in %g s", shown(url), reason, wait)
                 time.sleep(wait)
-                wait *= 2
-        return None
-
-
-class BoundedFile:
-    """A file that refuses to grow beyond `limit` bytes."""
-
-    def __init__(self, file: BinaryIO, limit: int) -> None:
-        self.file, self.limit, self.left = file, limit, limit
-
-    def write(self, data: bytes) -> None:
-        """Write `data`, or raise DatasetError where it does not fit any more."""
-        self.left -= len(data)
-        if self.left < 0:
-            raise DatasetError(f"found more than the {self.limit} bytes expected")
-        self.file.write(data)
-
-    def flush(self) -> None:
-        """Left to the end: pooch flushes after every chunk."""
+        if response is None:
+            reason += f", {patience.attempts} times"
+            self.silent[server] = reason
+        raise DatasetError(reason)
 
 
 def shown(location: str) -> str:
     """A URL without user name and password; a path as it is."""
-    if not is_url(location):
-        return location
-    scheme, _, rest = location.partition("://")
-    server, slash, path = rest.partition("/")
-    return f"{scheme}://{server.rpartition('@')[2]}{slash}{path}"
+    return re.sub("(?<=://)[^/]*@", "", location) if is_url(location) else location
 
 
 def is_url(location: str) -> bool:
@@ -118,18 +74,25 @@ def is_url(location: str) -> bool:
 
 def _download(url: str, target: Path, limit: int, timeout: float) -> None:
     log.info("downloading %s", shown(url))
-    transfer = HTTPDownloader(
-        progressbar=sys.stderr.isatty(),
-        chunk_size=1 << 16,
+    with requests.get(
+        url,
+        stream=True,
         timeout=timeout,
         headers={"Accept-Encoding": "identity"},
-        hooks={"response": _refuse_downgrade},
-    )
-    with target.open("wb") as file:
-        transfer(url, BoundedFile(file, limit), None)
+        hooks={"response": refuse_downgrade},
+    ) as response:
+        response.raise_for_status()
+        size = int(response.headers.get("content-length", 0)) or None
+        shows = {"unit": "B", "unit_scale": True, "disable": None}  # None: not in a log
+        with target.open("wb") as file, tqdm(total=size, **shows) as bar:
+            for chunk in response.iter_content(1 << 16):
+                if file.tell() + len(chunk) > limit:
+                    raise DatasetError(f"found more than the {limit} bytes expected")
+                file.write(chunk)
+                bar.update(len(chunk))
 
 
-def _refuse_downgrade(response: requests.Response, **_) -> None:
+def refuse_downgrade(response: requests.Response, **_) -> None:
     """Refuse a redirection from https to anything else."""
     if not response.is_redirect or not response.url.lower().startswith("https://"):
         return
@@ -138,13 +101,7 @@ def _refuse_downgrade(response: requests.Response, **_) -> None:
         raise DatasetError(f"the server redirects from https to {shown(target)}")
 
 
-def _may_pass(error: Exception) -> bool:
-    if isinstance(error, requests.HTTPError):
-        return error.response.status_code in PASSING
-    return isinstance(error, TRANSPORT_ERRORS)
-
-
-def _reason(error: Exception) -> str:
+def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.HTTPError):
         return f"{error.response.status_code} {error.response.reason}"
     text = " ".join(str(error).split())

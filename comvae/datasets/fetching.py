@@ -1,6 +1,5 @@
 """Fetch a dataset: find its files, verify them, and store them as arrays."""
 
-import difflib
 import importlib
 import logging
 import tempfile
@@ -24,7 +23,7 @@ from comvae.datasets.store import (
     read_record,
     sha256_of,
 )
-from comvae.errors import DatasetError
+from comvae.errors import DatasetError, did_you_mean
 
 log = logging.getLogger("comvae")
 
@@ -44,56 +43,48 @@ def fetch(
     dataset already is left as it is. Raises DatasetError, and then leaves no
     dataset.json that was not there and whole before.
     """
-    source = _known(name, registry)
-    output = Path(output)
+    if name not in registry:
+        raise DatasetError(
+            f"unknown dataset `{name}`.{did_you_mean(name, registry)} "
+            f"Known are: {', '.join(registry)}."
+        )
+    source, output = registry[name], Path(output)
     try:
         if _is_whole(output, name, source):
             log.info("%s: already whole in %s", name, output)
             return output / RECORD
         output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=output) as folder:
-            return _fetch(name, source, output, mirror, Path(folder), patience)
+        files: dict[str, FileRecord] = {}
+        if isinstance(source.origin, Bundled):
+            arrays, places = _read_bundled(name, source, source.origin)
+            changes = list(source.origin.changes)
+        else:
+            with tempfile.TemporaryDirectory(prefix=".fetching-", dir=output) as folder:
+                download = Downloader(patience)
+                finder = Finder(source.origin, mirrors(mirror), Path(folder), download)
+                found = {p: finder.find(p, source.published_shape(p)) for p in PARTS}
+            places = {part: str(place) for part, (_, place, _) in found.items()}
+            files = {part: file for part, (_, _, file) in found.items()}
+            published = {part: array for part, (array, _, _) in found.items()}
+            arrays, changes = _normalised(name, source, published)
+        means = {split: float(arrays[f"{split}-images"].mean()) for split in SPLITS}
+        record = DatasetRecord(
+            name=name,
+            source=places,
+            files=files,
+            mean_intensity={s: mean / source.pixel_max for s, mean in means.items()},
+            changes=changes,
+            arrays={part: sha256_of(arrays[part]) for part in PARTS},
+            **source.facts,
+        )
+        path = publish(output, record, arrays)
     except OSError as error:
         raise DatasetError(
             f"{name}: cannot be written to {output} ({error.strerror or error}). Make "
             "room or choose another folder, and run again."
         ) from None
-
-
-def _fetch(
-    name: str,
-    source: DatasetSource,
-    output: Path,
-    mirror: str | None,
-    folder: Path,
-    patience: Patience,
-) -> Path:
-    if isinstance(source.origin, Bundled):
-        arrays, origins = _read_bundled(name, source, source.origin)
-        files, changes = {}, list(source.origin.changes)
-    else:
-        finder = Finder(source.origin, mirrors(mirror), folder, Downloader(patience))
-        found = {
-            part: finder.find(part, source.published_shape(part)) for part in PARTS
-        }
-        origins = {part: str(found[part].place) for part in PARTS}
-        files = {part: found[part].record for part in PARTS}
-        contents = {part: found[part].content for part in PARTS}
-        arrays, changes = _normalised(name, source, contents)
-    record = _record(name, source, arrays, origins, files, changes)
-    path = publish(output, record, arrays)
     log.info("%s: %d + %d images in %s", name, source.train, source.test, output)
     return path
-
-
-def _known(name: str, registry: Mapping[str, DatasetSource]) -> DatasetSource:
-    if name not in registry:
-        close = difflib.get_close_matches(name, registry, n=1)
-        hint = f" Did you mean `{close[0]}`?" if close else ""
-        raise DatasetError(
-            f"unknown dataset `{name}`.{hint} Known are: {', '.join(registry)}."
-        )
-    return registry[name]
 
 
 def _is_whole(output: Path, name: str, source: DatasetSource) -> bool:
@@ -104,39 +95,34 @@ def _is_whole(output: Path, name: str, source: DatasetSource) -> bool:
     """
     if not (output / RECORD).exists():
         return False
+    record = None
     try:
         record = read_record(output)
         if record.name == name:
             for part in PARTS:
                 read_array(output, record, part)
+            if _is_current(record, source):
+                return True
+            log.warning("%s: the registry has other files by now", output)
     except DatasetError as error:
         log.warning("%s", error)
-        (output / RECORD).unlink(missing_ok=True)
-        return False
-    if record.name != name:
+    if record and record.name != name:
         raise DatasetError(
             f"{output}: found the dataset `{record.name}`, expected `{name}` or a new "
             "folder. Choose another folder."
         )
-    if _is_current(record, source):
-        return True
-    log.warning("%s: the registry says otherwise by now; fetched again", output)
     (output / RECORD).unlink(missing_ok=True)
     return False
 
 
 def _is_current(record: DatasetRecord, source: DatasetSource) -> bool:
     """Whether a record is of the sizes and checksums that the registry has now."""
-    values = ("title", "height", "width", "classes", "pixel_max")
-    if any(getattr(record, key) != getattr(source, key) for key in values):
-        return False
-    if record.counts != {"train": source.train, "test": source.test}:
+    if any(getattr(record, key) != value for key, value in source.facts.items()):
         return False
     if isinstance(source.origin, Bundled):
         return record.arrays == source.origin.sha256
     return set(record.files) == set(PARTS) and all(
         file.sha256 in (None, record.files[part].sha256)
-        and not (file.gzip_sha256 and record.files[part].verified == "structure")
         for part, file in source.origin.files.items()
     )
 
@@ -181,28 +167,3 @@ def _normalised(
     if first:
         changes.append(f"labels {first}..{last} stored as 0..{source.classes - 1}")
     return result, changes
-
-
-def _record(
-    name: str,
-    source: DatasetSource,
-    arrays: dict[str, np.ndarray],
-    origins: dict[str, str],
-    files: dict[str, FileRecord],
-    changes: list[str],
-) -> DatasetRecord:
-    means = {split: float(arrays[f"{split}-images"].mean()) for split in SPLITS}
-    return DatasetRecord(
-        name=name,
-        title=source.title,
-        source=origins,
-        files=files,
-        counts={"train": source.train, "test": source.test},
-        height=source.height,
-        width=source.width,
-        classes=source.classes,
-        pixel_max=source.pixel_max,
-        mean_intensity={key: mean / source.pixel_max for key, mean in means.items()},
-        changes=changes,
-        arrays={part: sha256_of(arrays[part]) for part in PARTS},
-    )

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from comvae.datasets.options import DataOptions
 from comvae.datasets.source import SPLITS
 from comvae.datasets.store import read_array, read_record
-from comvae.study.settings import DataOptions
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from comvae.datasets.download import is_url, shown
-from comvae.datasets.source import Archive, IdxFile, IdxFiles
+from comvae.datasets.source import IdxFile, IdxFiles
 from comvae.errors import DatasetError
 
 ENVIRONMENT = "COMVAE_MIRROR"
@@ -18,8 +18,7 @@ class Place:
     """One place of a file: a path or URL, of the file or of a zip that holds it."""
 
     location: str
-    archive: Archive | None = None
-    member: str = ""
+    member: str = ""  # inside the zip
 
     def __str__(self) -> str:
         inside = f" ({self.member})" if self.member else ""
@@ -31,12 +30,12 @@ def mirrors(mirror: str | None) -> list[str]:
 
     Raises DatasetError where one is neither a folder nor an http(s) URL.
     """
-    named = [
-        (f"the environment variable {ENVIRONMENT}", os.environ.get(ENVIRONMENT)),
-        ("the setting `datasets.mirror`", mirror),
-    ]
+    named = {
+        f"the environment variable {ENVIRONMENT}": os.environ.get(ENVIRONMENT),
+        "the setting `datasets.mirror`": mirror,
+    }
     bases = []
-    for what, base in named:
+    for what, base in named.items():
         if not base:
             continue
         base = base if is_url(base) else str(Path(base).expanduser())
@@ -52,17 +51,17 @@ def mirrors(mirror: str | None) -> list[str]:
 def places(origin: IdxFiles, file: IdxFile, bases: list[str]) -> Iterator[Place]:
     """Every place of one file, mirrors before publishers, loose before zipped."""
     archive = origin.archive
+    member = f"{archive.folder}/{file.name}" if archive else ""
     for base in bases:
         yield Place(_join(base, origin.folder, file.name))
         if archive:
-            yield Place(_join(base, origin.folder, archive.folder, file.name))
-            zipped = _join(base, origin.folder, archive.name)
-            yield Place(zipped, archive, f"{archive.folder}/{file.name}")
+            yield Place(_join(base, origin.folder, member))
+            yield Place(_join(base, origin.folder, archive.name), member)
     for publisher in origin.publishers:
         yield Place(_join(publisher, file.name))
     if archive:
         for url in archive.urls:
-            yield Place(url, archive, f"{archive.folder}/{file.name}")
+            yield Place(url, member)
 
 
 def by_hand(origin: IdxFiles, file: IdxFile) -> str:

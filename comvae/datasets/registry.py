@@ -13,21 +13,12 @@ from comvae.datasets.source import (
     IdxFiles,
 )
 
-
-def mnist_files(*sha256: str) -> dict[str, IdxFile]:
-    """The files of MNIST and its drop-in replacements, with their checksums."""
-    names = (
-        "train-images-idx3-ubyte.gz",
-        "train-labels-idx1-ubyte.gz",
-        "t10k-images-idx3-ubyte.gz",
-        "t10k-labels-idx1-ubyte.gz",
-    )
-    return {
-        part: IdxFile(name, sha256=checksum)
-        for part, name, checksum in zip(PARTS, names, sha256, strict=True)
-    }
-
-
+DIGITS_SHA256 = (
+    "5760f944f9d4583320655eb3932bdbb8a1d7ecccece1d5e8ac73699a93fdf434",
+    "33fe81a53fa12d9cd119c74adab9b6b08a7d070ee62e736390c5cf89f00886b1",
+    "3cc232bd25364446c8646cd9434a26e35ea92e20045d395b2fdd2232a75c9b8f",
+    "70ee2850bb25b543ca4112717fd4396c3fb90bcb54d8015bd3f9c7c900966072",
+)
 EMNIST_ZIP = Archive(
     name="gzip.zip",
     urls=("https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",),
@@ -37,30 +28,45 @@ EMNIST_ZIP = Archive(
 )
 
 
-def emnist_files(split: str, *gzip_sha256: str) -> IdxFiles:
-    """The files of one split of EMNIST; checksums in the order of PARTS."""
-    kinds = {"images": "images-idx3", "labels": "labels-idx1"}
-    files = {}
-    for part, checksum in zip(PARTS, gzip_sha256, strict=True):
-        half, content = part.split("-")
-        name = f"emnist-{split}-{half}-{kinds[content]}-ubyte.gz"
-        files[part] = IdxFile(name, gzip_sha256=checksum)
-    return IdxFiles(folder="emnist", files=files, archive=EMNIST_ZIP)
+def _mnist_like(
+    title: str, folder: str, publishers: tuple[str, ...], *sha256: str
+) -> DatasetSource:
+    """MNIST or a drop-in replacement; checksums of the contents, as PARTS are."""
+    names = ["train-images-idx3", "train-labels-idx1"]
+    names += ["t10k-images-idx3", "t10k-labels-idx1"]
+    files = {
+        part: IdxFile(f"{name}-ubyte.gz", sha256=checksum)
+        for part, name, checksum in zip(PARTS, names, sha256, strict=True)
+    }
+    return DatasetSource(
+        title=title,
+        origin=IdxFiles(folder=folder, files=files, publishers=publishers),
+        train=60_000,
+        test=10_000,
+        height=28,
+        width=28,
+        classes=10,
+    )
 
 
 def _emnist(
     split: str,
     *gzip_sha256: str,
     classes: int,
-    train: int,
-    test: int,
+    images: tuple[int, int],
     first_label: int = 0,
 ) -> DatasetSource:
+    """A split of EMNIST; checksums of the gzipped files, as PARTS are."""
+    files = {}
+    for part, checksum in zip(PARTS, gzip_sha256, strict=True):
+        kind = "idx3" if part.endswith("images") else "idx1"
+        name = f"emnist-{split}-{part}-{kind}-ubyte.gz"
+        files[part] = IdxFile(name, gzip_sha256=checksum)
     return DatasetSource(
         title=f"EMNIST {split}",
-        origin=emnist_files(split, *gzip_sha256),
-        train=train,
-        test=test,
+        origin=IdxFiles(folder="emnist", files=files, archive=EMNIST_ZIP),
+        train=images[0],
+        test=images[1],
         height=28,
         width=28,
         classes=classes,
@@ -79,16 +85,7 @@ REGISTRY: dict[str, DatasetSource] = {
                 "split 80/20, stratified by label: "
                 "train_test_split(test_size=0.2, random_state=0)",
             ),
-            sha256={
-                "train-images": "5760f944f9d4583320655eb3932bdbb8"
-                "a1d7ecccece1d5e8ac73699a93fdf434",
-                "train-labels": "33fe81a53fa12d9cd119c74adab9b6b0"
-                "8a7d070ee62e736390c5cf89f00886b1",
-                "test-images": "3cc232bd25364446c8646cd9434a26e3"
-                "5ea92e20045d395b2fdd2232a75c9b8f",
-                "test-labels": "70ee2850bb25b543ca4112717fd4396c"
-                "3fb90bcb54d8015bd3f9c7c900966072",
-            },
+            sha256=dict(zip(PARTS, DIGITS_SHA256, strict=True)),
         ),
         train=1437,
         test=360,
@@ -97,47 +94,29 @@ REGISTRY: dict[str, DatasetSource] = {
         classes=10,
         pixel_max=16,
     ),
-    "mnist": DatasetSource(
-        title="MNIST",
-        origin=IdxFiles(
-            folder="mnist",
-            files=mnist_files(
-                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-            ),
-            publishers=(
-                "https://ossci-datasets.s3.amazonaws.com/mnist",
-                "https://storage.googleapis.com/cvdf-datasets/mnist",
-            ),
+    "mnist": _mnist_like(
+        "MNIST",
+        "mnist",
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist",
+            "https://storage.googleapis.com/cvdf-datasets/mnist",
         ),
-        train=60_000,
-        test=10_000,
-        height=28,
-        width=28,
-        classes=10,
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     ),
-    "fashion-mnist": DatasetSource(
-        title="Fashion-MNIST",
-        origin=IdxFiles(
-            folder="fashion-mnist",
-            files=mnist_files(
-                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-            ),
-            publishers=(
-                "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
-                "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
-            ),
+    "fashion-mnist": _mnist_like(
+        "Fashion-MNIST",
+        "fashion-mnist",
+        (
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
         ),
-        train=60_000,
-        test=10_000,
-        height=28,
-        width=28,
-        classes=10,
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     ),
     "emnist-mnist": _emnist(
         "mnist",
@@ -146,8 +125,7 @@ REGISTRY: dict[str, DatasetSource] = {
         "b25640fa9e356c618132f5df347c95ef5bae6d9c2596be1de40f7e0ae1c3eac6",
         "bcc5385d38f083dba046f5f756e99b32f5ea7fad122c6243c71c2239873065ca",
         classes=10,
-        train=60_000,
-        test=10_000,
+        images=(60_000, 10_000),
     ),
     "emnist-letters": _emnist(
         "letters",
@@ -156,8 +134,7 @@ REGISTRY: dict[str, DatasetSource] = {
         "50f0e93d75b99b463e9760b8345866f22587fa2c2fba472730a5ba09c693412d",
         "924955c31fe7fd809b7303b5c0141282955f4b8390c74cdfd5d80435e0f4b4cb",
         classes=26,
-        train=124_800,
-        test=20_800,
+        images=(124_800, 20_800),
         first_label=1,
     ),
     "emnist-balanced": _emnist(
@@ -167,8 +144,7 @@ REGISTRY: dict[str, DatasetSource] = {
         "117fc12b015e37ea98bfb2cbba3f77c3782c056cdbd219b87abfc8661d7135db",
         "a67cac948379b67270b9a4d0a01c8ec661598accf2f2b1964340b7c83cb175cd",
         classes=47,
-        train=112_800,
-        test=18_800,
+        images=(112_800, 18_800),
     ),
     "emnist-digits": _emnist(
         "digits",
@@ -177,8 +153,7 @@ REGISTRY: dict[str, DatasetSource] = {
         "20ebe43509264f7639d37c835a3f0b009e90b29e00a099a03101abe1644a3f63",
         "bad1834c45d5988e270b99d43b13edc3fd898f658ffbc2caf2846ef27f7b05b0",
         classes=10,
-        train=240_000,
-        test=40_000,
+        images=(240_000, 40_000),
     ),
     "emnist-bymerge": _emnist(
         "bymerge",
@@ -187,8 +162,7 @@ REGISTRY: dict[str, DatasetSource] = {
         "5e5815ec1b522089134435f7c55e75a00960b58414793593ffff23efc0821683",
         "8bda1516255683ba9071e141947ca0c91a911176065cdd6259b0b4d8dc5b5f35",
         classes=47,
-        train=697_932,
-        test=116_323,
+        images=(697_932, 116_323),
     ),
     "emnist-byclass": _emnist(
         "byclass",
@@ -197,7 +171,6 @@ REGISTRY: dict[str, DatasetSource] = {
         "5ec835bd5d5b1a66378a132e727fef20fe994b3cc666899befcca5ac766f50cd",
         "501e305eeeacb093b162592d80e8a2632040872360fa6d85cfcb2200d91ca92a",
         classes=62,
-        train=697_932,
-        test=116_323,
+        images=(697_932, 116_323),
     ),
 }

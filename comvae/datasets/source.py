@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 SPLITS = ("train", "test")
 PARTS = ("train-images", "train-labels", "test-images", "test-labels")
@@ -9,11 +10,11 @@ PARTS = ("train-images", "train-labels", "test-images", "test-labels")
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One gzipped IDX file, and the checksums that its publisher's copy has.
+    """One gzipped IDX file, and the checksum that its publisher's copy has.
 
-    `sha256` is of the decompressed content and decides alone where it is known, so
-    that a recompressed copy passes. `gzip_sha256` is of the file as published and
-    is for files whose content checksum nobody has published.
+    `sha256` is of the decompressed content, so that a recompressed copy passes.
+    `gzip_sha256` is of the file as published, for files whose content checksum nobody
+    has published. A file without either is refused.
     """
 
     name: str
@@ -31,9 +32,6 @@ class Archive:
     size: int  # bytes; a larger file is not downloaded to its end
     sha256: str
 
-    def __post_init__(self) -> None:
-        _refuse_plain_http(self.urls)
-
 
 @dataclass(frozen=True)
 class IdxFiles:
@@ -43,11 +41,6 @@ class IdxFiles:
     files: Mapping[str, IdxFile]  # one for each of PARTS
     publishers: tuple[str, ...] = ()  # https base URLs of the loose files, in order
     archive: Archive | None = None
-
-    def __post_init__(self) -> None:
-        _refuse_plain_http(self.publishers)
-        if set(self.files) != set(PARTS):
-            raise ValueError(f"files: found {sorted(self.files)}, expected {PARTS}")
 
 
 @dataclass(frozen=True)
@@ -75,10 +68,16 @@ class DatasetSource:
     transposed: bool = False  # published with rows and columns exchanged
     first_label: int = 0  # as published; stored labels count from 0
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What dataset.json repeats of this entry."""
+        keys = ("title", "height", "width", "classes", "pixel_max")
+        counts = {"train": self.train, "test": self.test}
+        return {key: getattr(self, key) for key in keys} | {"counts": counts}
+
     def shape(self, part: str) -> tuple[int, ...]:
         """Shape of the array of one of PARTS."""
-        counts = {"train": self.train, "test": self.test}
-        return part_shape(part, counts, self.height, self.width)
+        return part_shape(part, self.facts["counts"], self.height, self.width)
 
     def published_shape(self, part: str) -> tuple[int, ...]:
         """Shape of the array of one of PARTS in its published file."""
@@ -92,9 +91,3 @@ def part_shape(
     """Shape of the array of one of PARTS in a dataset of these sizes."""
     split, content = part.split("-")
     return (counts[split], height, width) if content == "images" else (counts[split],)
-
-
-def _refuse_plain_http(urls: tuple[str, ...]) -> None:
-    for url in urls:
-        if not url.startswith("https://"):
-            raise ValueError(f"{url}: a publisher's URL must start with https://")

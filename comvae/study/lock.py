@@ -2,7 +2,8 @@
 
 A cluster may start a job again elsewhere while the first copy still runs. File locks of
 the operating system do not reach other hosts on every network file system, so the lock
-is a file with its owner's name in it and a heartbeat.
+is a file with its owner's name in it and a heartbeat. (filelock's SoftFileLease is such
+a lock, but never takes one over from a dead host on NFS.)
 """
 
 import json
@@ -16,6 +17,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from comvae.errors import StoppedError
 from comvae.files import write_text
@@ -129,20 +132,9 @@ def _wait(path: Path, host: str, stop: Callable[[], bool], stale: float) -> dict
 
 def _is_dead(found: dict, host: str) -> bool:
     """Whether the owner is known to be dead: a process of this host."""
-    return found.get("host") == host and not _lives(found.get("pid"))
-
-
-def _lives(pid: object) -> bool:
-    """Whether there is such a process on this host."""
-    if type(pid) is not int or pid < 1:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's
-    return True
+    pid = found.get("pid")
+    lives = type(pid) is int and psutil.pid_exists(pid)
+    return found.get("host") == host and not lives
 
 
 def _read(path: Path) -> dict:

@@ -4,10 +4,10 @@ Seeds are grouped into blocks that train in lockstep. A block that is on disk al
 kept, so that adding seeds to a study adds blocks and retrains nothing.
 """
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from comvae.datasets.registry import REGISTRY
 from comvae.errors import ResultsError, SettingsError
@@ -108,26 +108,9 @@ def _known_seeds(folder: Path) -> list[tuple[int, ...]]:
     return sorted(known, key=lambda seeds: (-len(seeds), seeds))
 
 
-def study_json(catalogue: Catalogue, blocks: Iterable[Block]) -> str:
-    """The text of `results/study.json`: what tables, tracking and dashboard read."""
-    study = catalogue.study
-    plan = {
-        "study": study.study,
-        "datasets": study.datasets.names,
-        "models": {name: m.title for name, m in catalogue.models.items()},
-        "tracking_uri": study.tracking.uri,
-        "gap_images": study.gap.images,
-        "blocks": [
-            {"dataset": b.dataset, "model": b.model, "seeds": list(b.seeds)}
-            for b in blocks
-        ],
-    }
-    return json.dumps(plan, indent=2, ensure_ascii=False)
-
-
 @dataclass(frozen=True)
 class Plan:
-    """A study as `results/study.json` names it."""
+    """A study as `results/study.json` names it: what tables and dashboard go by."""
 
     study: str
     datasets: list[str]
@@ -141,21 +124,24 @@ class Plan:
         """The plan below `results`; raises ResultsError."""
         path = results / "study.json"
         try:
-            values = json.loads(path.read_text())
-            blocks = [
-                Block(b["dataset"], b["model"], tuple(b["seeds"]))
-                for b in values["blocks"]
-            ]
-            return cls(
-                values["study"],
-                values["datasets"],
-                values["models"],
-                blocks,
-                values["tracking_uri"],
-                values["gap_images"],
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            why = " ".join(str(error).split())[:200]
             raise ResultsError(
-                f"{path}: found no readable plan of the study ({error}); run "
+                f"{path}: found no readable plan of the study ({why}); run "
                 "`snakemake` or `comvae configure` first"
             ) from None
+
+
+def study_json(catalogue: Catalogue, blocks: list[Block]) -> str:
+    """The text of `results/study.json`."""
+    study = catalogue.study
+    plan = Plan(
+        study.study,
+        study.datasets.names,
+        {name: model.title for name, model in catalogue.models.items()},
+        blocks,
+        study.tracking.uri,
+        study.gap.images,
+    )
+    return TypeAdapter(Plan).dump_json(plan, indent=2).decode()

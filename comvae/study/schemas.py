@@ -92,45 +92,29 @@ def _settings_page() -> str:
 def _table(schema: dict[str, Any], properties: dict[str, Any]) -> str:
     rows = ["| setting | values | default | meaning |", "|---|---|---|---|"]
     for name, entry in properties.items():
-        default = entry.get("default", "required")
-        if isinstance(default, dict):
+        default = (
+            f"`{json.dumps(entry['default'])}`" if "default" in entry else "required"
+        )
+        if isinstance(entry.get("default"), dict):
             default = "see below"
         meaning = entry.get("description", "")
-        cells = [
-            f"`{name}`",
-            _values(schema, entry),
-            f"`{json.dumps(default)}`",
-            meaning,
-        ]
-        rows.append("| " + " | ".join(cells) + " |")
-    return (
-        "\n".join(rows)
-        .replace('`"required"`', "required")
-        .replace('`"see below"`', "see below")
-    )
+        rows.append(f"| `{name}` | {_values(schema, entry)} | {default} | {meaning} |")
+    return "\n".join(rows)
 
 
 def _values(schema: dict[str, Any], entry: dict[str, Any]) -> str:
     """What a setting accepts, in words."""
     if "$ref" in entry:
         return f"settings `{entry['$ref'].rsplit('/', 1)[-1]}`"
-    if "enum" in entry:
-        return ", ".join(f"`{value}`" for value in entry["enum"])
-    if "const" in entry:
-        return f"`{entry['const']}`"
-    for union in ("anyOf", "oneOf"):
-        if union in entry:
-            return " or ".join(_values(schema, part) for part in entry[union])
-    kind = {"integer": "whole number", "null": "nothing"}.get(
-        entry.get("type", ""), entry.get("type", "")
-    )
+    if options := entry.get("enum", [entry["const"]] if "const" in entry else []):
+        return ", ".join(f"`{value}`" for value in options)
+    if union := entry.get("anyOf", entry.get("oneOf")):
+        return " or ".join(_values(schema, part) for part in union)
+    kind = entry.get("type", "")
     if kind == "array":
         return f"list of {_values(schema, entry['items'])}"
-    limits = {
-        "minimum": "≥",
-        "maximum": "≤",
-        "exclusiveMinimum": ">",
-        "exclusiveMaximum": "<",
-    }
-    bounds = [f"{sign} {entry[key]}" for key, sign in limits.items() if key in entry]
-    return " ".join([kind, " and ".join(bounds)]).strip()
+    kind = {"integer": "whole number", "null": "nothing"}.get(kind, kind)
+    signs = {"minimum": "≥", "maximum": "≤"}
+    signs |= {"exclusiveMinimum": ">", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {entry[key]}" for key, sign in signs.items() if key in entry]
+    return f"{kind} {' and '.join(bounds)}".strip()

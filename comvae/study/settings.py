@@ -6,12 +6,11 @@ importing torch. `docs/settings.md` and `workflow/schemas/*.json` are generated 
 these classes and those of options.py (`make schemas`).
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
     BeforeValidator,
@@ -21,11 +20,13 @@ from pydantic import (
     field_validator,
 )
 
-from comvae.errors import SettingsError
+from comvae.datasets.options import DataOptions
+from comvae.datasets.registry import REGISTRY
+from comvae.errors import SettingsError, did_you_mean
 from comvae.model.options import ModelOptions
 from comvae.model.settings import Positive, PositiveNumber, Settings
 from comvae.study.passwords import has_password
-from comvae.study.validation import shown, validate
+from comvae.study.validation import S, shown, validate
 from comvae.study.yaml_files import parse_yaml, read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
@@ -36,7 +37,7 @@ MOST_RUNS = 100_000  # of a study: each has files of its own, and rows in the ta
 
 
 class Training(Settings):
-    """How every model of the study is trained (section 3.1)."""
+    """How every model of the study is trained (paper, section 3.1)."""
 
     epochs: Positive = Field(50, description="Passes over the training split.")
     batch_size: Annotated[int, Field(ge=2)] = Field(
@@ -137,19 +138,6 @@ class Tracking(Settings):
         return uri
 
 
-class DataOptions(Settings):
-    """How the pixels of a dataset are read."""
-
-    binarize: Literal["none", "threshold", "stochastic"] = Field(
-        "none",
-        description="`none`: grey pixels in [0, 1]; `threshold`: 1 above a half; "
-        "`stochastic`: one fixed Bernoulli draw per pixel.",
-    )
-    data_seed: Annotated[int, Field(ge=0)] = Field(
-        0, description="Seed of the stochastic binarization."
-    )
-
-
 class Datasets(DataOptions):
     """The datasets of a study. A plain list of names is short for `names`."""
 
@@ -165,8 +153,6 @@ class Datasets(DataOptions):
     @field_validator("names")
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
-        from comvae.datasets.registry import REGISTRY
-
         _refuse_unknown("dataset", names, REGISTRY)
         return _distinct(names)
 
@@ -241,8 +227,12 @@ class RunConfig(Settings):
 
     @property
     def config_hash(self) -> str:
-        """Hash of what determines one seed's result: everything but the seeds."""
-        kept = self.model_dump(
+        """Hash of what determines one seed's result, as far as it is not the default.
+
+        A new setting with a default changes no hash. A changed default does not either,
+        and makes other results of the same hash: give the new reading a new name.
+        """
+        counts = self.model_dump(
             mode="json",
             exclude={
                 "seeds": True,
@@ -250,12 +240,28 @@ class RunConfig(Settings):
                 "options": {"title", "control"},
             },
         )
-        canonical = json.dumps(kept, sort_keys=True)
+        canonical = json.dumps(_chosen(self, counts), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
         """The text of `run.json`."""
         return self.model_dump_json(indent=2)
+
+
+def _chosen(settings: Settings, values: dict[str, Any]) -> dict[str, Any]:
+    """Of the `values` of `settings`, those that differ from their defaults.
+
+    A tag, which tells the members of a union apart, is kept at its default too.
+    """
+    chosen = {}
+    for name, value in values.items():
+        found, field = getattr(settings, name), type(settings).model_fields[name]
+        is_tag = get_origin(field.annotation) is Literal
+        is_tag &= len(get_args(field.annotation)) == 1
+        if is_tag or found != field.default:
+            nested = isinstance(found, Settings)
+            chosen[name] = _chosen(found, value) if nested else value
+    return chosen
 
 
 class Catalogue(Settings):
@@ -349,23 +355,17 @@ def load_run_config(path: str | Path) -> RunConfig:
     return validate(RunConfig, values, str(path))
 
 
-def load_gap(text: str) -> Gap:
-    """Settings of the gap from YAML text, of which JSON is a part; SettingsError."""
-    gap = validate(Gap, parse_yaml(text, "--settings"), "--settings")
-    if gap.images == 0:
-        raise SettingsError(
-            "--settings: images: found 0, which measures nothing; expected 1 or more"
-        )
-    return gap
+def load_settings(kind: type[S], text: str) -> S:
+    """Settings of a stage from YAML text, of which JSON is a part; SettingsError."""
+    return validate(kind, parse_yaml(text, "--settings"), "--settings")
 
 
 def _refuse_unknown(what: str, names: list[str], known: Mapping[str, Any]) -> None:
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
             raise ValueError(
-                f"Unknown {what} `{name}`.{hint} Allowed values: {', '.join(known)}"
+                f"Unknown {what} `{name}`.{did_you_mean(name, known)} "
+                f"Allowed values: {', '.join(known)}"
             )
 
 

@@ -1,6 +1,5 @@
 """Check values against settings, and say of each wrong one what and where it is."""
 
-import difflib
 import reprlib
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -8,7 +7,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from comvae.errors import SettingsError
+from comvae.errors import SettingsError, did_you_mean
 from comvae.model.settings import Settings
 from comvae.study.passwords import without_password
 
@@ -40,11 +39,9 @@ def _problem(kind: type[Settings], detail: ErrorDetails) -> str:
     key = ".".join(names)
     if detail["type"] == "extra_forbidden":
         allowed = _keys_at(kind, names[:-1])
-        close = difflib.get_close_matches(names[-1], allowed, n=1)
-        hint = f" Did you mean `{close[0]}`?" if close else ""
         return (
-            f"{key}: unknown setting (found {shown(found)}).{hint}"
-            f" Allowed here: {', '.join(allowed)}."
+            f"{key}: unknown setting (found {shown(found)})."
+            f"{did_you_mean(names[-1], allowed)} Allowed here: {', '.join(allowed)}."
         )
     if detail["type"] == "missing":
         return f"{key}: this setting is required and missing."
@@ -70,14 +67,10 @@ def _expectation(detail: ErrorDetails) -> str:
 def _keys_at(kind: Any, names: list[str]) -> list[str]:
     """The keys that the settings at `names` below `kind` accept."""
     for name in names:
-        fields = {key: f for k in _settings_in(kind) for key, f in _fields(k).items()}
-        if name in fields:
-            kind = fields[name].annotation
-    return sorted({key for k in _settings_in(kind) for key in _fields(k)})
-
-
-def _fields(kind: type[Settings]) -> Mapping[str, Any]:
-    return kind.model_fields
+        for settings in _settings_in(kind):
+            if name in settings.model_fields:
+                kind = settings.model_fields[name].annotation
+    return sorted({key for s in _settings_in(kind) for key in s.model_fields})
 
 
 def _settings_in(annotation: Any) -> list[type[Settings]]:

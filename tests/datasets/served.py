@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -58,14 +59,14 @@ def sha256(content: bytes) -> str:
 
 
 def tiny_source(
-    publishers: tuple[str, ...] = (CLOSED_PORT,), checksums: bool = True
+    publishers: tuple[str, ...] = (CLOSED_PORT,), **arrays: np.ndarray
 ) -> DatasetSource:
-    """The registry entry of the tiny dataset, with the checksums of its contents."""
+    """The registry entry of the tiny dataset, with the checksums of its contents; of
+    the parts in `arrays`, which are named with underscores, those of other contents."""
+    other = {part.replace("_", "-"): array for part, array in arrays.items()}
     files = {
-        part: IdxFile(
-            NAMES[part], sha256=sha256(idx_bytes(array)) if checksums else None
-        )
-        for part, array in tiny_arrays().items()
+        part: IdxFile(NAMES[part], sha256=sha256(idx_bytes(array)))
+        for part, array in (tiny_arrays() | other).items()
     }
     return DatasetSource(
         title="Tiny",
@@ -106,16 +107,13 @@ def leftovers(folder: Path) -> list[str]:
 WHOLE = sorted(["dataset.json", *(f"{part}.npy" for part in PARTS)])
 
 
-def emnist_members(split: str, arrays: dict) -> dict[str, bytes]:
+def emnist_members(name: str, arrays: dict) -> dict[str, bytes]:
     """Members of the EMNIST zip, under their real names, images stored transposed."""
     members = {}
-    for part, array in arrays.items():
-        half, content = part.split("-")
-        kind = "images-idx3" if content == "images" else "labels-idx1"
-        stored = array.transpose(0, 2, 1) if content == "images" else array
-        members[f"gzip/emnist-{split}-{half}-{kind}-ubyte.gz"] = gzipped(
-            idx_bytes(stored)
-        )
+    for part, file in REGISTRY[name].origin.files.items():
+        array = arrays[part]
+        stored = array.transpose(0, 2, 1) if array.ndim == 3 else array
+        members[f"gzip/{file.name}"] = gzipped(idx_bytes(stored))
     return members
 
 
@@ -126,7 +124,8 @@ def emnist_entry(
     source = REGISTRY[name]
     files = {
         part: replace(
-            file, gzip_sha256=sha256(members[f"gzip/{file.name}"]) if pinned else None
+            file,
+            gzip_sha256=sha256(members[f"gzip/{file.name}"]) if pinned else None,
         )
         for part, file in source.origin.files.items()
     }
@@ -144,10 +143,17 @@ def emnist_entry(
 def zip_members(path: Path, members: dict[str, bytes]) -> Path:
     """Write a zip with these members."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
-        for name, content in members.items():
-            opened.writestr(name, content)
+    path.write_bytes(zip_bytes(members))
     return path
+
+
+def zip_bytes(members: dict[str, bytes]) -> bytes:
+    """A zip with these members, the same on every call."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as opened:
+        for name, content in members.items():
+            opened.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return target.getvalue()
 
 
 def zip_record(path: Path) -> Archive:

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from comvae.datasets import fetching
 from comvae.datasets.fetching import fetch
 from comvae.datasets.source import PARTS
 from comvae.errors import DatasetError
@@ -19,7 +18,6 @@ from tests.datasets.served import (
     emnist_entry,
     emnist_members,
     gzipped,
-    idx_bytes,
     leftovers,
     serving,
     sha256,
@@ -28,21 +26,15 @@ from tests.datasets.served import (
     zip_record,
 )
 
-SPLIT, NAME = "letters", "emnist-letters"
+NAME = "emnist-letters"
 ARRAYS = tiny_arrays(first_label=1)
-MEMBERS = emnist_members(SPLIT, ARRAYS)
+MEMBERS = emnist_members(NAME, ARRAYS)
 ZIPPED = {  # the real zip holds every split and a mapping of each
-    **emnist_members("mnist", tiny_arrays()),
+    **emnist_members("emnist-mnist", tiny_arrays()),
     "gzip/emnist-letters-mapping.txt": b"1 65 97\n",
     **MEMBERS,
 }
 TEST_LABELS = "gzip/emnist-letters-test-labels-idx1-ubyte.gz"
-
-
-@pytest.fixture(autouse=True)
-def _no_mirror_from_outside(monkeypatch):
-    monkeypatch.delenv("COMVAE_MIRROR", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def fetch_letters(tmp_path, archive, mirror, **kwargs):
@@ -93,39 +85,23 @@ def test_a_square_image_is_upright_too(tmp_path):
         else tiny_arrays()[part]
         for part in PARTS
     }
-    members = emnist_members("mnist", arrays)
+    members = emnist_members("emnist-mnist", arrays)
     path = zip_members(tmp_path / "mirror" / "emnist" / "gzip.zip", members)
     source = emnist_entry("emnist-mnist", zip_record(path), members)
     source = dataclasses.replace(source, height=28, width=28)
-    fetch(
-        "emnist-mnist",
-        tmp_path / "out",
-        str(tmp_path / "mirror"),
-        {"emnist-mnist": source},
-    )
+    registry = {"emnist-mnist": source}
+    fetch("emnist-mnist", tmp_path / "out", str(tmp_path / "mirror"), registry)
     image = np.load(tmp_path / "out" / "train-images.npy")[0]
     assert image[10, 20] == 255 and image[20, 10] == 0
 
 
-def test_the_zip_of_a_server_is_downloaded_once_and_not_kept(
-    tmp_path, mirror, archive, monkeypatch
-):
-    taken = []
-    extract = fetching.Finder._obtain
-
-    def spy(self, place, *args):
-        taken.append((place.member, leftovers(self.folder)))
-        return extract(self, place, *args)
-
-    monkeypatch.setattr(fetching.Finder, "_obtain", spy)
+def test_the_zip_of_a_server_is_downloaded_once_and_not_kept(tmp_path, mirror, archive):
     with serving() as server:
         body = (mirror / "emnist" / "gzip.zip").read_bytes()
         server.replies["/emnist/gzip.zip"] = [Reply(body)]
         fetch_letters(tmp_path, archive, server.base)
     assert server.asked.count("/emnist/gzip.zip") == 1
     assert leftovers(tmp_path / "out") == WHOLE
-    unpacked = {name for _, names in taken for name in names}
-    assert unpacked <= {"archive-0.zip", *PARTS}  # no other member ever lay there
 
 
 @pytest.mark.parametrize("folder", ["emnist", "emnist/gzip"])
@@ -140,47 +116,31 @@ def test_loose_members_need_no_zip(tmp_path, archive, folder):
     )
 
 
-def test_good_members_of_another_zip_pass(tmp_path, mirror, archive):
-    zip_members(mirror / "emnist" / "gzip.zip", MEMBERS)
-    record = json.loads(fetch_letters(tmp_path, archive, mirror).read_text())
-    assert record["files"]["train-images"]["verified"] == "gzip-sha256"
-
-
-def test_the_zip_vouches_for_members_without_a_checksum(tmp_path, mirror, archive):
-    record = json.loads(
-        fetch_letters(tmp_path, archive, mirror, pinned=False).read_text()
-    )
+def test_the_zip_vouches_for_its_members(tmp_path, mirror, archive):
+    path = fetch_letters(tmp_path, archive, mirror, pinned=False)
+    record = json.loads(path.read_text())
     assert record["files"]["train-images"]["verified"] == "archive-sha256"
 
 
 def test_neither_zip_nor_member_as_published_is_refused(tmp_path, mirror, archive):
-    labels = ARRAYS["test-labels"]
-    recompressed = gzipped(idx_bytes(labels), level=1) + gzipped(b"")
-    assert recompressed != MEMBERS[TEST_LABELS]
-    zip_members(mirror / "emnist" / "gzip.zip", {**MEMBERS, TEST_LABELS: recompressed})
+    recompressed = MEMBERS[TEST_LABELS] + gzipped(b"")
+    path = mirror / "emnist" / "gzip.zip"
+    zip_members(path, {**MEMBERS, TEST_LABELS: recompressed})
     with pytest.raises(DatasetError) as caught:
         fetch_letters(tmp_path, archive, mirror)
-    assert "found other bytes than published: SHA-256 of the gzip file" in str(
-        caught.value
-    )
-    assert (
-        f"; SHA-256 of the zip {sha256((mirror / 'emnist/gzip.zip').read_bytes())}"
-        in str(caught.value)
-    )
-    assert "MIRROR/emnist/gzip.zip" in str(caught.value)
+    message = str(caught.value)
+    assert "found other bytes than published: SHA-256 of the gzip file" in message
+    assert f"; SHA-256 of the zip {sha256(path.read_bytes())}" in message
+    assert "MIRROR/emnist/gzip.zip" in message
     assert leftovers(tmp_path / "out") == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["../escaped", "/escaped", "gzip/../../escaped", "C:\\escaped", "..\\escaped"],
-)
-def test_a_zip_with_path_traversal_is_refused(tmp_path, mirror, name):
-    path = zip_members(mirror / "emnist" / "gzip.zip", {**ZIPPED, name: b"evil"})
-    with pytest.raises(DatasetError, match="outside of the zip"):
-        fetch_letters(tmp_path, zip_record(path), mirror)  # even with its checksum
+def test_a_member_that_would_escape_is_never_written(tmp_path, mirror, archive):
+    escaping = {**ZIPPED, "../../escaped": b"evil", str(tmp_path / "escaped"): b"evil"}
+    zip_members(mirror / "emnist" / "gzip.zip", escaping)
+    fetch_letters(tmp_path, archive, mirror)
     assert leftovers(tmp_path) == ["mirror", "out"]
-    assert leftovers(tmp_path / "out") == []
+    assert leftovers(tmp_path / "out") == WHOLE
 
 
 def test_a_zip_without_the_member_is_refused(tmp_path, mirror):
@@ -219,7 +179,7 @@ def test_a_zip_of_a_server_that_is_larger_than_published_is_not_downloaded_whole
 
 
 def test_labels_that_do_not_count_from_one_are_refused(tmp_path, mirror):
-    members = emnist_members(SPLIT, tiny_arrays(first_label=0))
+    members = emnist_members(NAME, tiny_arrays(first_label=0))
     path = zip_members(mirror / "emnist" / "gzip.zip", members)
     with pytest.raises(DatasetError, match="labels from 0 to 2, expected 1 to 3"):
         fetch_letters(tmp_path, zip_record(path), mirror, members=members)

@@ -21,8 +21,7 @@ from tests.datasets.served import (
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.delenv("COMVAE_MIRROR", raising=False)
+def folder(tmp_path):
     return fetch_tiny(tmp_path / "tiny", tiny_mirror(tmp_path / "mirror")).parent
 
 

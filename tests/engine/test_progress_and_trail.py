@@ -244,7 +244,7 @@ def block(tmp_path, vanilla):
 def started(block, tmp_path):
     command = [sys.executable, "-m", "comvae", "train", str(block / "run.json")]
     command += ["--dataset", str(tmp_path / "digits" / "dataset.json")]
-    command += ["--state", str(block / "state"), "--threads", "1"]
+    command += ["--threads", "1"]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 

@@ -40,7 +40,7 @@ def digits(tmp_path_factory) -> Path:
 
 def started(run: Path, digits: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "comvae", "train", str(run / "run.json")]
-    options = ["--dataset", digits, "--state", run / "state", "--threads", "1"]
+    options = ["--dataset", digits, "--threads", "1"]
     return subprocess.Popen(
         [*command, *map(str, options)], stderr=subprocess.PIPE, text=True
     )

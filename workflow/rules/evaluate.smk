@@ -19,12 +19,10 @@ rule evaluate:
     resources:
         gpu=1,
     params:
-        samples=STUDY.study.evaluation.samples,
-        batch_size=STUDY.study.evaluation.batch_size,
+        settings=STUDY.study.evaluation.model_dump_json(),
         # those that the gaps are measured on, so that the widest can be looked at
         pictured=STUDY.study.gap.images or 100,
     shell:
         "python -m comvae evaluate {input.config} --dataset {input.dataset}"
-        " --output {output.metrics} --samples {params.samples}"
-        " --batch-size {params.batch_size} --pictured {params.pictured}"
-        " --threads {threads} &> {log}"
+        " --output {output.metrics} --settings {params.settings:q}"
+        " --pictured {params.pictured} --threads {threads} &> {log}"

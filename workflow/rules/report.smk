@@ -10,11 +10,7 @@ rule report:
     """Table 1 beside the paper's, the gaps and the claims, as Markdown."""
     input:
         plan=rules.plan.output.plan,
-        table1=rules.aggregate.output.table1,
-        gaps=rules.aggregate.output.gaps,
-        attribution=rules.aggregate.output.attribution,
-        claims=rules.aggregate.output.claims,
-        cells=rules.aggregate.output.cells,
+        tables=rules.aggregate.output,
     output:
         table1=report(
             "results/report/table1.md",
@@ -46,12 +42,7 @@ rule site:
     """The dashboard's pages as static HTML, and its main figures; only when asked."""
     input:
         plan=rules.plan.output.plan,
-        runs=rules.aggregate.output.runs,
-        table1=rules.aggregate.output.table1,
-        gaps=rules.aggregate.output.gaps,
-        attribution=rules.aggregate.output.attribution,
-        claims=rules.aggregate.output.claims,
-        cells=rules.aggregate.output.cells,
+        tables=rules.aggregate.output,
     output:
         # not in the report, which would have to be a .zip instead of one .html
         site=directory("results/site"),

@@ -51,10 +51,8 @@ rule train:
     threads: block_threads
     resources:
         gpu=1,
-    params:
-        # checkpoints outlive a failed attempt, whose outputs are deleted
-        state="results/runs/{dataset}/{model}/{block}/state",
     shell:
-        # exec: a shell in between would die of the signal that asks for a checkpoint
+        # exec: a shell in between would die of the signal that asks for a checkpoint.
+        # Checkpoints are no output: those are deleted before the next attempt.
         "exec python -m comvae train {input.config} --dataset {input.dataset}"
-        " --state {params.state} --threads {threads} &> {log}"
+        " --threads {threads} &> {log}"

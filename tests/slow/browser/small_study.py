@@ -35,7 +35,7 @@ def write_small_study(folder: Path) -> Path:
         comvae("train", run, *dataset)
         comvae(
             *("evaluate", run, *dataset, "--output", out / "metrics.csv"),
-            *("--samples", samples),
+            *("--settings", f"{{samples: {samples}}}"),
         )
         settings = yaml.safe_dump(STUDY["gap"])
         comvae(

@@ -42,7 +42,7 @@ def train(model: str, every: float = 60.0) -> list[object]:
     """The arguments that train a block, with a checkpoint every so many seconds."""
     return [
         *("train", f"{run(model)}/run.json", "--dataset", DATASET, "--threads", 1),
-        *("--state", f"{run(model)}/state", "--checkpoint-every", every),
+        *("--checkpoint-every", every),
     ]
 
 
@@ -50,7 +50,7 @@ def evaluate(model: str) -> list[object]:
     """The arguments that evaluate a block."""
     return [
         *("evaluate", f"{run(model)}/run.json", "--dataset", DATASET, "--threads", 1),
-        *("--output", f"{evaluation(model)}/metrics.csv", "--samples", 2),
+        *("--output", f"{evaluation(model)}/metrics.csv", "--settings", "{samples: 2}"),
     ]
 
 
