@@ -127,13 +127,17 @@ def wait_for(
     otherwise: str,
     details: Callable[[], str] = lambda: "",
     patience: float = 60,
+    pause: float = 0.1,
 ) -> Any:
-    """The first true value of `condition`; TimeoutError after `patience` seconds."""
+    """The first true value of `condition`, which is asked every `pause` seconds.
+
+    Raises TimeoutError after `patience` seconds.
+    """
     deadline = time.monotonic() + patience
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{otherwise} after {patience} s\n{details()}")
-        time.sleep(0.1)
+        time.sleep(pause)
     return found
 
 
