@@ -5,6 +5,7 @@ goes on as before. `Cluster.stop` ends what `start` started, and `start` first e
 what a test run that was killed has left behind.
 """
 
+import fcntl
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -79,7 +81,7 @@ class Cluster:
         stop_left_behind()
         self.root = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
         self.root.chmod(0o755)  # munged refuses a socket that not everyone can reach
-        write_owner(self.root)
+        self.owner = lock(self.root / "owner")
         self.environment = {
             "SLURM_CONF": str(self.root / "slurm.conf"),
             "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}:/usr/sbin:/sbin",
@@ -178,26 +180,23 @@ def check_machine() -> None:
         )
 
 
-def write_owner(root: Path) -> None:
-    """Note which process the folder belongs to."""
-    me = psutil.Process()
-    (root / "owner").write_text(f"{me.pid} {me.create_time()}")
-
-
-def owner_lives(root: Path) -> bool:
-    """Whether the process that the folder belongs to still runs."""
-    try:
-        pid, created = (root / "owner").read_text().split()
-        return abs(psutil.Process(int(pid)).create_time() - float(created)) < 1
-    except (OSError, ValueError, psutil.Error):
-        return False
-
-
 def stop_left_behind() -> None:
-    """End the clusters of test runs that were killed."""
-    for owner in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*/owner"):
-        if owner.stat().st_uid == os.getuid() and not owner_lives(owner.parent):
-            stop_below(owner.parent)
+    """End the clusters of test runs that were killed: their owner's lock is free."""
+    for path in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*/owner"):
+        if path.stat().st_uid == os.getuid() and lock(path):
+            stop_below(path.parent)
+
+
+def lock(path: Path) -> IO | None:
+    """The file, locked for as long as this process keeps it open; None where another
+    process has it."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 def stop_below(root: Path) -> None:
