@@ -1,7 +1,6 @@
 """The command line: `python -m benchmarks` measures and prints one table."""
 
 import sys
-import time
 from typing import Annotated, Literal
 
 import torch
@@ -9,12 +8,11 @@ import typer
 
 from benchmarks import table
 from benchmarks.cases import cases, catalogue
+from benchmarks.clock import say
 from benchmarks.measure import measure, pythae_installed
 
-Threads = Annotated[
-    int, typer.Option(min=0, help="CPU threads; 0 leaves the choice to PyTorch.")
-]
-Models = Annotated[str, typer.Option(help="Names separated by commas. Default: all.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: as many as it has.")]
+Models = Annotated[str, typer.Option(help="Names, separated by commas; else all.")]
 Rounds = Annotated[int, typer.Option(min=1, help="How often each contestant runs.")]
 
 
@@ -26,9 +24,7 @@ def bench(
     ] = "auto",
     threads: Threads = 0,
     models: Models = "",
-    seeds: Annotated[
-        str, typer.Option(help="Sizes of blocks separated by commas, e.g. 1,5,20.")
-    ] = "",
+    seeds: Annotated[str, typer.Option(help="Sizes of blocks, e.g. 1,5,20.")] = "",
     rounds: Rounds = 3,
 ) -> None:
     """Time every model beside pythae, a plain PyTorch loop and the hardware's floor.
@@ -43,14 +39,17 @@ def bench(
     torch.set_flush_denormal(True)
     if threads:
         torch.set_num_threads(threads)
-    use = _device(device)
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("Error: --device: PyTorch sees no GPU here; use `auto` or `cpu`")
+    gpu = device != "cpu" and torch.cuda.is_available()
+    use = torch.device("cuda" if gpu else "cpu")
     names, sizes = _models(models), _seeds(seeds)
     if not pythae_installed():
         say("pythae is not installed (make bench does it): its column stays empty")
     measured = []
     for case in cases(use.type, names, sizes, quick):
         try:
-            measured.append(measure(case, use, 1 if quick else rounds, say))
+            measured.append(measure(case, use, 1 if quick else rounds))
         except torch.OutOfMemoryError:
             say(f"{case}: left out, the GPU has too little memory")
     if not measured:
@@ -59,18 +58,6 @@ def bench(
     print(table.to_text(measured, frame))
     name = table.host() + ("-partial" if quick or names or sizes else "")
     print(table.write(name, frame, table.record(measured, use)))
-
-
-def say(line: str) -> None:
-    """Print a line of progress with the time."""
-    print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
-
-
-def _device(name: str) -> torch.device:
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        sys.exit("Error: --device: PyTorch sees no GPU here; use `auto` or `cpu`")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 def _models(names: str) -> list[str]:

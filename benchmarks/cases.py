@@ -51,12 +51,10 @@ def cases(
     if device == "cuda":
         sizes = seeds or ([1] if quick else [1, 5, 20])
         return [Case(name, "mnist", size, steps) for name in names for size in sizes]
-    epochs = 1 if quick else 4
-    rows = [
-        Case(name, "digits", size, epochs=epochs)
-        for name in names
-        for size in seeds or [3]
-    ]
+    rows = []
+    for name in names:
+        for size in seeds or [3]:
+            rows.append(Case(name, "digits", size, epochs=1 if quick else 4))
     for name in names:
         # weights per image: 123 million parameters, and a step takes seconds
         if known[name].hidden_layer == "dynamic":

@@ -1,7 +1,10 @@
 """Measure contestants in alternation: A B C B C A ..."""
 
 import gc
+import math
 import statistics
+import sys
+import time
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
@@ -32,17 +35,13 @@ def alternate(contestants: Mapping[str, Measure], rounds: int) -> list[Round]:
 
 def median(rounds: list[Round], name: str) -> float:
     """The median of a contestant's times; NaN where it did not take part."""
-    return statistics.median(times.get(name, float("nan")) for times in rounds)
+    return statistics.median(times.get(name, math.nan) for times in rounds)
 
 
 def median_ratio(rounds: list[Round], peer: str, ours: str) -> float:
-    """How many times faster `ours` is than `peer`: the median of the rounds' ratios.
-
-    NaN where the peer did not take part.
-    """
-    return statistics.median(
-        times.get(peer, float("nan")) / times[ours] for times in rounds
-    )
+    """The median of how many times faster `ours` is than `peer`, or NaN as above."""
+    ratios = (times.get(peer, math.nan) / times[ours] for times in rounds)
+    return statistics.median(ratios)
 
 
 def epoch_seconds(
@@ -66,3 +65,8 @@ def epoch_seconds(
             f"{len(moments)} of {epochs} epochs ended: training broke off"
         )
     return (moments[-1] - moments[0]) / (epochs - 1)
+
+
+def say(line: str) -> None:
+    """Print a line of progress with the time."""
+    print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import sync_playwright
 
 from tests.results.synthetic import write_large_results
 from tests.slow.browser.dashboard_server import served
@@ -47,20 +47,17 @@ def measure(results: Path, log: Path) -> list[float]:
     The first visit is that of a server that has shown nothing; the later ones are of
     new visitors, whose browsers have nothing of it.
     """
+    seconds = []
     with served(results, log) as server, sync_playwright() as playwright:
         browser = launch(playwright)
-        seconds = [first_page(browser, server.url) for _ in range(1 + VISITS)]
+        for _ in range(1 + VISITS):
+            with visit(browser, server.url) as seen:
+                began = time.perf_counter()
+                seen.page.goto(server.url, wait_until="commit")
+                seen.page.wait_for_function(DRAWN, polling=20)
+                seconds.append(time.perf_counter() - began)
         browser.close()
     return seconds
-
-
-def first_page(browser: Browser, url: str) -> float:
-    """Seconds that a new visitor waits for the first page."""
-    with visit(browser, url) as seen:
-        began = time.perf_counter()
-        seen.page.goto(url, wait_until="commit")
-        seen.page.wait_for_function(DRAWN, polling=20)
-        return time.perf_counter() - began
 
 
 if __name__ == "__main__":

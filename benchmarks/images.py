@@ -11,10 +11,7 @@ from comvae.errors import DatasetError
 
 
 def named(dataset: str, first: int | None = None) -> Dataset:
-    """`digits` or `mnist`; its name is `mnist-synthetic` where MNIST is not at hand.
-
-    With `first` its training images are so many.
-    """
+    """`digits` or `mnist`, else `mnist-synthetic`, with its `first` training images."""
     data = digits() if dataset == "digits" else mnist() or synthetic(60_000, 28)
     return dataclasses.replace(data, train=data.train[:first].contiguous())
 

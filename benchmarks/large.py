@@ -1,8 +1,7 @@
 """How long a study of 10,000 runs takes to plan and to aggregate.
 
 `python -m benchmarks.large` writes a synthetic study to a temporary folder, in blocks
-of one seed and of 20, and calls the commands that users call, each in a process of its
-own.
+of one seed and of 20, and times the commands that users call.
 """
 
 import os
@@ -17,26 +16,20 @@ import pandas as pd
 import typer
 import yaml
 
-from benchmarks.bench import say
 from benchmarks.cases import ROOT
+from benchmarks.clock import say
 from benchmarks.table import host, write_csv
 from tests.results.synthetic import write_large_results
 from tests.support import MODELS
 
 
 def large(
-    seeds: Annotated[
-        int, typer.Option(min=2, help="Seeds of each of the eight models.")
-    ] = 1250,
-    gap_images: Annotated[
-        int, typer.Option(min=0, help="Images of each split with gaps; 0 for none.")
-    ] = 0,
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each model.")] = 1250,
+    gap_images: Annotated[int, typer.Option(min=0, help="Of each split.")] = 0,
 ) -> None:
-    """Time `snakemake -n` of a study without results, and `comvae tables` of a finished
-    one.
+    """Time planning a study without results, and the tables of a finished one.
 
-    Writes results/benchmarks/<host>-large.csv: what, seeds_per_block, blocks, seconds,
-    cpu_seconds, peak_mb.
+    Writes results/benchmarks/<host>-large.csv.
     """
     rows = []
     for size in (1, 20):

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import images, loop
 from benchmarks.cases import Case, run_config
-from benchmarks.clock import Measure, Round, alternate, epoch_seconds, median
+from benchmarks.clock import Measure, Round, alternate, epoch_seconds, median, say
 from benchmarks.floor import floor_of
 from comvae.datasets.loading import Dataset
 from comvae.engine.training import train
@@ -37,12 +37,7 @@ class Measured:
         return median(self.rounds, OURS)
 
 
-def measure(
-    case: Case,
-    device: torch.device,
-    rounds: int,
-    say: Callable[[str], None] = lambda line: None,
-) -> Measured:
+def measure(case: Case, device: torch.device, rounds: int) -> Measured:
     """Measure a row. pythae takes part where it is installed and has such a model."""
     config = run_config(case)
     one = config.model_copy(update={"seeds": config.seeds[:1]})

@@ -25,40 +25,35 @@ import torch
 import typer
 import yaml
 
-from benchmarks.bench import Models, Rounds, Threads, say
+from benchmarks.bench import Models, Rounds, Threads
 from benchmarks.cases import ROOT, catalogue
-from benchmarks.clock import alternate, median, median_ratio
+from benchmarks.clock import Round, alternate, median, median_ratio, say
 from benchmarks.table import host, write_csv
 from tests.slow.support import copy_repository
 
 BEFORE, AFTER = "before", "after"
 SIZES = ("epochs", "batch_size", "hidden", "latent")
 DATASET = "results/datasets/digits"
+RUNS = "results/runs/**/run.json"
 Job = Callable[[Path], float]  # seconds of something done with the code in a folder
 
 
 def study(
     base: Annotated[str, typer.Argument(help="The revision to compare with.")],
-    epochs: Annotated[
-        int, typer.Option(min=0, help="Epochs; 0 takes those of config/config.yaml.")
-    ] = 0,
+    epochs: Annotated[int, typer.Option(min=0, help="0: as the study says.")] = 0,
     threads: Threads = 0,
     models: Models = "",
     rounds: Rounds = 3,
     whole: Annotated[
-        bool,
-        typer.Option(
-            "--whole",
-            help="Time `make study` on --threads cores, rather than training; gaps, "
-            "which the first versions did not measure, are left out.",
-        ),
+        bool, typer.Option("--whole", help="Time `make study` on --threads cores.")
     ] = False,
 ) -> None:
-    """Time the digits study with two versions of the code, on the CPU.
+    """Time training of the digits study with two versions of the code, on the CPU.
 
     Writes results/benchmarks/<host>-study.csv (-partial where --models or --epochs is
     given): model, before and after in seconds, ratio; the total comes last. With
-    --whole it is <host>-study-whole.csv, of one row.
+    --whole it is <host>-study-whole.csv, of one row; gaps, which the first versions
+    did not measure, are left out.
     """
     # a killed process leaves its `with` blocks, and with them the temporary folder
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -110,19 +105,28 @@ def compare(trees: dict[str, Path], jobs: dict[str, Job], rounds: int) -> pd.Dat
     ratios, for the total that of the rounds' sums. Exits where the versions train
     different numbers of seeds, epochs or units.
     """
-    rows, totals = [], [dict.fromkeys(trees, 0.0) for _ in range(rounds)]
+    measured: dict[str, list[Round]] = {}
     for name, job in jobs.items():
         say(f"{name}: {rounds} times with each version")
         versions = {version: partial(job, tree) for version, tree in trees.items()}
-        measured = alternate(versions, rounds)
+        measured[name] = alternate(versions, rounds)
         before, after = (work(tree) for tree in trees.values())
         if before != after:
             sys.exit(f"Error: {name}: before trains {before}, after {after}")
-        for total, times in zip(totals, measured, strict=True):
-            for version in trees:
-                total[version] += times[version]
-        rows.append(_row(name, measured))
-    return pd.DataFrame([*rows, _row("total", totals)] if len(rows) > 1 else rows)
+    if len(jobs) > 1:
+        measured["total"] = [
+            {version: sum(times[version] for times in turn) for version in trees}
+            for turn in zip(*measured.values(), strict=True)
+        ]
+    return pd.DataFrame(
+        {
+            "model": name,
+            BEFORE: median(times, BEFORE),
+            AFTER: median(times, AFTER),
+            "ratio": median_ratio(times, BEFORE, AFTER),
+        }
+        for name, times in measured.items()
+    )
 
 
 def make_study(changes: dict, cores: int, tree: Path) -> float:
@@ -142,7 +146,8 @@ def make_study(changes: dict, cores: int, tree: Path) -> float:
 def train_block(changes: dict, threads: int, tree: Path) -> float:
     """Seconds of training, as training.json has them, of a study of one block."""
     comvae = [sys.executable, "-m", "comvae"]
-    run = tree / _run([*comvae, "configure", _configured(tree, changes)], tree).strip()
+    _run([*comvae, "configure", _configured(tree, changes)], tree)
+    [run] = tree.glob(RUNS)
     _run([*comvae, "fetch", "digits", "--output", DATASET], tree)
     dataset = ("--dataset", f"{DATASET}/dataset.json")
     options = ("--device", "cpu", "--threads", threads)
@@ -153,7 +158,7 @@ def train_block(changes: dict, threads: int, tree: Path) -> float:
 def work(tree: Path) -> dict[str, dict]:
     """By model, what each block of the study that was run has to train."""
     found = {}
-    for path in sorted(tree.glob("results/runs/**/run.json")):
+    for path in sorted(tree.glob(RUNS)):
         config = json.loads(path.read_text())
         sizes = {name: config["training"][name] for name in SIZES}
         found[config["model"]] = sizes | {"seeds": config["seeds"]}
@@ -173,8 +178,8 @@ def _configured(tree: Path, changes: dict) -> Path:
     return path
 
 
-def _run(command: list[object], folder: Path, **environment: object) -> str:
-    """What it prints in `folder`, with the code there. Exits where it fails."""
+def _run(command: list[object], folder: Path, **environment: object) -> None:
+    """Run it in `folder`, with the code there. Exits with its output where it fails."""
     settings = {"PYTHONPATH": folder, "MLFLOW_DISABLE_TELEMETRY": "true"} | environment
     done = subprocess.run(
         [str(part) for part in command],
@@ -186,16 +191,6 @@ def _run(command: list[object], folder: Path, **environment: object) -> str:
     )
     if done.returncode:
         sys.exit(f"{done.stdout}\nError: {command[1]} failed in {folder}; see above")
-    return done.stdout
-
-
-def _row(name: str, rounds: list[dict[str, float]]) -> dict[str, object]:
-    return {
-        "model": name,
-        BEFORE: median(rounds, BEFORE),
-        AFTER: median(rounds, AFTER),
-        "ratio": median_ratio(rounds, BEFORE, AFTER),
-    }
 
 
 if __name__ == "__main__":

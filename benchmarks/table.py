@@ -86,9 +86,9 @@ def write(name: str, frame: pd.DataFrame, about: dict[str, Any]) -> Path:
         kept = pd.read_csv(path).query("device != @device")
         frame = pd.concat([kept, frame]) if len(kept) else frame
         abouts = json.loads(about_path.read_text()) | abouts
-    write_csv(name, frame)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     about_path.write_text(json.dumps(abouts, indent=2) + "\n")
-    return path
+    return write_csv(name, frame)
 
 
 def write_csv(name: str, frame: pd.DataFrame) -> Path:
