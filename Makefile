@@ -45,8 +45,8 @@ report: $(INSTALLED) ## tables and figures in one file, report.html (STUDY=confi
 	snakemake --cores 1 --configfile $(STUDY) -- site
 	snakemake --configfile $(STUDY) --report report.html -- all site
 
-test: $(INSTALLED) ## the test suite
-	pytest --ignore=tests/slow
+test: $(INSTALLED) ## the test suite but for tests/slow, on two cores
+	pytest -n 2 --dist loadfile --ignore=tests/slow
 
 integration: $(INSTALLED) ## the whole study, killed and resumed, and the real datasets
 	pytest tests/slow/integration
@@ -84,7 +84,7 @@ schemas: $(INSTALLED) ## generate the JSON schemas and docs/settings.md
 lock: $(INSTALLED) ## pin what is installed now
 	python -m pip freeze --exclude-editable > requirements.lock
 
-bench: $(INSTALLED) ## time training beside pythae, plain PyTorch and the hardware (BENCH=--quick)
+bench: $(INSTALLED) ## time training beside pythae and plain PyTorch (BENCH=--quick)
 	python -m pip install --quiet --no-deps --requirement benchmarks/requirements.txt
 	python -m benchmarks $(BENCH)
 

@@ -1,5 +1,7 @@
 """`python -m benchmarks`."""
 
-from benchmarks.bench import main
+import typer
 
-main()
+from benchmarks.bench import bench
+
+typer.run(bench)

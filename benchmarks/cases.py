@@ -1,5 +1,6 @@
 """What is measured: the rows of the table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,58 +32,34 @@ def run_config(case: Case) -> RunConfig:
     config = catalogue(case.dataset).run_config(
         case.dataset, case.model, list(range(case.seeds))
     )
-    return with_training(config, epochs=case.epochs + 1)
-
-
-def with_training(config: RunConfig, **settings: object) -> RunConfig:
-    """The config with other training settings."""
-    training = config.training.model_copy(update=settings)
+    training = config.training.model_copy(update={"epochs": case.epochs + 1})
     return config.model_copy(update={"training": training})
 
 
 def cases(
     device: str,
-    models: list[str] | None = None,
-    seeds: list[int] | None = None,
+    models: Sequence[str] = (),
+    seeds: Sequence[int] = (),
     quick: bool = False,
-    full: bool = False,
 ) -> list[Case]:
     """The rows for a device, `cpu` or `cuda`.
 
-    `models` and `seeds` take others than the default ones; `quick` shortens the
-    rows, and `full` adds those that a CPU needs minutes for.
+    `models` and `seeds` take others than the default ones; `quick` shortens the rows.
     """
-    named = models or list(catalogue("mnist").models)
+    known = catalogue("mnist").models
+    names, steps = models or list(known), 60 if quick else 600
     if device == "cuda":
-        steps = 60 if quick else 600
-        return [
-            Case(model, "mnist", number, steps)
-            for model in named
-            for number in seeds or ([1] if quick else [1, 5, 20])
-        ]
-    small = [
-        Case(model, "digits", number, None, epochs=1 if quick else 4)
-        for model in named
-        for number in seeds or [3]
-    ]
-    return small + [
-        case for model in named for case in _mnist_on_cpu(model, seeds, quick, full)
-    ]
-
-
-def _mnist_on_cpu(
-    model: str, seeds: list[int] | None, quick: bool, full: bool
-) -> list[Case]:
-    """A step of a compound model takes seconds: few steps, one seed, one model."""
-    if is_heavy(model):
-        shown = full or (model == "compound-mixture" and not quick)
-        return [Case(model, "mnist", 1, steps=3)] if shown else []
-    if quick and model != "vanilla":
-        return []
-    steps = 60 if quick else 600
-    return [Case(model, "mnist", number, steps) for number in seeds or [1, 5]]
-
-
-def is_heavy(model: str) -> bool:
-    """Whether the model has weights per image: 123 million parameters on MNIST."""
-    return catalogue("mnist").models[model].hidden_layer == "dynamic"
+        sizes = seeds or ([1] if quick else [1, 5, 20])
+        return [Case(name, "mnist", size, steps) for name in names for size in sizes]
+    rows = []
+    for name in names:
+        for size in seeds or [3]:
+            rows.append(Case(name, "digits", size, epochs=1 if quick else 4))
+    for name in names:
+        # weights per image: 123 million parameters, and a step takes seconds
+        if known[name].hidden_layer == "dynamic":
+            if not quick and (models or name == "compound-mixture"):
+                rows.append(Case(name, "mnist", 1, steps=3))
+        elif name == "vanilla" or not quick:
+            rows += [Case(name, "mnist", size, steps) for size in seeds or [1, 5]]
+    return rows

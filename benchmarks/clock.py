@@ -1,18 +1,20 @@
-"""Measure contestants in alternation: A B C A B C ..."""
+"""Measure contestants in alternation: A B C B C A ..."""
 
 import gc
+import math
 import statistics
+import sys
+import time
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from time import perf_counter
 
 import torch
 
 Measure = Callable[[], float]
-"""Trains anew and gives milliseconds per step and seed, warm-up excluded."""
+"""Does something anew and gives its time."""
 
 Round = dict[str, float]
-"""Milliseconds per step and seed of each contestant, measured one after the other."""
+"""The times of the contestants, measured one after the other."""
 
 
 def alternate(contestants: Mapping[str, Measure], rounds: int) -> list[Round]:
@@ -21,51 +23,50 @@ def alternate(contestants: Mapping[str, Measure], rounds: int) -> list[Round]:
     measured = []
     for number in range(rounds):
         first = number % len(names)
-        order = names[first:] + names[:first]
-        times = {name: _alone(contestants[name]) for name in order}
+        times = {}
+        for name in names[first:] + names[:first]:
+            gc.collect()  # the memory that the one before has left
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            times[name] = contestants[name]()
         measured.append({name: times[name] for name in names})
     return measured
 
 
 def median(rounds: list[Round], name: str) -> float:
-    """The median of a contestant over the rounds, milliseconds per step and seed."""
-    return statistics.median(times[name] for times in rounds)
+    """The median of a contestant's times; NaN where it did not take part."""
+    return statistics.median(times.get(name, math.nan) for times in rounds)
 
 
 def median_ratio(rounds: list[Round], peer: str, ours: str) -> float:
-    """How many times faster `ours` is than `peer`: the median of the rounds' ratios."""
-    return statistics.median(times[peer] / times[ours] for times in rounds)
+    """The median of how many times faster `ours` is than `peer`, or NaN as above."""
+    ratios = (times.get(peer, math.nan) / times[ours] for times in rounds)
+    return statistics.median(ratios)
 
 
-class Marks:
-    """The moments at which epochs ended; works as a callback with any arguments."""
+def epoch_seconds(
+    train: Callable[[Callable[..., None]], object], epochs: int, device: torch.device
+) -> float:
+    """Mean seconds of an epoch without the first one, which warms up.
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.moments: list[float] = []
+    `train` calls what it is given at the end of each of its `epochs`. Raises
+    RuntimeError where it calls it another number of times.
+    """
+    moments: list[float] = []
 
-    def __call__(self, *_: object) -> None:
-        """An epoch has ended."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        self.moments.append(perf_counter())
+    def mark(*_: object) -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        moments.append(perf_counter())
 
-    def epoch_seconds(self, expected: int) -> float:
-        """Mean seconds of an epoch without the first one, which warms up.
-
-        Raises RuntimeError where another number of epochs than `expected` ended.
-        """
-        if len(self.moments) != expected:
-            raise RuntimeError(
-                f"{len(self.moments)} of {expected} epochs ended: training broke off"
-            )
-        lengths = [after - before for before, after in pairwise(self.moments)]
-        return statistics.fmean(lengths)
+    train(mark)
+    if len(moments) != epochs:
+        raise RuntimeError(
+            f"{len(moments)} of {epochs} epochs ended: training broke off"
+        )
+    return (moments[-1] - moments[0]) / (epochs - 1)
 
 
-def _alone(measure: Measure) -> float:
-    """A measurement in memory that the one before it has left."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return measure()
+def say(line: str) -> None:
+    """Print a line of progress with the time."""
+    print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)

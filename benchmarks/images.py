@@ -9,14 +9,11 @@ from benchmarks.cases import ROOT
 from comvae.datasets.loading import Dataset
 from comvae.errors import DatasetError
 
-TEST_IMAGES = 10  # training does not look at them
 
-
-def named(dataset: str) -> Dataset:
-    """`digits` or `mnist`; its name is `mnist-synthetic` where MNIST is not at hand."""
-    if dataset == "digits":
-        return digits()
-    return mnist() or synthetic(60_000, 28, "mnist-synthetic")
+def named(dataset: str, first: int | None = None) -> Dataset:
+    """`digits` or `mnist`, else `mnist-synthetic`, with its `first` training images."""
+    data = digits() if dataset == "digits" else mnist() or synthetic(60_000, 28)
+    return dataclasses.replace(data, train=data.train[:first].contiguous())
 
 
 def digits() -> Dataset:
@@ -43,23 +40,10 @@ def mnist() -> Dataset | None:
         return None
 
 
-def synthetic(images: int, side: int, name: str = "synthetic") -> Dataset:
-    """Random images of side x side pixels that are as sparse as MNIST's.
-
-    A fifth of the pixels is ink, most of it in the middle; towards the corners two
-    pixels in five are empty in a whole minibatch of 32.
-    """
+def synthetic(images: int, side: int) -> Dataset:
+    """Random images of side x side pixels, a fifth of them ink, as MNIST has it."""
     generator = torch.Generator().manual_seed(0)
-    axis = (torch.arange(side) - (side - 1) / 2) * (28 / side)
-    radius = torch.hypot(axis[:, None], axis[None, :]).flatten()
-    ink = 0.7 * torch.exp(-((radius / 8.7) ** 4))
-    shape = (images + TEST_IMAGES, side * side)
+    shape = (images, side * side)
     grey = torch.randint(96, 256, shape, generator=generator, dtype=torch.uint8)
-    drawn = grey * (torch.rand(shape, generator=generator) < ink)
-    train, test = drawn[:images], drawn[images:]
-    return Dataset(name, train, test, 255, side, side)
-
-
-def shortened(dataset: Dataset, images: int | None) -> Dataset:
-    """The dataset with its first `images` training images; None keeps all."""
-    return dataclasses.replace(dataset, train=dataset.train[:images].contiguous())
+    drawn = grey * (torch.rand(shape, generator=generator) < 0.19)
+    return Dataset("mnist-synthetic", drawn, drawn[:10], 255, side, side)

@@ -1,8 +1,7 @@
 """How long a study of 10,000 runs takes to plan and to aggregate.
 
 `python -m benchmarks.large` writes a synthetic study to a temporary folder, in blocks
-of one seed and of 20, and calls the commands that users call, each in a process of its
-own.
+of one seed and of 20, and times the commands that users call.
 """
 
 import os
@@ -17,84 +16,51 @@ import pandas as pd
 import typer
 import yaml
 
-from benchmarks.bench import say
 from benchmarks.cases import ROOT
-from benchmarks.table import host
-
-sys.path.insert(0, str(ROOT / "tests"))  # tests are no package
-
+from benchmarks.clock import say
+from benchmarks.table import host, write_csv
 from tests.results.synthetic import write_large_results
-
-MODELS = 8  # of Table 1: `models: all`
+from tests.support import MODELS
 
 
 def large(
-    seeds: Annotated[
-        int, typer.Option(min=2, help="Seeds of each of the eight models.")
-    ] = 1250,
-    gap_images: Annotated[
-        int, typer.Option(min=0, help="Images of each split with gaps; 0 for none.")
-    ] = 0,
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each model.")] = 1250,
+    gap_images: Annotated[int, typer.Option(min=0, help="Of each split.")] = 0,
 ) -> None:
-    """Time `snakemake -n` of a study without results, and `comvae tables` of a finished
-    one.
+    """Time planning a study without results, and the tables of a finished one.
 
-    Writes results/benchmarks/<host>-large.csv: what, seeds_per_block, blocks, seconds,
-    cpu_seconds, peak_mb.
+    Writes results/benchmarks/<host>-large.csv.
     """
     rows = []
     for size in (1, 20):
         with tempfile.TemporaryDirectory(prefix="comvae-large-") as folder:
             rows += measure(Path(folder), seeds, size, gap_images)
     frame = pd.DataFrame(rows)
-    path = ROOT / "results" / "benchmarks" / f"{host()}-large.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False, float_format="%.4g")
     print(frame.round(1).to_string(index=False))
-    print(path)
+    print(write_csv(f"{host()}-large", frame))
 
 
 def measure(folder: Path, seeds: int, size: int, gap_images: int) -> list[dict]:
     """One row per command, for blocks of `size` seeds."""
-    study = folder / "study.yaml"
-    settings = {
-        "study": "large",
-        "datasets": ["digits"],
-        "seeds": seeds,
-        "training": {"seeds_per_block": size},
-    }
+    study, results = folder / "study.yaml", folder / "results"
+    settings = {"study": "large", "datasets": ["digits"], "seeds": seeds}
+    settings["training"] = {"seeds_per_block": size}
     study.write_text(yaml.safe_dump(settings))
-    snakemake = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-n",
-        "--directory",
-        folder / "plan",
-    ]
-    snakemake += ["--configfile", study]
-    results = folder / "results"
+    plan = ["snakemake", "-n", "--directory", folder / "plan", "--configfile", study]
     commands = {
-        "snakemake -n": snakemake,
-        "snakemake -n --quiet": [*snakemake, "--quiet"],
-        "comvae tables": [
-            *(sys.executable, "-m", "comvae", "tables", "--results", results)
-        ],
+        "snakemake -n": plan,
+        "snakemake -n --quiet": [*plan, "--quiet"],
+        "comvae tables": ["comvae", "tables", "--results", results],
     }
-    blocks = MODELS * -(-seeds // size)
-    say(f"{MODELS * seeds} runs in {blocks} blocks: writing results")
-    write_large_results(
-        results,
-        seeds=seeds,
-        seeds_per_block=size,
-        gap_images=gap_images,
-        tables=False,
-    )
+    blocks = len(MODELS) * -(-seeds // size)
+    say(f"{len(MODELS) * seeds} runs in {blocks} blocks: writing results")
+    sizes = {"seeds": seeds, "seeds_per_block": size, "gap_images": gap_images}
+    write_large_results(results, **sizes, tables=False)
     rows = []
     for what, command in commands.items():
         say(f"{what}, {blocks} blocks")
         row = {"what": what, "seeds_per_block": size, "blocks": blocks}
-        rows.append(row | timed(command))
+        rows.append(row | timed([sys.executable, "-m", *command]))
     return rows
 
 

@@ -7,29 +7,24 @@ import platform
 import re
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from rich.table import Table
 
 from benchmarks.cases import ROOT
 from benchmarks.clock import median, median_ratio
-from benchmarks.loop import COMPILED
-from benchmarks.measure import OURS, PYTHAE, Measured
+from benchmarks.measure import OURS, PLAIN, PYTHAE, Measured
 
-COLUMNS = (
-    *("model", "device", "dataset", "seeds", "batch_size"),
-    *("ms_per_step_per_seed", "images_per_second"),
-    *("ratio_pythae", "ratio_plain", "ratio_floor"),
-)
+FOLDER = ROOT / "results" / "benchmarks"
 LIBRARIES = ("comvae", "torch", "numpy", "pythae")
 
 
 def to_frame(measured: Sequence[Measured], device: str) -> pd.DataFrame:
-    """One row per measured row, columns COLUMNS.
+    """One row per measured row; docs/performance.md explains the columns.
 
     Images per second are those of all seeds together. `ratio_pythae` is empty where
     pythae has no such model: everywhere but for vanilla.
@@ -43,44 +38,24 @@ def to_frame(measured: Sequence[Measured], device: str) -> pd.DataFrame:
             "batch_size": row.batch_size,
             "ms_per_step_per_seed": row.milliseconds,
             "images_per_second": 1e3 * row.images / row.steps / row.milliseconds,
-            "ratio_pythae": _faster_than(row, PYTHAE),
-            "ratio_plain": _faster_than(row, row.plain),
-            "ratio_floor": row.milliseconds / row.floor.milliseconds,
+            "ratio_pythae": median_ratio(row.rounds, PYTHAE, OURS),
+            "ratio_plain": median_ratio(row.rounds, PLAIN, OURS),
+            "ratio_floor": row.milliseconds / row.floor,
         }
         for row in measured
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows)
 
 
-def to_table(measured: Sequence[Measured], device: str) -> Table:
-    """The rows to read, with the peers' own times beside ours."""
-    table = Table(
-        title=f"Training on {device}: milliseconds per step and seed",
-        caption="x pythae, x plain: times faster than that peer, which trains one seed "
-        "(the fastest variant of the plain loop). x floor: time over the least the "
-        "hardware needs. Images/s: of all seeds together.",
-    )
-    for title in ("model", "dataset"):
-        table.add_column(title, overflow="fold")
-    numbers = ("seeds", "ms", "images/s", "x pythae", "x plain", "x floor")
-    for title in (*numbers, "pythae ms", "plain ms", "compiled ms", "floor ms"):
-        if title != "compiled ms" or any(COMPILED in row.aside for row in measured):
-            table.add_column(title, justify="right")
-    shown = to_frame(measured, device).to_dict("records")
-    for row, values in zip(measured, shown, strict=True):
-        cells = [
-            *(row.case.model, row.dataset, str(row.case.seeds)),
-            f"{row.milliseconds:.3g}",
-            f"{values['images_per_second']:,.0f}",
-            *(_number(values[f"ratio_{peer}"]) for peer in ("pythae", "plain")),
-            _number(values["ratio_floor"]),
-            _number(_time(row, PYTHAE)),
-            f"{median(row.rounds, row.plain):.3g} ({row.plain})",
-        ]
-        if COMPILED in row.aside:
-            cells.append(f"{row.aside[COMPILED]:.3g}")
-        table.add_row(*cells, f"{row.floor.milliseconds:.3g}")
-    return table
+def to_text(measured: Sequence[Measured], frame: pd.DataFrame) -> str:
+    """The frame of `to_frame` to read, with the times of the peers and of the floor."""
+    shown = frame.drop(columns=["device", "batch_size"])
+    shown = shown.rename(columns={"ms_per_step_per_seed": "ms"})
+    for peer in (PYTHAE, PLAIN):
+        shown[f"{peer}_ms"] = [median(row.rounds, peer) for row in measured]
+    shown["floor_ms"] = [row.floor for row in measured]
+    text = shown.to_string(index=False, na_rep="", float_format="{:,.3g}".format)
+    return f"On {frame['device'].iat[0]}, milliseconds per step and seed:\n{text}"
 
 
 def record(measured: Sequence[Measured], device: torch.device) -> dict[str, Any]:
@@ -94,26 +69,33 @@ def record(measured: Sequence[Measured], device: torch.device) -> dict[str, Any]
         "flush_denormal": True,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in LIBRARIES},
+        | {name: version(name) for name in LIBRARIES if find_spec(name)},
         "rows": [dataclasses.asdict(row) for row in measured],
     }
 
 
-def write(folder: Path, name: str, frame: pd.DataFrame, about: dict[str, Any]) -> Path:
+def write(name: str, frame: pd.DataFrame, about: dict[str, Any]) -> Path:
     """Write <name>.csv and <name>.about.json; returns the CSV's path.
 
     The rows of this device replace those that were there; other devices' rows stay.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path, about_path = folder / f"{name}.csv", folder / f"{name}.about.json"
+    path, about_path = FOLDER / f"{name}.csv", FOLDER / f"{name}.about.json"
     device = frame["device"].iat[0]
     abouts = {device: about}
     if path.exists() and about_path.exists():
         kept = pd.read_csv(path).query("device != @device")
         frame = pd.concat([kept, frame]) if len(kept) else frame
         abouts = json.loads(about_path.read_text()) | abouts
-    frame.to_csv(path, index=False, float_format="%.6g")
+    FOLDER.mkdir(parents=True, exist_ok=True)
     about_path.write_text(json.dumps(abouts, indent=2) + "\n")
+    return write_csv(name, frame)
+
+
+def write_csv(name: str, frame: pd.DataFrame) -> Path:
+    """Write <name>.csv, with six digits of each number; returns its path."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{name}.csv"
+    frame.to_csv(path, index=False, float_format="%.6g")
     return path
 
 
@@ -127,36 +109,10 @@ def host() -> str:
     return re.sub(r"[^\w.-]+", "-", platform.node()) or "host"
 
 
-def _faster_than(row: Measured, peer: str) -> float:
-    """Empty (NaN) where the peer did not take part."""
-    if peer not in row.rounds[0]:
-        return float("nan")
-    return median_ratio(row.rounds, peer, OURS)
-
-
-def _time(row: Measured, peer: str) -> float:
-    return median(row.rounds, peer) if peer in row.rounds[0] else float("nan")
-
-
-def _number(value: float) -> str:
-    return "" if value != value else f"{value:.3g}"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
 def _commit() -> str:
     """The commit of this code, `-dirty` where files were changed since."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    described = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True)
     return described.stdout.strip() or "unknown"
 
 

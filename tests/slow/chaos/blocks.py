@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-import yaml
-
-from tests.slow.chaos.commands import ROOT, STUDY, Comvae
+from tests.slow.chaos.commands import STUDY, Comvae
+from tests.slow.support import write_study
+from tests.support import ROOT
 
 DATASET = "results/datasets/digits/dataset.json"
 # of training.json: the times, and the code, which someone may commit meanwhile
@@ -15,7 +15,7 @@ CHANGING = ("train_seconds", "finished_at", "git_commit")
 def configure(comvae: Comvae, folder: Path, **changes: object) -> None:
     """The study with `changes`, its run.json files, and the dataset."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY | changes))
+    write_study(folder, STUDY | changes)
     models = ROOT / "config" / "models.yaml"
     comvae.succeeds(folder, "configure", "study.yaml", "--models", models)
     comvae.succeeds(folder, "fetch", "digits", "--output", Path(DATASET).parent)
@@ -24,8 +24,8 @@ def configure(comvae: Comvae, folder: Path, **changes: object) -> None:
 def finish(comvae: Comvae, folder: Path, model: str) -> None:
     """A study of one model, with every stage but MLflow."""
     configure(comvae, folder, models=[model])
-    for stage in (train(model), evaluate(model), gap(model), ["tables"], ["report"]):
-        comvae.succeeds(folder, *stage)
+    for words in (train(model), evaluate(model), gap(model), ["tables"], ["report"]):
+        comvae.succeeds(folder, *words)
 
 
 def run(model: str) -> str:
@@ -38,29 +38,27 @@ def evaluation(model: str) -> str:
     return f"results/evaluations/digits/{model}/seeds-0-1"
 
 
+def stage(name: str, model: str, *options: object) -> list[object]:
+    """The arguments that run a stage of a block."""
+    block = [f"{run(model)}/run.json", "--dataset", DATASET, "--threads", 1]
+    return [name, *block, *options]
+
+
 def train(model: str, every: float = 60.0) -> list[object]:
     """The arguments that train a block, with a checkpoint every so many seconds."""
-    return [
-        *("train", f"{run(model)}/run.json", "--dataset", DATASET, "--threads", 1),
-        *("--checkpoint-every", every),
-    ]
+    return stage("train", model, "--checkpoint-every", every)
 
 
 def evaluate(model: str) -> list[object]:
     """The arguments that evaluate a block."""
-    return [
-        *("evaluate", f"{run(model)}/run.json", "--dataset", DATASET, "--threads", 1),
-        *("--output", f"{evaluation(model)}/metrics.csv", "--settings", "{samples: 2}"),
-    ]
+    output = f"{evaluation(model)}/metrics.csv"
+    return stage("evaluate", model, "--output", output, "--settings", "{samples: 2}")
 
 
 def gap(model: str) -> list[object]:
     """The arguments that measure the gaps of a block."""
-    return [
-        *("gap", f"{run(model)}/run.json", "--dataset", DATASET, "--threads", 1),
-        *("--output", f"{evaluation(model)}/gaps.parquet"),
-        *("--settings", json.dumps(STUDY["gap"])),
-    ]
+    output, settings = f"{evaluation(model)}/gaps.parquet", json.dumps(STUDY["gap"])
+    return stage("gap", model, "--output", output, "--settings", settings)
 
 
 def trained(folder: Path, model: str) -> dict[str, object]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[3]
+from tests.support import ROOT
+
 PATIENCE = 120.0  # seconds until a hung command fails its test
 STUDY = {
     "study": "chaos",
@@ -20,8 +21,13 @@ STUDY = {
     "training": {"epochs": 3, "hidden": 16, "latent": 3},
     "evaluation": {"samples": 2},
     "gap": {
-        **{"images": 12, "marginal_draws": 3, "optimum_draws": 8, "ais": "off"},
-        **{"optimum_iterations": 20, "final_draws": 50, "importance_draws": 100},
+        "images": 12,
+        "marginal_draws": 3,
+        "optimum_draws": 8,
+        "optimum_iterations": 20,
+        "final_draws": 50,
+        "importance_draws": 100,
+        "ais": "off",
     },
 }
 
@@ -64,9 +70,10 @@ class Comvae:
     def __enter__(self) -> "Comvae":
         self._prints = tempfile.TemporaryDirectory()
         self._forking = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("forking.py"))],
-            env={k: v for k, v in os.environ.items() if k != "COMVAE_MIRROR"}
-            | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+            [sys.executable, "-m", "tests.slow.chaos.forking"],
+            cwd=ROOT,
+            env=os.environ
+            | {"COMVAE_MIRROR": "", "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -81,9 +88,8 @@ class Comvae:
     def start(self, folder: Path, *arguments: object) -> Running:
         """Start a command in `folder`."""
         printed = Path(self._prints.name, "printed")
-        order = dict(
-            folder=str(folder), printed=str(printed), arguments=[*map(str, arguments)]
-        )
+        words = [*map(str, arguments)]
+        order = dict(folder=str(folder), printed=str(printed), arguments=words)
         self._forking.stdin.write(json.dumps(order).encode() + b"\n")
         return Running(self._forking.stdout, printed)
 

@@ -15,19 +15,16 @@ import sys
 import torch
 
 IMPORTED = [
-    *(
-        "comvae.cli",
-        "comvae.results.weights",
-        "comvae.datasets.fetching",
-        "comvae.evaluation.gap",
-    ),
-    *(
-        "comvae.study.lock",
-        "comvae.evaluation.pictures",
-        "comvae.results.report",
-        "comvae.results.tables",
-    ),
-    *("comvae.results.trail", "sklearn.datasets"),
+    "comvae.cli",
+    "comvae.datasets.fetching",
+    "comvae.evaluation.gap",
+    "comvae.evaluation.pictures",
+    "comvae.results.report",
+    "comvae.results.tables",
+    "comvae.results.trail",
+    "comvae.results.weights",
+    "comvae.study.lock",
+    "sklearn.datasets",
 ]
 
 

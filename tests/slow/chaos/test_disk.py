@@ -22,7 +22,7 @@ from tests.slow.chaos.blocks import (
     train,
     trained,
 )
-from tests.slow.chaos.commands import ROOT
+from tests.support import ROOT
 
 MODEL = "vanilla"
 MODELS_FILE = ROOT / "config" / "models.yaml"

@@ -39,11 +39,8 @@ def killed(folder: Path, model: str) -> Counter[str]:
     with Comvae() as comvae:
         undisturbed, victim = folder / "undisturbed", folder / "victim"
         for place in (undisturbed, victim):
-            configure(
-                *(comvae, place),
-                models=[model],
-                training={"epochs": EPOCHS[model], "hidden": 16, "latent": 3},
-            )
+            training = {"epochs": EPOCHS[model], "hidden": 16, "latent": 3}
+            configure(comvae, place, models=[model], training=training)
         comvae.succeeds(undisturbed, *train(model))
         expected = trained(undisturbed, model)
         block = victim / run(model)

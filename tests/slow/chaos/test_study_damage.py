@@ -2,64 +2,44 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
-import yaml
 
 from comvae.files import sha256_of
 from tests.slow.chaos.blocks import DATASET, evaluation, run
-from tests.slow.chaos.commands import ROOT, STUDY
+from tests.slow.chaos.commands import STUDY
+from tests.slow.support import make_study, table, write_study
+from tests.slow.support import run as run_command
 
 MODEL = "vanilla"
 METRICS = f"{evaluation(MODEL)}/metrics.csv"
 WEIGHTS = f"{run(MODEL)}/weights.safetensors"
 
 
-def make_study(folder: Path) -> subprocess.CompletedProcess:
-    """What `make study` does, with the code of this repository."""
-    script = ROOT / "workflow" / "scripts" / "run.py"
-    profile = ROOT / "profiles" / "default"
-    return subprocess.run(
-        [
-            *(sys.executable, str(script), "--snakefile", str(ROOT / "Snakefile")),
-            *("--workflow-profile", str(profile), "--cores", "2"),
-            *("--configfile", "study.yaml"),
-        ],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-
-
-def completes(folder: Path) -> str:
-    done = make_study(folder)
+def completes(folder: Path) -> None:
+    done = make_study(folder, folder / "study.yaml")
     assert done.returncode == 0, done.stdout
-    return done.stdout
 
 
 def fails(folder: Path) -> str:
-    """What a study prints that cannot be completed: the logs of its failed jobs."""
-    done = make_study(folder)
+    """What a study prints that cannot be completed, in one line: the logs of its failed
+    jobs."""
+    done = make_study(folder, folder / "study.yaml")
     assert done.returncode != 0 and "Traceback" not in done.stdout, done.stdout
-    return done.stdout
+    return " ".join(done.stdout.split())
 
 
 def states(folder: Path) -> list[str]:
-    return list(pd.read_csv(folder / "results" / "tables" / "cells.csv")["status"])
+    return list(table(folder, "cells")["status"])
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     """A finished study of one model, with its runs in MLflow."""
     folder = tmp_path_factory.mktemp("study")
-    settings = STUDY | {"models": [MODEL], "gap": {"images": 0}}
-    (folder / "study.yaml").write_text(yaml.safe_dump(settings))
+    write_study(folder, STUDY | {"models": [MODEL], "gap": {"images": 0}})
     completes(folder)
     assert states(folder) == ["finished", "finished"]
     return folder
@@ -70,7 +50,7 @@ def test_a_half_written_table_and_a_lost_store_are_made_again(study):
     before, metrics = runs.read_bytes(), (study / METRICS).read_bytes()
     (study / METRICS).write_bytes(metrics[: len(metrics) // 2])
     shutil.rmtree(study / "results" / "mlflow")
-    said = " ".join(fails(study).split())
+    said = fails(study)
     assert f"{METRICS} is damaged: its last line is cut off; delete it" in said
     assert states(study) == ["missing", "missing"], "the rest has its tables"
     imported = study / "results" / "mlflow" / "imported.txt"
@@ -96,11 +76,11 @@ def test_a_lost_dataset_and_damaged_weights_are_named_one_after_the_other(study)
     said = fails(study)
     assert "digits/train-images.npy: cannot be read" in said
     advice = f"Fetch it again: comvae fetch digits --output {Path(DATASET).parent}"
-    assert advice in " ".join(said.split())
-    fetch = [sys.executable, "-m", "comvae", "fetch", "digits", "--output"]
-    subprocess.run([*fetch, Path(DATASET).parent], cwd=study, check=True)
+    assert advice in said
+    fetch = [sys.executable, "-m", *advice.removeprefix("Fetch it again: ").split()]
+    assert run_command(fetch, study).returncode == 0
 
-    said = " ".join(fails(study).split())
+    said = fails(study)
     assert f"{WEIGHTS} is damaged: found SHA-256" in said
     assert "delete it and run the study again" in said
     (study / WEIGHTS).unlink()

@@ -1,33 +1,33 @@
 """The whole study on digits through Snakemake: run, changed, broken and killed."""
 
-import json
-import math
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pandas as pd
 import psutil
 import pytest
 import yaml
-from mlflow import MlflowClient
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-MODELS = [  # of Table 1
-    name
-    for name, options in yaml.safe_load(
-        (REPOSITORY / "config" / "models.yaml").read_text()
-    ).items()
-    if not options.get("control")
-]
-TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
+from tests.slow.support import (
+    PATIENCE,
+    TERMS,
+    check_complete,
+    copy_repository,
+    heed_interrupts,
+    make_study,
+    processes,
+    study_command,
+    table,
+    wait_for,
+    write_study,
+)
+from tests.support import MODELS
+
 STUDY = {
     "study": "few-epochs",
     "datasets": ["digits"],
@@ -37,39 +37,11 @@ STUDY = {
     "evaluation": {"samples": 2},
     "gap": {"images": 40, "ais": "off", "importance_draws": 500},
 }
-PATIENCE = 300  # seconds until a hung process fails its test
-
-
-def write_study(folder: Path, **changes) -> Path:
-    path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(STUDY | changes))
-    return path
-
-
-def command(repository: Path, study: Path, *arguments: str) -> list[str]:
-    """What `make study` runs, with the code of `repository`."""
-    return [
-        *(sys.executable, str(repository / "workflow" / "scripts" / "run.py")),
-        *("--snakefile", str(repository / "Snakefile"), "--configfile", str(study)),
-        *("--cores", "2", "--keep-going", "--rerun-incomplete", "--show-failed-logs"),
-        *arguments,
-    ]
-
-
-def snakemake(repository, folder, study, *arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(repository, study, *arguments),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE,
-    )
 
 
 def planned(repository, folder, study) -> tuple[dict[str, int], str]:
     """How many jobs of each rule a dry run plans, and all that it prints."""
-    done = snakemake(repository, folder, study, "--dry-run")
+    done = make_study(folder, study, "--dry-run", code=repository)
     assert done.returncode == 0, done.stdout
     counts = re.findall(r"^(\w+) +(\d+)$", done.stdout.partition("Job stats:")[2], re.M)
     return {rule: int(count) for rule, count in counts}, done.stdout
@@ -92,26 +64,10 @@ def times(folder: Path) -> dict[str, int]:
     return {path.parts[-3]: path.stat().st_mtime_ns for path in weights}
 
 
-def table(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(folder / "results" / "tables" / f"{name}.csv")
-
-
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory) -> Path:
     """A copy of the code, whose models a test may change."""
-    folder = tmp_path_factory.mktemp("repository")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (REPOSITORY / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, folder / name)
-    return folder
+    return copy_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture(scope="module")
@@ -119,18 +75,14 @@ def finished(repository, tmp_path_factory) -> Path:
     """A folder with the results of the whole study; the last test that needs them
     trains one model anew."""
     folder = tmp_path_factory.mktemp("study")
-    done = snakemake(repository, folder, write_study(folder))
+    done = make_study(folder, write_study(folder, STUDY), code=repository)
     assert done.returncode == 0, done.stdout
     return folder
 
 
-def test_every_run_is_in_the_tables(finished):
+def test_every_run_is_in_the_tables_and_in_mlflow(finished):
+    check_complete(finished, MODELS)
     runs = table(finished, "runs")
-    assert len(runs) == 8 * 2 * 3
-    assert runs[TERMS].map(math.isfinite).all(axis=None)
-    keys = set(zip(runs["model"], runs["seed"], runs["split"], strict=True))
-    splits = ("train", "test", "train-running")
-    assert keys == {(m, s, split) for m in MODELS for s in (0, 1) for split in splits}
     assert (runs["epochs"] == 2).all() and (runs["train_seconds"] > 0).all()
     total = runs["reconstruction"] + runs["latent_kl"]
     assert (total - runs["negative_elbo"]).abs().max() < 1e-3
@@ -142,23 +94,11 @@ def test_every_run_is_in_the_tables(finished):
 def test_every_run_has_its_gaps(finished):
     runs = table(finished, "runs")
     measured = runs[runs["split"] != "train-running"]
-    assert len(measured) == 8 * 2 * 2
-    names = ["log_px", "elbo", "elbo_marginal", "elbo_optimal", "inference_gap"]
-    assert measured[names].map(math.isfinite).all(axis=None)
     assert (measured["elbo"] <= measured["elbo_optimal"] + 0.05).all()
     assert (measured["elbo_optimal"] <= measured["log_px"] + 0.05).all()
-    assert runs.loc[runs["split"] == "train-running", names].isna().all(axis=None)
-    assert set(table(finished, "cells")["gap"]) == {"measured"}
+    assert runs.loc[runs["split"] == "train-running", "log_px"].isna().all()
     gaps = table(finished, "gaps")
-    assert len(gaps) % (8 * 2) == 0
     assert set(gaps["n_seeds"][gaps["quantity"] == "amortization_gap"]) == {2}
-    folder = finished / "results" / "evaluations" / "digits"
-    listed = json.loads((folder / "gap-images.json").read_text())
-    images = pd.read_parquet(folder / "vanilla" / "seeds-0-1" / "gaps.parquet")
-    for split in ("train", "test"):
-        chosen = images[images["split"] == split]
-        assert len(listed[split]) == 40
-        assert set(chosen["image"]) == set(listed[split])
 
 
 def test_gains_over_vanilla_add_up_and_claims_are_judged(finished):
@@ -168,44 +108,27 @@ def test_gains_over_vanilla_add_up_and_claims_are_judged(finished):
     total = effects.drop(columns="elbo").sum(axis=1)
     assert (total - effects["elbo"]).abs().max() < 1e-9
     claims = table(finished, "claims")
-    assert claims["claim"].nunique() == 9 and (claims["n_seeds"] == 2).all()
+    assert len(claims) > 0 and (claims["n_seeds"] == 2).all()
     verdicts = {"supported", "contradicted", "inconclusive"}
     assert set(claims["verdict"]) <= verdicts, "every model was run"
 
 
 def test_statistics_are_over_the_seeds(finished):
     table1 = table(finished, "table1")
-    assert list(table1.columns) == [
-        *("dataset", "model", "split", "metric", "mean", "std"),
-        *("ci_low", "ci_high", "n_seeds", "paper"),
-    ]
     assert len(table1) == 8 * 3 * 3 and (table1["n_seeds"] == 2).all()
     assert (table1["ci_low"] < table1["mean"]).all()
     assert (table1["mean"] < table1["ci_high"]).all()
-    runs = table(finished, "runs")
-    means = runs.groupby(["model", "split"])[TERMS].mean()
+    means = table(finished, "runs").groupby(["model", "split"])[TERMS].mean()
     for row in table1.itertuples():
         expected = means.loc[(row.model, row.split), row.metric]
         assert row.mean == pytest.approx(expected)
-    cells = table(finished, "cells")
-    assert len(cells) == 16 and (cells["status"] == "finished").all()
 
 
-def test_mlflow_has_every_run(finished):
-    database = (finished / "results" / "mlflow" / "mlflow.db").as_posix()
-    client = MlflowClient(tracking_uri=f"sqlite:///{database}")
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    runs = client.search_runs(experiments)
-    assert len(runs) == 16
-    assert {run.info.status for run in runs} == {"FINISHED"}
-
-
-def test_the_report_names_every_model(finished):
+def test_the_report_names_every_model(finished, models):
     report = (finished / "results" / "report" / "table1.md").read_text()
-    models = yaml.safe_load((REPOSITORY / "config" / "models.yaml").read_text())
     gaps = (finished / "results" / "report" / "gaps.md").read_text()
     for name in MODELS:
-        assert models[name]["title"] in report and models[name]["title"] in gaps
+        assert models[name].title in report and models[name].title in gaps
     assert "Not finished" not in report and "Not measured" not in gaps
 
 
@@ -220,41 +143,25 @@ def test_every_job_has_a_log(finished):
         assert "epoch 2/2" in log and "Traceback" not in log
 
 
-def test_each_block_has_one_resolved_config(finished):
-    paths = list(finished.glob("results/runs/**/run.json"))
-    assert len(paths) == 8
-    for path in paths:
-        config = json.loads(path.read_text())
-        assert config["seeds"] == [0, 1] and config["training"]["epochs"] == 2
-        record = json.loads((path.parent / "training.json").read_text())
-        assert record["failed"] == {}
-
-
 def test_a_second_time_nothing_is_done(repository, finished):
     before = times(finished)
-    done = snakemake(repository, finished, write_study(finished))
+    done = make_study(finished, write_study(finished, STUDY), code=repository)
     assert done.returncode == 0 and "Nothing to be done" in done.stdout
     assert times(finished) == before
 
 
 def test_more_seeds_train_the_new_blocks_alone(repository, finished, tmp_path):
-    counts, printed = planned(repository, finished, write_study(tmp_path, seeds=3))
+    study = write_study(tmp_path, STUDY | {"seeds": 3})
+    counts, printed = planned(repository, finished, study)
     assert trained_blocks(printed) == {(model, "seeds-2") for model in MODELS}
-    assert counts["train"] == counts["evaluate"] == counts["configure"] == 8
-    assert counts["gap"] == 8
+    assert counts["train"] == counts["evaluate"] == counts["gap"] == 8
     assert not {"dataset", "gap_images"} & set(counts)
-
-
-def test_fewer_seeds_and_models_train_only_what_is_not_there(
-    repository, finished, tmp_path
-):
-    fewer = write_study(tmp_path, models=MODELS[:3])
-    assert "train" not in planned(repository, finished, fewer)[0]
 
 
 @pytest.mark.parametrize(
     "changes,evaluations,gaps",
     [
+        ({"models": MODELS[:3]}, 0, 0),
         ({"evaluation": {"samples": 3}}, 8, 0),
         ({"gap": STUDY["gap"] | {"marginal_draws": 3}}, 0, 8),
         # evaluation draws the very images that the gaps are measured on
@@ -267,7 +174,8 @@ def test_fewer_seeds_and_models_train_only_what_is_not_there(
 def test_what_training_does_not_depend_on_retrains_nothing(
     repository, finished, tmp_path, changes, evaluations, gaps
 ):
-    counts, _ = planned(repository, finished, write_study(tmp_path, **changes))
+    study = write_study(tmp_path, STUDY | changes)
+    counts, _ = planned(repository, finished, study)
     assert counts["track"] == 1, "the change is seen"
     assert counts.get("evaluate", 0) == evaluations
     assert counts.get("gap", 0) == gaps
@@ -275,41 +183,38 @@ def test_what_training_does_not_depend_on_retrains_nothing(
 
 
 def test_training_settings_retrain_everything(repository, finished, tmp_path):
-    longer = write_study(tmp_path, training={"epochs": 3, "hidden": 16})
+    longer = write_study(tmp_path, STUDY | {"training": {"epochs": 3, "hidden": 16}})
     assert planned(repository, finished, longer)[0]["train"] == 8
 
 
 def test_options_of_one_model_retrain_it_alone(repository, finished):
     path = repository / "config" / "models.yaml"
     original, before = path.read_text(), times(finished)
-    study = write_study(finished)
-    models = yaml.safe_load(original)
-    models["simplified-mixture"]["bayesian"] = {"rho_init": -4}
-    path.write_text(yaml.safe_dump(models, allow_unicode=True, sort_keys=False))
+    study = write_study(finished, STUDY)
+    options = yaml.safe_load(original)
+    options["simplified-mixture"]["bayesian"] = {"rho_init": -4}
+    path.write_text(yaml.safe_dump(options, allow_unicode=True, sort_keys=False))
     try:
         counts, printed = planned(repository, finished, study)
         assert trained_blocks(printed) == {("simplified-mixture", "seeds-0-1")}
-        assert counts["train"] == counts["evaluate"] == counts["configure"] == 1
-        assert counts["gap"] == 1
-        done = snakemake(repository, finished, study)
+        assert counts["train"] == counts["evaluate"] == counts["gap"] == 1
+        done = make_study(finished, study, code=repository)
         assert done.returncode == 0, done.stdout
         after = times(finished)
         changed = {model for model in MODELS if after[model] != before[model]}
         assert changed == {"simplified-mixture"}
         assert planned(repository, finished, study)[0] == {}
-        assert table(finished, "runs")[TERMS].notna().all(axis=None)
+        check_complete(finished, MODELS)
     finally:
         path.write_text(original)
 
 
-def test_a_block_that_fails_stops_no_other(repository, tmp_path):
+def test_a_block_that_fails_stops_no_other(tmp_path):
     """Batches of 359 leave one of the 1437 images, too few for batch norm alone."""
-    study = write_study(
-        tmp_path,
-        models=["compound-gaussian", "vanilla"],
-        training={"epochs": 1, "hidden": 8, "batch_size": 359},
-    )
-    done = snakemake(repository, tmp_path, study)
+    models = ["compound-gaussian", "vanilla"]
+    training = {"epochs": 1, "hidden": 8, "batch_size": 359}
+    study = write_study(tmp_path, STUDY | {"models": models, "training": training})
+    done = make_study(tmp_path, study)
     assert done.returncode != 0
     assert "batch norm needs two" in done.stdout, "logs of failed jobs are shown"
 
@@ -326,18 +231,14 @@ def test_a_block_that_fails_stops_no_other(repository, tmp_path):
     table1 = table(tmp_path, "table1").set_index("model")
     assert (table1.loc["compound-gaussian", "n_seeds"] == 0).all()
     assert (table1.loc["vanilla", "n_seeds"] == 2).all()
-
     log = tmp_path / "logs" / "train" / "digits" / "compound-gaussian"
     assert "Traceback" not in (log / "seeds-0-1.log").read_text()
 
 
-def test_seeds_that_diverge_are_failed_cells_of_a_whole_study(repository, tmp_path):
-    study = write_study(
-        tmp_path,
-        models=["vanilla"],
-        training={"epochs": 3, "hidden": 8, "learning_rate": 1e30},
-    )
-    done = snakemake(repository, tmp_path, study)
+def test_seeds_that_diverge_are_failed_cells_of_a_whole_study(tmp_path):
+    training = {"epochs": 3, "hidden": 8, "learning_rate": 1e30}
+    changes = {"models": ["vanilla"], "training": training}
+    done = make_study(tmp_path, write_study(tmp_path, STUDY | changes))
     assert done.returncode == 0, done.stdout
     cells = table(tmp_path, "cells")
     assert list(cells["status"]) == ["failed"] * 2
@@ -347,59 +248,46 @@ def test_seeds_that_diverge_are_failed_cells_of_a_whole_study(repository, tmp_pa
     assert "Not finished" in report and "failed" in report
 
 
-def processes_in(folder: Path) -> list[psutil.Process]:
-    """The processes that work in `folder`."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.cwd() == str(folder):
-                found.append(process)
-    return found
-
-
 @contextmanager
-def in_mid_training(repository, folder, study, *targets) -> Iterator[subprocess.Popen]:
+def in_mid_training(folder: Path, study, *targets) -> Iterator[subprocess.Popen]:
     """The study, started in a process group of its own, once it trains."""
     log = folder / "logs" / "train" / "digits" / "vanilla" / "seeds-0-1.log"
     with (folder / "printed.txt").open("w") as printed:
         started = subprocess.Popen(
-            command(repository, study, *targets),
+            study_command(study, *targets),
             cwd=folder,
             stdout=printed,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # a shell starts its background jobs with SIGINT ignored, and so this suite
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=heed_interrupts,
         )
+
+    def training() -> bool:
+        assert started.poll() is None, (folder / "printed.txt").read_text()
+        return log.exists() and "epoch 1/" in log.read_text()
+
     try:
-        deadline = time.monotonic() + PATIENCE
-        while not (log.exists() and "epoch 1/" in log.read_text()):
-            said = (folder / "printed.txt").read_text()
-            assert started.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.1)
+        wait_for(training, "the study does not train", patience=PATIENCE)
         yield started
     finally:
-        for process in processes_in(folder):
+        for process in processes(lambda each: each.cwd() == str(folder)):
             with suppress(psutil.Error):
                 process.kill()
         started.wait(timeout=60)
 
 
 @pytest.mark.parametrize("how", ["kill the group", "kill snakemake alone", "interrupt"])
-def test_a_killed_study_is_completed_by_running_it_again(
-    repository, finished, tmp_path, how
-):
+def test_a_killed_study_is_completed_by_running_it_again(finished, tmp_path, how):
     folder = tmp_path.resolve()
     shutil.copytree(finished / "results" / "datasets", folder / "results" / "datasets")
-    study = write_study(
-        folder, models=["vanilla"], training={"epochs": 120, "hidden": 16}
-    )
+    training = {"epochs": 120, "hidden": 16}
+    changes = {"models": ["vanilla"], "training": training, "gap": {"images": 0}}
+    study = write_study(folder, STUDY | changes)
     target = "results/report/table1.md"
-    with in_mid_training(repository, folder, study, target) as started:
+    with in_mid_training(folder, study, target) as started:
         weights = folder / "results/runs/digits/vanilla/seeds-0-1/weights.safetensors"
         assert not weights.exists(), "the study was hit too late to test anything"
-        beside = snakemake(repository, folder, study, target)
+        beside = make_study(folder, study, target)
         assert beside.returncode != 0
         assert "running in this folder already" in beside.stdout
 
@@ -411,9 +299,9 @@ def test_a_killed_study_is_completed_by_running_it_again(
             started.kill()
         assert started.wait(timeout=60) != 0
         # Again at once: what the killed study started may still be running.
-        again = snakemake(repository, folder, study, target)
+        again = make_study(folder, study, target)
     assert again.returncode == 0, again.stdout
     runs = table(folder, "runs")
     assert len(runs) == 2 * 3 and runs[TERMS].notna().all(axis=None)
     assert (runs["epochs"] == 120).all()
-    assert "Nothing to be done" in snakemake(repository, folder, study, target).stdout
+    assert "Nothing to be done" in make_study(folder, study, target).stdout

@@ -5,15 +5,15 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.slow.support import free_port, wait_for
 
 PATIENCE = 120  # seconds until a server that does not answer is an error
 INITDB = ("--username", "mlflow", "--auth", "trust", "--encoding", "UTF8", "--no-sync")
@@ -43,7 +43,7 @@ def postgresql() -> Iterator[str]:
         command += [part for setting in settings for part in ("-c", setting)]
         with running(command, root / "postgres.log", **options) as process:
             ready = [program("pg_isready"), "--host", root, "--quiet"]
-            wait_for(
+            wait_until_ready(
                 lambda: subprocess.run(ready).returncode == 0,
                 process,
                 root / "postgres.log",
@@ -73,7 +73,7 @@ def mlflow_server(
     settings = {"MLFLOW_DISABLE_TELEMETRY": "true", **environment}
     with running(command, log, cwd=folder, env=os.environ | settings) as process:
         address = f"http://127.0.0.1:{port}"
-        wait_for(lambda: answers(f"{address}/health"), process, log)
+        wait_until_ready(lambda: answers(f"{address}/health"), process, log)
         yield address
 
 
@@ -107,13 +107,16 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def wait_for(condition, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return once `condition` is true; an error where `process` ends or takes long."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args}:\n{log.read_text()}")
-        time.sleep(0.1)
+def wait_until_ready(
+    ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
+) -> None:
+    """Return once a program is ready; an error where it ends or takes long."""
+
+    def ready_or_dead() -> bool:
+        assert process.poll() is None, f"{process.args}:\n{log.read_text()}"
+        return ready()
+
+    wait_for(ready_or_dead, f"{process.args} is not ready", log.read_text, PATIENCE)
 
 
 def answers(address: str) -> bool:
@@ -123,12 +126,6 @@ def answers(address: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 def program(name: str) -> Path:

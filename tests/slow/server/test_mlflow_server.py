@@ -1,6 +1,5 @@
 """Imports into a real MLflow server on PostgreSQL: nothing lost, nothing doubled."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from comvae.results.mlflow import TrackingError, track
 from tests.slow.server import importers, stored
 from tests.slow.server.server import mlflow_server
+from tests.slow.support import wait_for
 
 HOSTS = 8
 FINISHED = [
@@ -18,7 +18,7 @@ FINISHED = [
 
 
 def shown_by_sqlite(results: Path) -> dict[str, dict]:
-    """What an import into the default store shows, which test_tracking.py checks."""
+    """What an import into the default store shows."""
     track(results)
     return stored.content(f"sqlite:///{results}/mlflow/mlflow.db")
 
@@ -57,9 +57,11 @@ def test_eight_hosts_at_once_lose_and_double_nothing(server, results, tmp_path):
 def test_importers_killed_in_the_middle_leave_nothing_behind(server, results, tmp_path):
     folders = importers.copies(results, tmp_path / "hosts", HOSTS)
     processes, said = importers.start(folders, server.uri)
-    deadline = time.monotonic() + 120
-    while "RUNNING" not in dict(server.active_runs()).values():
-        assert time.monotonic() < deadline, server.active_runs()
+    wait_for(
+        lambda: "RUNNING" in dict(server.active_runs()).values(),
+        "nothing is imported",
+        pause=0,
+    )
     for process in processes[::2]:
         process.kill()
     for each in said[1::2]:

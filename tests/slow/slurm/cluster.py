@@ -5,21 +5,22 @@ goes on as before. `Cluster.stop` ends what `start` started, and `start` first e
 what a test run that was killed has left behind.
 """
 
+import fcntl
 import os
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 
+from tests.slow.support import free_port, processes, run, wait_for
+
 DAEMONS = ("munged", "slurmctld", "slurmd")  # in the order in which they start
 PREFIX = "comvae-slurm-"
-PATIENCE = 60  # seconds until a daemon that does not answer is an error
 
 SLURM_CONF = """\
 ClusterName=test
@@ -80,20 +81,19 @@ class Cluster:
         stop_left_behind()
         self.root = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
         self.root.chmod(0o755)  # munged refuses a socket that not everyone can reach
-        write_owner(self.root)
-        self.environment = os.environ | {
+        self.owner = lock(self.root / "owner")
+        self.environment = {
             "SLURM_CONF": str(self.root / "slurm.conf"),
             "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}:/usr/sbin:/sbin",
         }
 
     def start(self) -> None:
         """Start the daemons and wait for the node."""
-        controller_port, node_port = free_ports(2)
         settings = {
             "root": self.root,
             "user": psutil.Process().username(),
-            "controller_port": controller_port,
-            "node_port": node_port,
+            "controller_port": free_port(),
+            "node_port": free_port(),
             "srun": shutil.which("srun"),
         }
         for folder in ("state", "spool", "bin"):
@@ -105,13 +105,14 @@ class Cluster:
         key = self.root / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(1024))
-        self.run(
-            "munged",
-            *("--socket", f"{self.root}/munge.socket", "--key-file", str(key)),
-            *("--pid-file", f"{self.root}/munged.pid"),
-            *("--log-file", f"{self.root}/munged.log"),
-            *("--seed-file", f"{self.root}/munge.seed"),
-        )
+        files = {
+            "--socket": "munge.socket",
+            "--key-file": key.name,
+            "--pid-file": "munged.pid",
+            "--log-file": "munged.log",
+            "--seed-file": "munge.seed",
+        }
+        self.run("munged", *(f"{each}={self.root / files[each]}" for each in files))
         self.run("slurmctld")
         self.start_node()
 
@@ -132,14 +133,7 @@ class Cluster:
 
     def run(self, *command: str) -> str:
         """What a command prints, run as on a login node."""
-        done = subprocess.run(
-            command,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-        )
+        done = run([*command], self.root, **self.environment)
         if done.returncode:
             raise RuntimeError(f"{command}: {done.stdout}\n{self.daemon_logs()}")
         return done.stdout
@@ -186,35 +180,23 @@ def check_machine() -> None:
         )
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def write_owner(root: Path) -> None:
-    """Note which process the folder belongs to."""
-    me = psutil.Process()
-    (root / "owner").write_text(f"{me.pid} {me.create_time()}")
-
-
-def owner_lives(root: Path) -> bool:
-    """Whether the process that the folder belongs to still runs."""
-    try:
-        pid, created = (root / "owner").read_text().split()
-        return abs(psutil.Process(int(pid)).create_time() - float(created)) < 1
-    except (OSError, ValueError, psutil.Error):
-        return False
-
-
 def stop_left_behind() -> None:
-    """End the clusters of test runs that were killed."""
-    for owner in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*/owner"):
-        if owner.stat().st_uid == os.getuid() and not owner_lives(owner.parent):
-            stop_below(owner.parent)
+    """End the clusters of test runs that were killed: their owner's lock is free."""
+    for path in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*/owner"):
+        if path.stat().st_uid == os.getuid() and lock(path):
+            stop_below(path.parent)
+
+
+def lock(path: Path) -> IO | None:
+    """The file, locked for as long as this process keeps it open; None where another
+    process has it."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 def stop_below(root: Path) -> None:
@@ -245,20 +227,10 @@ def stop_daemon(root: Path, name: str) -> None:
 
 def processes_below(root: Path) -> list[psutil.Process]:
     """The processes that work in `root` or below it, or for the cluster there."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            for_it = process.environ().get("SLURM_CONF") == str(root / "slurm.conf")
-            if for_it or Path(process.cwd()).is_relative_to(root):
-                found.append(process)
-    return found
-
-
-def wait_for(condition, otherwise: str, details=lambda: "", patience=PATIENCE):
-    """The first true value of `condition`; an error after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{otherwise} after {patience} s\n{details()}")
-        time.sleep(0.2)
-    return found
+    configured = str(root / "slurm.conf")
+    return processes(
+        lambda process: (
+            process.environ().get("SLURM_CONF") == configured
+            or Path(process.cwd()).is_relative_to(root)
+        )
+    )

@@ -1,20 +1,18 @@
 """A study in a copy of the repository, run with the cluster's profile."""
 
+import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import psutil
 import yaml
 
-from tests.slow.slurm.cluster import Cluster, wait_for
+from tests.slow.slurm.cluster import Cluster
+from tests.slow.support import copy_repository, heed_interrupts, wait_for, write_study
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 COMMAND = ("snakemake", "--cores", "8", "--profile", "slurm")  # as in the README
 PATIENCE = 420  # seconds until a study that does not end is an error
 
@@ -25,8 +23,7 @@ class Study:
     def __init__(self, cluster: Cluster, name: str, settings: dict) -> None:
         self.cluster, self.folder = cluster, cluster.root / name
         copy_repository(self.folder)
-        self.file = self.folder / "study.yaml"
-        self.file.write_text(yaml.safe_dump(settings))
+        self.file = write_study(self.folder, settings)
         self.printed = self.folder / "printed.txt"
         self.process: subprocess.Popen | None = None
 
@@ -39,7 +36,7 @@ class Study:
 
     def start(self) -> None:
         """Start the command of the README, with the test's study."""
-        environment = self.cluster.environment
+        environment = os.environ | self.cluster.environment
         binaries = Path(sys.executable).parent
         with self.printed.open("a") as printed:
             self.process = subprocess.Popen(
@@ -48,8 +45,7 @@ class Study:
                 env=environment | {"PATH": f"{binaries}:{environment['PATH']}"},
                 stdout=printed,
                 stderr=subprocess.STDOUT,
-                # a shell starts its background jobs with SIGINT ignored, and so pytest
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                preexec_fn=heed_interrupts,
             )
 
     def wait(self) -> int:
@@ -92,25 +88,6 @@ class Study:
         found = self.cluster.jobs(f"rule_{rule}_wildcards_digits_{model}_seeds-0-1")
         return [job for job in found if job["WorkDir"] == str(self.folder)]
 
-    def table(self, name: str) -> pd.DataFrame:
-        """One of the tables of the study."""
-        return pd.read_csv(self.folder / "results" / "tables" / f"{name}.csv")
-
     def said(self) -> str:
         """What Snakemake printed and what is in the queue."""
         return self.printed.read_text() + self.cluster.run("squeue", "--states=all")
-
-
-def copy_repository(folder: Path) -> None:
-    """Copy what is in the repository and what is not ignored by it."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (REPOSITORY / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, folder / name)

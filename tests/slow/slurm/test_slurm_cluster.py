@@ -1,5 +1,6 @@
 """The cluster of these tests itself: what a killed test run leaves behind."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 import psutil
 
 from tests.slow.slurm.cluster import DAEMONS, processes_below, stop_left_behind
+from tests.support import ROOT
 
 ABANDON = """
-import os, signal, sys, time
-sys.path.insert(0, sys.argv[1])
+import os, signal, time
 from tests.slow.slurm.cluster import Cluster
 cluster = Cluster()
 cluster.start()
@@ -30,7 +31,8 @@ def daemons_of(root: Path) -> list[psutil.Process]:
 
 def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(cluster):
     done = subprocess.run(
-        [sys.executable, "-c", ABANDON, str(Path(__file__).parent)],
+        [sys.executable, "-c", ABANDON],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     )
