@@ -139,8 +139,9 @@ def train(
     from comvae.datasets.loading import load
     from comvae.engine.progress import epochs_shown
     from comvae.engine.training import train as train_block
+    from comvae.results.blocks import is_trained
     from comvae.results.trail import trail_left
-    from comvae.results.weights import is_trained, save_block
+    from comvae.results.weights import save_block
     from comvae.study.lock import empty, held
     from comvae.study.settings import load_run_config
     from comvae.study.signals import stop_requested
@@ -194,8 +195,8 @@ def evaluate(
     from comvae.datasets.loading import load
     from comvae.evaluation.elbo import evaluate as evaluate_block
     from comvae.evaluation.pictures import draw_pictures
-    from comvae.files import replacing
-    from comvae.results.weights import load_vae, sound_seeds
+    from comvae.results.blocks import sound_seeds, write_table
+    from comvae.results.weights import load_vae
     from comvae.study.settings import Evaluation, load_run_config
 
     config = load_run_config(run)
@@ -205,9 +206,7 @@ def evaluate(
     sound = sound_seeds(run.parent, config)
     draw_pictures(vae, config, data, output.parent / "pictures", pictured, sound, use)
     settings = Evaluation(samples=samples, batch_size=batch_size)
-    metrics = evaluate_block(vae, config, data, settings, use)
-    with replacing(output) as path:
-        metrics.to_csv(path, index=False)
+    write_table(output, evaluate_block(vae, config, data, settings, use))
 
 
 @command
@@ -223,9 +222,9 @@ def gap(
     from comvae.datasets.loading import load
     from comvae.engine.progress import stages_shown
     from comvae.evaluation.gap import measure
-    from comvae.files import replacing
-    from comvae.results.tables.gaps import no_gaps
-    from comvae.results.weights import load_vae, sound_seeds
+    from comvae.results.blocks import sound_seeds, write_table
+    from comvae.results.gap_files import no_gaps
+    from comvae.results.weights import load_vae
     from comvae.study.settings import load_gap, load_run_config
 
     chosen = load_gap(settings)
@@ -239,8 +238,7 @@ def gap(
         sound = config.model_copy(update={"seeds": seeds})
         with stages_shown(what) as on_progress:
             gaps = measure(vae, sound, data, chosen, use, on_progress)
-    with replacing(output) as path:
-        gaps.to_parquet(path, index=False)
+    write_table(output, gaps)
 
 
 @command

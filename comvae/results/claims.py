@@ -8,17 +8,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from comvae.results import formats
 from comvae.results.statistics import Term, effect, paired
 from comvae.study.plan import Plan
 
 RESOLUTION = 0.02
 """Nats per image: the error that the estimators are tested to (docs/gap.md)."""
-
-CLAIM_COLUMNS = [
-    *("claim", "statement", "dataset", "split", "metric", "definition"),
-    *("effect", "at_least", "ci_low", "ci_high", "n_seeds"),
-    *("part_verdict", "verdict"),
-]
 
 
 @dataclass(frozen=True)
@@ -212,4 +207,4 @@ def claims_table(
                 )
             whole = conjunction([part["part_verdict"] for part in parts])
             rows += [part | dict(verdict=whole) for part in parts]
-    return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
+    return pd.DataFrame(rows, columns=formats.CLAIMS.columns)

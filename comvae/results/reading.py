@@ -1,0 +1,182 @@
+"""Reading the CSV and JSON files under `results/`: whole and as described, or refused.
+
+What `read_table` is asked for must be there. What is loaded is None where it is not
+there yet, and kept until its file changes: the caller must not change it. A file that
+is damaged raises ResultsError.
+"""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
+
+from comvae.errors import ResultsError
+from comvae.files import AGAIN
+from comvae.results import paths
+from comvae.results.formats import TABLES, Format
+
+LONGEST = 200  # characters of what a library says
+TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+READ = csv.ReadOptions(use_threads=False)
+PARSE = csv.ParseOptions(newlines_in_values=True)
+
+Identity = tuple[str, int, int]  # path, mtime_ns, size
+Row = dict[str, Any]
+
+
+def damaged(path: Path | str, why: object) -> ResultsError:
+    """The error that says that a file is damaged, and what helps."""
+    flat = " ".join(str(why).split())[:LONGEST]
+    return ResultsError(f"{path} is damaged: {flat}; {AGAIN}")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; raises ResultsError where it is missing."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ResultsError(f"{path} is missing") from None
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_table(path: Path, expected: Format) -> pa.Table:
+    """The columns of a CSV file that `expected` describes and the file has.
+
+    Raises ResultsError where it is missing or damaged. Its end is missing wherever its
+    last line has no end: cut within a number it would still be a number, and another.
+    """
+    content = read_bytes(path)
+    try:
+        if not content.endswith(b"\n"):
+            raise ValueError("its last line is cut off" if content else "it is empty")
+        header = content[: content.index(b"\n")].decode().rstrip("\r").split(",")
+        table = csv.read_csv(
+            pa.BufferReader(content), READ, PARSE, _options(expected, tuple(header))
+        )
+        keys = zip(*(table[name].to_pylist() for name in expected.key), strict=True)
+        seen: set[tuple] = set()
+        for key in keys:
+            if key in seen:
+                raise ValueError(f"it has two rows for {', '.join(map(str, key))}")
+            seen.add(key)
+    except ValueError as error:  # those of pyarrow are ValueErrors
+        raise damaged(path, error) from None
+    return table
+
+
+@lru_cache(maxsize=64)  # ten thousand files have few headers, and options cost time
+def _options(expected: Format, header: tuple[str, ...]) -> csv.ConvertOptions:
+    """How to read a file with this header; raises ValueError for what it lacks."""
+    needed = dict.fromkeys([*expected.key, *expected.needed])
+    if missing := [name for name in needed if name not in header]:
+        raise ValueError(f"it has no {', '.join(missing)}")
+    known = [name for name in expected.types if name in header]
+    return csv.ConvertOptions(
+        column_types={name: TYPES[expected.types[name]] for name in known},
+        include_columns=known,
+        null_values=[""],
+        strings_can_be_null=False,
+    )
+
+
+def rows_of(table: pa.Table) -> list[Row]:
+    """The rows of a table by column; what is empty is NaN."""
+    columns = [column.to_numpy().tolist() for column in table.columns]
+    return [
+        dict(zip(table.column_names, values, strict=True))
+        for values in zip(*columns, strict=True)
+    ]
+
+
+def identity(path: Path) -> Identity | None:
+    """What changes whenever a file is written again; None without such a file."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}") from None
+    return str(path), status.st_mtime_ns, status.st_size
+
+
+def load_table(path: Path, expected: Format) -> pd.DataFrame | None:
+    """A table with all columns of `expected`, empty where the file has them not."""
+    file = identity(path)
+    return None if file is None else _table(file, expected)
+
+
+def load_changing_table(path: Path, expected: Format) -> pd.DataFrame | None:
+    """What `load_table` gives, of a file that is soon another: it is not kept."""
+    file = identity(path)
+    return None if file is None else _table.__wrapped__(file, expected)
+
+
+@lru_cache(maxsize=512)  # histories of the blocks of a large study
+def _table(file: Identity, expected: Format) -> pd.DataFrame:
+    table = read_table(Path(file[0]), expected).to_pandas(use_threads=False)
+    for name, kind in expected.types.items():
+        if name not in table:
+            table[name] = "" if kind is str else float("nan")
+    return table[expected.columns]
+
+
+def load_json(path: Path) -> dict[str, Any] | None:
+    """The mapping in a JSON file."""
+    file = identity(path)
+    return None if file is None else _json(file)
+
+
+@lru_cache(maxsize=4096)
+def _json(file: Identity) -> dict[str, Any]:
+    try:
+        values = json.loads(read_bytes(Path(file[0])))
+        if not isinstance(values, dict):
+            raise ValueError(f"found a {type(values).__name__}, expected a mapping")
+    except ValueError as error:
+        raise damaged(file[0], error) from None
+    return values
+
+
+def load_bytes(path: Path) -> bytes | None:
+    """The content of a file."""
+    return None if identity(path) is None else read_bytes(path)
+
+
+def load_study_table(results: Path, name: str) -> pd.DataFrame | None:
+    """A table of the study by its name in TABLES."""
+    return load_table(paths.table(results, name), TABLES[name])
+
+
+def load_table1(results: Path) -> pd.DataFrame | None:
+    """Table 1: one row per (dataset, model, split, metric)."""
+    return load_study_table(results, "table1")
+
+
+def load_cells(results: Path) -> pd.DataFrame | None:
+    """What became of each run: one row per (dataset, model, seed)."""
+    return load_study_table(results, "cells")
+
+
+def load_runs(results: Path) -> pd.DataFrame | None:
+    """Every run: one row per (dataset, model, seed, split)."""
+    return load_study_table(results, "runs")
+
+
+def load_gaps(results: Path) -> pd.DataFrame | None:
+    """The gaps over seeds and images: one row per (dataset, model, split, quantity)."""
+    return load_study_table(results, "gaps")
+
+
+def load_attribution(results: Path) -> pd.DataFrame | None:
+    """The parts of each gain over vanilla, positive where they improve the ELBO."""
+    return load_study_table(results, "attribution")
+
+
+def load_claims(results: Path) -> pd.DataFrame | None:
+    """The paper's claims: one row per dataset and part of a claim."""
+    return load_study_table(results, "claims")
