@@ -16,8 +16,9 @@ from comvae.results.claims import (
     smaller,
     verdict,
 )
-from comvae.results.tables import METRICS, RUN_COLUMNS, paper_values
-from comvae.results.tables.gaps import MEASURED
+from comvae.results.formats import RUNS
+from comvae.results.quantities import QUANTITIES, SPLITS
+from comvae.results.tables.paper import paper_values
 from comvae.study.plan import Plan
 from tests.support import MODELS
 
@@ -83,7 +84,7 @@ def runs_of(values) -> pd.DataFrame:
     keys = ("dataset", "model", "seed", "split")
     return pd.DataFrame(
         [dict(zip(keys, key, strict=True)) | row for key, row in rows.items()],
-        columns=RUN_COLUMNS,
+        columns=RUNS.columns,
     )
 
 
@@ -155,10 +156,10 @@ def test_claims_name_what_there_is():
     for claim in CLAIMS:
         assert claim.statement.endswith(".")
         for part in claim.parts:
-            assert part.metric in (*METRICS, *MEASURED)
+            assert "runs" in QUANTITIES[part.metric].tables
             for weight, model, split in part.terms:
                 assert model in MODELS and abs(weight) == 1
-                assert split in ("train", "test", "train-running")
+                assert split in SPLITS
             assert sum(weight for weight, *_ in part.terms) == 0
 
 

@@ -20,13 +20,13 @@ import pytest
 from comvae.errors import ComvaeError, ResultsError, SettingsError
 from comvae.results.mlflow import TrackingError, find_blocks, track
 from comvae.results.mlflow.note import failed_import, note_path
-from comvae.study.settings import RunConfig, Training, load_models, load_study
+from comvae.study.plan import Block
+from comvae.study.settings import RunConfig, Training, load_study
 from tests.results import written
+from tests.support import ROOT
 
 pytest.importorskip("mlflow", reason="needs the extra `tracking`")
 
-ROOT = Path(__file__).parents[2]
-MODELS = load_models(ROOT / "config" / "models.yaml")
 TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
 EPOCHS = 3
 # How the import keeps order among its runs; another import writes other values.
@@ -38,59 +38,43 @@ def value(seed, *parts):
     return 100 * seed + zlib.crc32(repr(parts).encode()) / 2**32
 
 
-def row(seed, *parts):
-    return ",".join(repr(value(seed, term, *parts)) for term in TERMS)
+def terms(seed, split, when):
+    parts = (when,) if split == "train-running" else (split, when)
+    return {term: value(seed, term, *parts) for term in TERMS}
 
 
-def write_block(results, model, seeds, epochs=EPOCHS, **training):
-    """A finished block as `comvae configure | train | evaluate` leave it."""
-    place = Path("digits", model, f"seeds-{seeds[0]}-{seeds[-1]}")
+def write_block(results, model, seeds, failed=None):
+    """A finished block as its stages leave it; returns its folder."""
     config = RunConfig(
         dataset="digits",
         model=model,
         seeds=list(seeds),
-        options=MODELS[model],
-        training=Training(epochs=epochs, hidden=32),
+        options=written.OPTIONS[model],
+        training=Training(epochs=EPOCHS, hidden=32),
     )
-    block = results / "runs" / place
-    pictures = results / "evaluations" / place / "pictures"
-    block.mkdir(parents=True, exist_ok=True)
-    pictures.mkdir(parents=True, exist_ok=True)
-    (block / "run.json").write_text(config.to_json())
-    record = {
-        "config_hash": config.config_hash,
-        "git_commit": "0123abc",
-        "device": "cpu",
-        "train_seconds": 20.0,
-        "parameters": 4711,
-        "versions": {"torch": "2.14.1"},
-        "failed": {},
-        "finished_at": "2026-01-02T03:04:05+00:00",
-    }
-    (block / "training.json").write_text(json.dumps(record | training))
-    lines = ["seed,epoch," + ",".join(TERMS)]
-    lines += [f"{s},{e},{row(s, e)}" for s in seeds for e in range(1, epochs + 1)]
-    (block / "history.csv").write_text("\n".join(lines) + "\n")
-    modes = ["default", "mean-weights"] if MODELS[model].weight_prior else ["default"]
-    lines = ["seed,split,mode,images," + ",".join(TERMS)]
-    lines += [
-        f"{s},{split},{mode},360,{row(s, split, mode)}"
-        for s in seeds
-        for split in ("test", "train")
-        for mode in modes
-    ]
-    (pictures.parent / "metrics.csv").write_text("\n".join(lines) + "\n")
+    files = written.write_block(
+        results,
+        config,
+        terms,
+        failed=failed,
+        git_commit="0123abc",
+        device="cpu",
+        train_seconds=20.0,
+        parameters=4711,
+        versions={"torch": "2.14.1"},
+        finished_at="2026-01-02T03:04:05+00:00",
+    )
     for seed in seeds:
         for kind in ("reconstructions", "samples"):
-            path = pictures / f"seed-{seed}-{kind}.png"
+            path = files.evaluation / "pictures" / f"seed-{seed}-{kind}.png"
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(f"{model} {seed} {kind}".encode())
-    return block
+    return files.run
 
 
 def write_gaps(results, model="vanilla", seeds=(0, 1)):
     """The gaps of a block as `comvae gap` leaves them; returns their path."""
-    place = Path("digits", model, f"seeds-{seeds[0]}-{seeds[-1]}")
-    folder = results / "evaluations" / place
+    folder = results / "evaluations" / Block("digits", model, seeds).folder
     written.write_gaps(folder, seeds, place=0)
     return folder / "gaps.parquet"
 
@@ -460,16 +444,16 @@ def test_two_imports_at_once_into_a_fresh_store_double_nothing(tmp_path):
 def test_unfinished_and_damaged_blocks_are_skipped_with_a_reason(results):
     for model in ("vanilla", "simplified-gaussian", "compound-gaussian"):
         write_block(results, model, [0])
-    missing = results / "evaluations/digits/vanilla/seeds-0-0/metrics.csv"
+    missing = results / "evaluations/digits/vanilla/seeds-0/metrics.csv"
     missing.unlink()
-    short = results / "runs/digits/simplified-gaussian/seeds-0-0/history.csv"
+    short = results / "runs/digits/simplified-gaussian/seeds-0/history.csv"
     short.write_text("\n".join(short.read_text().splitlines()[:-1]) + "\n")
-    other = results / "runs/digits/compound-gaussian/seeds-0-0/run.json"
+    other = results / "runs/digits/compound-gaussian/seeds-0/run.json"
     edit(other, '"epochs": 3', '"epochs": 4')
     summary = track(results)
     assert len(summary.skipped) == 3
     text = str(summary)
-    assert f"{missing}: is not there" in text
+    assert f"{missing} is missing" in text
     assert f"{short}: found 2 epochs of seed 0, expected each of 1 to 3" in text
     assert f"{other.with_name('training.json')}: is of config" in text
     for path in find_blocks(results):

@@ -12,14 +12,13 @@ from safetensors import safe_open
 import comvae.results.weights
 from comvae.engine.training import train
 from comvae.errors import ResultsError
+from comvae.results.blocks import is_trained, sound_seeds
 from comvae.results.weights import (
     device_name,
     git_commit,
-    is_trained,
     load_vae,
     pick_device,
     save_block,
-    sound_seeds,
 )
 from tests.support import MODELS, run_config
 
