@@ -23,13 +23,18 @@ from comvae.errors import ResultsError
 from comvae.files import write_text
 from comvae.results import paths
 from comvae.results.formats import HISTORY
+from comvae.results.quantities import QUANTITIES
 from comvae.results.reading import load_bytes
 from comvae.study.settings import RunConfig
 
 SECONDS_BETWEEN_WRITES = 2.0
 SMOOTHING = 0.8  # of the speed: the weight of what was before
-COLUMNS = [*HISTORY.key, *HISTORY.needed]
-"""Of a history.csv without a row; those of the history follow."""
+COLUMNS = [
+    name
+    for name in HISTORY.columns
+    if name not in QUANTITIES or not QUANTITIES[name].optional
+]
+"""Of a history.csv without a row; from the first one on, those of the history."""
 
 
 def _sensible(value: object) -> float | None:

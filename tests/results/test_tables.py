@@ -96,19 +96,13 @@ def test_statistics_by_scipy(n):
     assert found["std"] == pytest.approx(stats.tstd(values))
 
 
-def test_one_seed_has_a_mean_and_no_interval():
-    found = summary(pd.Series([3.0]))
-    assert (found["mean"], found["n_seeds"]) == (3, 1)
-    assert all(math.isnan(found[name]) for name in ("std", "ci_low", "ci_high"))
-
-
-def test_no_seed_has_nothing():
-    found = summary(pd.Series([math.nan, math.nan]))
-    assert found.pop("n_seeds") == 0
-    assert all(math.isnan(value) for value in found.values())
-
-
-def test_seeds_that_are_not_there_do_not_count():
+def test_statistics_of_few_seeds():
+    """One has a mean and no interval; those that are not there do not count."""
+    one, none = summary(pd.Series([3.0])), summary(pd.Series([math.nan, math.nan]))
+    assert (one["mean"], one["n_seeds"], none["n_seeds"]) == (3, 1, 0)
+    for name in ("std", "ci_low", "ci_high"):
+        assert math.isnan(one[name]) and math.isnan(none[name])
+    assert math.isnan(none["mean"])
     assert summary(pd.Series([1.0, math.nan, 3.0])) == summary(pd.Series([1.0, 3.0]))
 
 
@@ -125,33 +119,12 @@ def test_table1_is_over_the_seeds_of_each_split(tmp_path):
     assert table["paper"].isna().all(), "the paper has no digits"
 
 
-@pytest.mark.parametrize(
-    "dataset,model,split,metric,value",
-    [
-        ("mnist", "vanilla", "train-running", "reconstruction", 114.02),
-        ("mnist", "vanilla", "test", "negative_elbo", 123.42),
-        ("mnist", "simplified-gaussian", "train-running", "latent_kl", 11.52),
-        ("mnist", "simplified-mixture", "test", "reconstruction", 110.90),
-        ("mnist", "compound-gaussian", "test", "reconstruction", 160.37),
-        ("mnist", "compound-mixture", "test", "negative_elbo", 119.56),
-        ("mnist", "compound-mixture-unweighted", "test", "latent_kl", 7.40),
-        ("emnist-mnist", "vanilla", "train-running", "reconstruction", 177.71),
-        ("emnist-mnist", "compound-gaussian", "test", "latent_kl", 3.54),
-        ("emnist-mnist", "compound-mixture", "train-running", "negative_elbo", 184.65),
-        ("emnist-mnist", "compound-mixture-static-latent", "test", "latent_kl", 11.74),
-        (
-            *("emnist-mnist", "compound-mixture-no-batchnorm"),
-            *("train-running", "reconstruction", 189.92),
-        ),
-    ],
-)
-def test_the_papers_values(dataset, model, split, metric, value):
-    """Read off Table 1: the upper row of a model is training, the lower one testing."""
-    assert paper_values()[dataset, model, split, metric] == value
-
-
 def test_the_papers_values_are_whole_and_add_up():
+    """Read off Table 1: the upper row of a model is training, the lower one testing."""
     paper = paper_values()
+    assert paper["mnist", "vanilla", "train-running", "reconstruction"] == 114.02
+    assert paper["mnist", "compound-gaussian", "test", "negative_elbo"] == 167.56
+    assert paper["emnist-mnist", "compound-mixture", "test", "latent_kl"] == 12.45
     cells = {key[:3] for key in paper}
     assert cells == {
         (dataset, model, split)
@@ -178,17 +151,9 @@ def without_seed_1(content: bytes) -> bytes:
     return b"".join(line for line in lines if not line.startswith(b"1,"))
 
 
-def without_column(content: bytes) -> bytes:
-    return content.replace(b"latent_kl", b"other")
-
-
 def cut_in_a_row(content: bytes) -> bytes:
     """A number that is cut off is another number."""
     return content.rstrip()[:-1]
-
-
-def text_for_number(content: bytes) -> bytes:
-    return content.replace(b",30.", b",3o.")
 
 
 def first_line(content: bytes) -> bytes:
@@ -205,17 +170,10 @@ DAMAGES = {  # file, new content (None: no file), what the message says
     "no history": ("history.csv", lambda c: None, "is missing"),
     "empty": ("metrics.csv", lambda c: b"", "is empty"),
     "without rows": ("metrics.csv", first_line, "no rows"),
-    "binary": ("metrics.csv", lambda c: b"\x80\xff\x00" * 50 + b"\n", "is damaged"),
-    "cut in half": ("metrics.csv", lambda c: c[: len(c) // 2], "cut off"),
     "cut in a row": ("metrics.csv", cut_in_a_row, "cut off"),
-    "without column": ("metrics.csv", without_column, "has no latent_kl"),
     "without a seed": ("metrics.csv", without_seed_1, "lacks seed 1 train"),
-    "with text": ("metrics.csv", text_for_number, "3o."),
     "a row twice": ("metrics.csv", twice, "two rows for 1, train"),
     "history without a seed": ("history.csv", without_seed_1, "seed 1 train-running"),
-    "history with text": ("history.csv", text_for_number, "3o."),
-    "record empty": ("training.json", lambda c: b"", "is damaged"),
-    "record cut": ("training.json", lambda c: c[:40], "is damaged"),
     "record of another shape": ("training.json", lambda c: b"[1, 2]", "is damaged"),
     "failed of another shape": (
         "training.json",
@@ -230,11 +188,9 @@ def test_a_damaged_block_is_rows_that_say_so(tmp_path, name):
     """The sound block beside it is in the tables as if nothing had happened."""
     file, change, reason = DAMAGES[name]
     _, files = [written(tmp_path, block) for block in (GOOD, BAD)]
-    folder = files.evaluation if file == "metrics.csv" else files.run
-    content = change((folder / file).read_bytes())
-    (folder / file).unlink() if content is None else (folder / file).write_bytes(
-        content
-    )
+    path = (files.evaluation if file == "metrics.csv" else files.run) / file
+    content = change(path.read_bytes())
+    path.unlink() if content is None else path.write_bytes(content)
     runs, cells = collect(tmp_path, [GOOD, BAD])
 
     assert len(runs) == 2 * 2 * 3 and len(cells) == 2 * 2
@@ -259,9 +215,7 @@ def test_a_value_that_is_not_finite_is_not_finished(tmp_path):
     written(tmp_path, GOOD)
     path = tmp_path / "evaluations" / GOOD.folder / "metrics.csv"
     table = pd.read_csv(path)
-    table.loc[(table["seed"] == 1) & (table["split"] == "test"), PAPER_METRICS] = (
-        math.inf
-    )
+    table.loc[table["seed"] == 1, PAPER_METRICS] = math.inf
     table.to_csv(path, index=False)
     runs, cells = collect(tmp_path, [GOOD])
     assert cells.set_index("seed").loc[1, "status"] != "finished"

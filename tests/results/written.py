@@ -39,12 +39,13 @@ def write_block(
     evaluated: bool = True,
     failed: Mapping[int, str] | None = None,
     images: Mapping[str, int] | None = None,
+    name: str | None = None,
     **record: Any,
 ) -> BlockFiles:
     """Write the files of a block as `comvae configure | train | evaluate` do, but for
     weights and pictures; `record` replaces entries of training.json."""
-    block = Block(config.dataset, config.model, tuple(config.seeds))
-    files = BlockFiles.at(results, block.folder)
+    name = name or Block("", "", tuple(config.seeds)).name
+    files = BlockFiles.at(results, f"{config.dataset}/{config.model}/{name}")
     _write(files.run / "run.json", config.to_json())
     history = [
         dict(seed=seed, epoch=epoch) | terms(seed, "train-running", epoch)
@@ -116,7 +117,7 @@ def write_results(
     options = load_models(MODELS_FILE)
     failed, missing, not_evaluated = set(failed), set(missing), set(not_evaluated)
     not_measured = set(not_measured)
-    block = Block("", "", tuple(seeds)).name
+    block = f"seeds-{min(seeds)}-{max(seeds)}"
     cells = []
     for dataset in datasets:
         listed = {split: list(GAP_IMAGES) for split in GAP_SPLITS}
@@ -145,7 +146,8 @@ def write_results(
                 )
             else:
                 terms = _terms(config, place, lost)
-                write_block(root, config, terms, evaluated=evaluated, failed=lost)
+                what = {"evaluated": evaluated, "failed": lost, "name": block}
+                write_block(root, config, terms, **what)
                 if not evaluated:
                     absent = f"{evaluation}/metrics.csv is missing"
                 for seed in set(seeds) - set(lost) if evaluated else ():
