@@ -18,7 +18,7 @@ from comvae.results.reading import (
     damaged,
     identity,
     read_bytes,
-    read_table,
+    read_columns,
     rows_of,
 )
 from comvae.study.settings import RunConfig, load_run_config
@@ -83,7 +83,7 @@ class BlockFiles:
 
 
 def _some_rows(path: Path, expected: Format) -> list[Row]:
-    rows = rows_of(read_table(path, expected))
+    rows = rows_of(read_columns(path, expected))
     if not rows:
         raise damaged(path, "it has no rows")
     return rows

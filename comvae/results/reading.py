@@ -1,18 +1,20 @@
 """Reading the CSV and JSON files under `results/`: whole and as described, or refused.
 
-What `read_table` is asked for must be there. What is loaded is None where it is not
+What `read_columns` is asked for must be there. What is loaded is None where it is not
 there yet, and kept until its file changes: the caller must not change it. A file that
 is damaged raises ResultsError.
 """
 
+import csv
+import io
 import json
+import math
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-from pyarrow import csv
 
 from comvae.errors import ResultsError
 from comvae.files import AGAIN
@@ -20,11 +22,10 @@ from comvae.results import paths
 from comvae.results.formats import TABLES, Format
 
 LONGEST = 200  # characters of what a library says
-TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-READ = csv.ReadOptions(use_threads=False)
-PARSE = csv.ParseOptions(newlines_in_values=True)
+CONVERT = {str: str, int: int, float: lambda cell: float(cell or "nan")}
 
 Identity = tuple[str, int, int]  # path, mtime_ns, size
+Columns = dict[str, list]
 Row = dict[str, Any]
 
 
@@ -44,52 +45,51 @@ def read_bytes(path: Path) -> bytes:
         raise ResultsError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def read_table(path: Path, expected: Format) -> pa.Table:
+def read_columns(path: Path, expected: Format) -> Columns:
     """The columns of a CSV file that `expected` describes and the file has.
 
-    Raises ResultsError where it is missing or damaged. Its end is missing wherever its
-    last line has no end: cut within a number it would still be a number, and another.
+    What is empty among numbers is NaN. Raises ResultsError where the file is missing or
+    damaged. Its end is missing wherever its last line has no end: cut within a number
+    it would still be a number, and another. pandas and pyarrow are slow to set up a
+    parser for each of ten thousand small files.
     """
     content = read_bytes(path)
     try:
         if not content.endswith(b"\n"):
             raise ValueError("its last line is cut off" if content else "it is empty")
-        header = content[: content.index(b"\n")].decode().rstrip("\r").split(",")
-        table = csv.read_csv(
-            pa.BufferReader(content), READ, PARSE, _options(expected, tuple(header))
-        )
-        keys = zip(*(table[name].to_pylist() for name in expected.key), strict=True)
-        seen: set[tuple] = set()
-        for key in keys:
-            if key in seen:
-                raise ValueError(f"it has two rows for {', '.join(map(str, key))}")
-            seen.add(key)
-    except ValueError as error:  # those of pyarrow are ValueErrors
+        columns = _parse(content.decode(), expected)
+        keys = list(zip(*(columns[name] for name in expected.key), strict=True))
+        if len(set(keys)) < len(keys):
+            [(key, _)] = Counter(keys).most_common(1)
+            raise ValueError(f"it has two rows for {', '.join(map(str, key))}")
+    except (ValueError, csv.Error) as error:
         raise damaged(path, error) from None
-    return table
+    return columns
 
 
-@lru_cache(maxsize=64)  # ten thousand files have few headers, and options cost time
-def _options(expected: Format, header: tuple[str, ...]) -> csv.ConvertOptions:
-    """How to read a file with this header; raises ValueError for what it lacks."""
+def _parse(text: str, expected: Format) -> Columns:
+    rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     needed = dict.fromkeys([*expected.key, *expected.needed])
-    if missing := [name for name in needed if name not in header]:
+    if missing := [name for name in needed if name not in rows[0]]:
         raise ValueError(f"it has no {', '.join(missing)}")
-    known = [name for name in expected.types if name in header]
-    return csv.ConvertOptions(
-        column_types={name: TYPES[expected.types[name]] for name in known},
-        include_columns=known,
-        null_values=[""],
-        strings_can_be_null=False,
-    )
+    if wrong := {len(row) for row in rows} - {len(rows[0])}:
+        raise ValueError(f"a row of {wrong.pop()} cells, expected {len(rows[0])}")
+    cells = {name: values for name, *values in zip(*rows, strict=True)}
+    columns = {}
+    for name, kind in expected.types.items():
+        if name in cells:
+            try:
+                columns[name] = [CONVERT[kind](cell) for cell in cells[name]]
+            except ValueError as error:
+                raise ValueError(f"column {name}: {error}") from None
+    return columns
 
 
-def rows_of(table: pa.Table) -> list[Row]:
-    """The rows of a table by column; what is empty is NaN."""
-    columns = [column.to_numpy().tolist() for column in table.columns]
+def rows_of(columns: Columns) -> list[Row]:
+    """The rows of a table, each by column."""
     return [
-        dict(zip(table.column_names, values, strict=True))
-        for values in zip(*columns, strict=True)
+        dict(zip(columns, values, strict=True))
+        for values in zip(*columns.values(), strict=True)
     ]
 
 
@@ -118,10 +118,13 @@ def load_changing_table(path: Path, expected: Format) -> pd.DataFrame | None:
 
 @lru_cache(maxsize=512)  # histories of the blocks of a large study
 def _table(file: Identity, expected: Format) -> pd.DataFrame:
-    table = read_table(Path(file[0]), expected).to_pandas(use_threads=False)
+    columns = read_columns(Path(file[0]), expected)
+    table = pd.DataFrame(columns).astype(
+        {name: expected.types[name] for name in columns}
+    )
     for name, kind in expected.types.items():
         if name not in table:
-            table[name] = "" if kind is str else float("nan")
+            table[name] = "" if kind is str else math.nan
     return table[expected.columns]
 
 

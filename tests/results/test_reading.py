@@ -25,7 +25,7 @@ HISTORY_HEAD = b"seed,epoch,reconstruction,latent_kl,negative_elbo\n"
         (b"dataset,model,seed,status\nd,m,0,finished", "last line is cut off"),
         (bytes(range(128, 256)) + b"\n", "is damaged"),
         (b'dataset,model,seed,status\nd,"m,0,finished\n', "is damaged"),
-        (b"dataset,model,seed,status\nd,m,0\n", "Expected 4 columns, got 3"),
+        (b"dataset,model,seed,status\nd,m,0\n", "a row of 3 cells, expected 4"),
         (b"dataset,model,seed\nd,m,0\n", "has no status"),
         (b"dataset,model,seed,status\nd,m,zero,finished\n", "zero"),
         (
@@ -39,7 +39,7 @@ def test_a_csv_file_is_whole_or_refused(tmp_path, content, why):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ResultsError) as raised:
-        reading.read_table(path, CELLS)
+        reading.read_columns(path, CELLS)
     message = str(raised.value)
     assert message.startswith(str(path)) and why in message and "\n" not in message
     assert content is None or message.endswith("delete it and run the study again")
@@ -48,12 +48,12 @@ def test_a_csv_file_is_whole_or_refused(tmp_path, content, why):
 def test_columns_that_came_later_are_absent(tmp_path):
     path = tmp_path / "cells.csv"
     path.write_bytes(b"dataset,model,seed,status,unknown\nd,m,0,finished,1\n")
-    assert reading.read_table(path, CELLS).column_names == CELLS.columns[:4]
+    assert list(reading.read_columns(path, CELLS)) == CELLS.columns[:4]
     [row] = reading.load_table(path, CELLS).to_dict("records")
     assert list(row) == CELLS.columns
     assert list(row.values()) == ["d", "m", 0, "finished", "", "", "", ""]
     path.write_bytes(HISTORY_HEAD + b"3,1,20.5,5,25.5\n")
-    [row] = reading.rows_of(reading.read_table(path, HISTORY))
+    [row] = reading.rows_of(reading.read_columns(path, HISTORY))
     assert list(row.values()) == [3, 1, 20.5, 5.0, 25.5] and "weight_kl" not in row
     [row] = reading.load_table(path, HISTORY).to_dict("records")
     assert math.isnan(row["weight_kl"]) and row["negative_elbo"] == 25.5
@@ -64,7 +64,7 @@ def test_diverged_values_are_numbers_and_all_digits_are_kept(tmp_path):
     values = np.random.default_rng(0).normal(0, 1e3, 200).tolist()
     lines = [f"0,{i + 2},{value!r},nan,-inf\n" for i, value in enumerate(values)]
     path.write_bytes(HISTORY_HEAD + b"0,1,inf,,5\n" + "".join(lines).encode())
-    first, *rows = reading.rows_of(reading.read_table(path, HISTORY))
+    first, *rows = reading.rows_of(reading.read_columns(path, HISTORY))
     assert first["reconstruction"] == math.inf and math.isnan(first["latent_kl"])
     assert [row["reconstruction"] for row in rows] == values
     assert math.isnan(rows[0]["latent_kl"]) and rows[0]["negative_elbo"] == -math.inf
