@@ -60,15 +60,13 @@ def load_index(results: Path) -> Index:
     except ResultsError as error:
         problems.append(str(error))
         cells = None
-    if cells is None:
-        cells = pd.DataFrame(columns=["seed"])
     # plain objects: pandas is slow to hand out the texts of its own columns
-    for cell in cells.dropna(subset="seed").astype(object).itertuples():
-        key = (cell.dataset, cell.model, int(cell.seed))
+    for cell in () if cells is None else cells.astype(object).itertuples():
+        key = (cell.dataset, cell.model, cell.seed)
         folder = blocks.pop(key, None) or _named(results, cell)
-        found[key] = _run(results, key, folder, cell.status, cell.detail)
+        found[key] = _run(results, key, folder, (cell.status, cell.detail))
     for key in sorted(blocks):
-        found[key] = _run(results, key, blocks[key], None, "")
+        found[key] = _run(results, key, blocks[key])
     return Index(list(found.values()), titles, problems)
 
 
@@ -111,14 +109,12 @@ def _run(
     results: Path,
     key: tuple[str, str, int],
     folder: Path | None,
-    status: str | None,
-    detail: str,
+    told: tuple[str, str] | None = None,
 ) -> Run:
-    dataset, model, seed = key
+    """A run with the status and detail that the tables told, else by its files."""
     evaluation = None if folder is None else _evaluation(results, folder)
-    if status is None:
-        status, detail = _status(folder, evaluation, seed)
-    return Run(dataset, model, seed, status, detail, folder, evaluation)
+    status, detail = told or _status(folder, evaluation, key[2])
+    return Run(*key, status, detail, folder, evaluation)
 
 
 @lru_cache(maxsize=4096)

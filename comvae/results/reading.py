@@ -35,14 +35,22 @@ def damaged(path: Path | str, why: object) -> ResultsError:
     return ResultsError(f"{path} is damaged: {flat}; {AGAIN}")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a file; raises ResultsError where it is missing."""
+def load_bytes(path: Path) -> bytes | None:
+    """The content of a file."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise ResultsError(f"{path} is missing") from None
+        return None
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; raises ResultsError where it is missing."""
+    content = load_bytes(path)
+    if content is None:
+        raise ResultsError(f"{path} is missing")
+    return content
 
 
 def read_columns(path: Path, expected: Format) -> Columns:
@@ -143,11 +151,6 @@ def _json(file: Identity) -> dict[str, Any]:
     except ValueError as error:
         raise damaged(file[0], error) from None
     return values
-
-
-def load_bytes(path: Path) -> bytes | None:
-    """The content of a file."""
-    return None if identity(path) is None else read_bytes(path)
 
 
 def load_study_table(results: Path, name: str) -> pd.DataFrame | None:
