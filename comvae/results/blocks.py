@@ -94,7 +94,8 @@ def read_training(run: Path) -> Training:
     training = load_training(run)
     if training is None:
         raise ResultsError(
-            f"{run / paths.TRAINING} is missing; train the block first: run the study"
+            f"{run / paths.TRAINING} is missing: no {paths.WEIGHTS} beside it counts; "
+            "train the block first: run the study"
         )
     return training
 

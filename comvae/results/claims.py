@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from comvae.results import formats
+from comvae.results.quantities import RUNNING
 from comvae.results.statistics import Term, effect, paired
 from comvae.study.plan import Plan
 
@@ -100,9 +101,9 @@ CLAIMS = (
                 "negative_elbo",
                 (
                     (1, "compound-gaussian", "test"),
-                    (-1, "compound-gaussian", "train-running"),
+                    (-1, "compound-gaussian", RUNNING),
                     (-1, "vanilla", "test"),
-                    (1, "vanilla", "train-running"),
+                    (1, "vanilla", RUNNING),
                 ),
                 COLLAPSE,
             ),

@@ -21,7 +21,15 @@ GAPS = {
     if QUANTITIES[name].difference
 }
 STORED = [name for name in names("gap") if name not in GAPS]
-NEEDED = ["elbo", "elbo_optimal", "log_px"]  # the others may be empty, or not there
+NEEDED = list(
+    dict.fromkeys(
+        of
+        for name, difference in GAPS.items()
+        for of in difference
+        if "runs" in QUANTITIES[name].tables
+    )
+)
+"""What the gaps of runs.csv are made of; the others may be empty, or not there."""
 
 Images = dict[str, list[int]]
 """The images of each split that the gaps are measured on, in ascending order."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 NATS = "nats per image"
+RUNNING = "train-running"  # the split of what training itself averages
 SOURCES = {
     "evaluation": "Evaluation: `metrics.csv` and, by epoch, `history.csv`",
     "training": "Training: `training.json`",
@@ -111,7 +112,10 @@ _ENTRIES = [
     _of_training("parameters", "Parameters", "", "Trained numbers of a network"),
     _of_training("epochs", "Epochs", "", "Passes over the training split"),
     _of_training(
-        "train_seconds", "Training time", "seconds", "That of the block by its seeds"
+        "train_seconds",
+        "Training time",
+        "seconds",
+        "Of the block, divided by its seeds",
     ),
     _bound("log_px", "log p(x)", "The better one of its two estimates"),
     _bound("elbo", "ELBO", "L[q], weights sampled: the paper's number"),
@@ -175,7 +179,7 @@ _SPLITS = [
         "One pass over the whole test split after training.",
     ),
     Split(
-        "train-running",
+        RUNNING,
         "Train, running average",
         "training images, average over the last epoch",
         "Average over the last epoch while training, which is what the paper's "

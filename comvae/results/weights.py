@@ -30,7 +30,7 @@ from comvae.results.blocks import Training, trained_with
 from comvae.study.settings import RunConfig
 
 LIBRARIES = ("comvae", "torch", "numpy", "safetensors", "scikit-learn")
-UNREADABLE = (
+NOT_THESE = (
     OSError,
     ValueError,
     KeyError,
@@ -102,9 +102,9 @@ def load_vae(
         if {len(tensor) for tensor in state.values()} != {len(config.seeds)}:
             raise ValueError(f"it does not hold the {len(config.seeds)} seeds")
         vae.load_state_dict({name: state[name][index] for name in state})
-    except UNREADABLE as error:
+    except NOT_THESE as error:
         raise ResultsError(
-            f"{path}: found no readable weights for this config ({error}); "
+            f"{path}: holds no weights of this config ({error}); "
             f"{AGAIN}, or train the block again"
         ) from None
     return with_evaluated_encoder(vae)

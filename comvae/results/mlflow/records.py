@@ -13,7 +13,7 @@ from comvae.errors import ResultsError
 from comvae.results import paths
 from comvae.results.blocks import BlockFiles, Training, trained_with
 from comvae.results.gap_files import read_gaps
-from comvae.results.quantities import EVALUATED_SPLITS, names
+from comvae.results.quantities import EVALUATED_SPLITS, RUNNING, names
 from comvae.results.tables.gaps import image_means
 from comvae.study.settings import RunConfig
 
@@ -151,7 +151,7 @@ def _points(files: BlockFiles, seed: int, gaps: Gaps) -> Iterator[Point]:
     for row in files.history:
         for name in evaluated if row["seed"] == seed else ():
             if name in row:
-                yield Point(metric_name("train-running", name), row[name], row["epoch"])
+                yield Point(metric_name(RUNNING, name), row[name], row["epoch"])
     all_failed = set(files.config.seeds) <= set(training.failed)  # none was evaluated
     for row in () if all_failed else files.metrics:
         for name in evaluated if row["seed"] == seed else ():

@@ -3,12 +3,12 @@
 import pandas as pd
 
 from comvae.results.claims import RESOLUTION
-from comvae.results.quantities import QUANTITIES, SPLITS
+from comvae.results.quantities import QUANTITIES, RUNNING, SPLITS
 from comvae.results.report.layout import Page, Section, with_interval
 from comvae.results.tables.attribution import PARTS
 from comvae.study.plan import Plan
 
-IN_TABLE1 = ("train-running", "test")  # the paper's rows of a model, in its order
+IN_TABLE1 = (RUNNING, "test")  # the paper's rows of a model, in its order
 ON_GAPS = ("test", "train")
 SHOWN_GAPS = (
     "elbo",

@@ -10,11 +10,9 @@ from comvae.errors import ResultsError
 from comvae.results import paths
 from comvae.results.blocks import BlockFiles
 from comvae.results.formats import RUNS, STATUS
-from comvae.results.quantities import PAPER_METRICS, SPLITS, names
+from comvae.results.quantities import PAPER_METRICS, RUNNING, SPLITS, names
 from comvae.results.reading import Row
 from comvae.study.plan import Block
-
-RUNNING = "train-running"
 
 
 def collect(

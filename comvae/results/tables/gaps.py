@@ -139,7 +139,7 @@ def _over_seeds(of_runs: pd.DataFrame) -> dict[str, float]:
 
 
 def _no_statistics() -> pd.DataFrame:
-    columns = [*("mean", "images", "whole"), *QUANTILES]
+    columns = ["mean", "images", "whole", *QUANTILES]
     return pd.DataFrame(
         index=pd.MultiIndex.from_arrays([[]] * 4, names=[*RUN, "split"]),
         columns=pd.MultiIndex.from_product([columns, SUMMARISED]),
