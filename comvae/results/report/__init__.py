@@ -16,12 +16,14 @@ from comvae.study.plan import Plan
 
 
 def read_table(results: Path, name: str) -> pd.DataFrame:
-    """A table below `results/tables`; raises ResultsError where it is missing."""
-    table = load_study_table(results, name)
+    """A table below `results/tables`; raises ResultsError."""
+    try:
+        table = load_study_table(results, name)
+    except ResultsError as error:
+        raise ResultsError(f"{error}, or write it with `comvae tables`") from None
     if table is None:
-        raise ResultsError(
-            f"{paths.table(results, name)} is missing; `comvae tables` writes it"
-        )
+        path = paths.table(results, name)
+        raise ResultsError(f"{path} is missing; write it with `comvae tables`")
     return table
 
 
