@@ -11,7 +11,7 @@ from pyarrow.parquet import ParquetFile
 from comvae.errors import ResultsError
 from comvae.results import paths
 from comvae.results.quantities import EVALUATED_SPLITS, QUANTITIES, names
-from comvae.results.reading import Identity, damaged, identity
+from comvae.results.reading import Identity, damaged, identity, require_columns
 from comvae.study.plan import Block
 
 KEY = ["seed", "split", "image"]
@@ -104,10 +104,9 @@ def _read_stored(path: Path) -> pd.DataFrame:
     try:
         with ParquetFile(path) as file:
             table = file.read(use_threads=False).to_pandas()
+        require_columns([*KEY, *NEEDED], table)
     except Exception as error:  # each fault of the file has its own class
         raise damaged(path, error) from None
-    if missing := [name for name in [*KEY, *NEEDED] if name not in table]:
-        raise damaged(path, f"it has no {', '.join(missing)}")
     table = table.reindex(columns=[*KEY, *STORED])
     numbers = table.columns.drop("split")
     text = [name for name in numbers if table[name].dtype.kind not in "biuf"]

@@ -10,6 +10,7 @@ import io
 import json
 import math
 from collections import Counter
+from collections.abc import Container, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,7 @@ def read_columns(path: Path, expected: Format) -> Columns:
 
 def _parse(text: str, expected: Format) -> Columns:
     rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    needed = dict.fromkeys([*expected.key, *expected.needed])
-    if missing := [name for name in needed if name not in rows[0]]:
-        raise ValueError(f"it has no {', '.join(missing)}")
+    require_columns([*expected.key, *expected.needed], rows[0])
     if wrong := {len(row) for row in rows} - {len(rows[0])}:
         raise ValueError(f"a row of {wrong.pop()} cells, expected {len(rows[0])}")
     cells = {name: values for name, *values in zip(*rows, strict=True)}
@@ -89,8 +88,15 @@ def _parse(text: str, expected: Format) -> Columns:
             try:
                 columns[name] = [CONVERT[kind](cell) for cell in cells[name]]
             except ValueError as error:
-                raise ValueError(f"column {name}: {error}") from None
+                raise ValueError(f"column `{name}`: {error}") from None
     return columns
+
+
+def require_columns(needed: Iterable[str], found: Container[str]) -> None:
+    """Raises ValueError where a table lacks columns."""
+    missing = [f"`{name}`" for name in dict.fromkeys(needed) if name not in found]
+    if missing:
+        raise ValueError(f"it has no column {', '.join(missing)}")
 
 
 def rows_of(columns: Columns) -> list[Row]:

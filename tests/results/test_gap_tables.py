@@ -129,7 +129,7 @@ DAMAGES = {
     "empty": (overwrite(b""), "damaged"),
     "no parquet": (overwrite(b"\x80\xff" * 100), "damaged"),
     "cut": (lambda path: path.write_bytes(path.read_bytes()[:400]), "damaged"),
-    "without column": (rows(lambda t: t.drop(columns="log_px")), "has no log_px"),
+    "without column": (rows(lambda t: t.drop(columns="log_px")), "no column `log_px`"),
     "text": (change(elbo="high"), "elbo"),
     "an image twice": (rows(lambda t: pd.concat([t, t.iloc[:1]])), "twice"),
     "not finite": (change(log_px=math.nan), "not finite"),

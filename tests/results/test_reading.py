@@ -26,7 +26,7 @@ HISTORY_HEAD = b"seed,epoch,reconstruction,latent_kl,negative_elbo\n"
         (bytes(range(128, 256)) + b"\n", "is damaged"),
         (b'dataset,model,seed,status\nd,"m,0,finished\n', "is damaged"),
         (b"dataset,model,seed,status\nd,m,0\n", "a row of 3 cells, expected 4"),
-        (b"dataset,model,seed\nd,m,0\n", "has no status"),
+        (b"dataset,model,seed\nd,m,0\n", "has no column `status`"),
         (b"dataset,model,seed,status\nd,m,zero,finished\n", "zero"),
         (
             b"dataset,model,seed,status\n" + 2 * b"d,m,0,failed\n",
