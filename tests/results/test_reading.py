@@ -12,7 +12,9 @@ from comvae.results import reading
 from comvae.results.formats import CELLS, HISTORY, TABLE1
 from comvae.results.index import load_index
 from comvae.results.paths import results_folder
-from tests.results.written import write_results
+from comvae.results.trail import load_progress, trail_left
+from comvae.study.settings import RunConfig, Training
+from tests.results.written import OPTIONS, write_results
 
 HISTORY_HEAD = b"seed,epoch,reconstruction,latent_kl,negative_elbo\n"
 
@@ -154,6 +156,43 @@ def test_the_index_names_a_run_without_seeds(tmp_path, seeds):
     index = load_index(tmp_path)
     assert not index.runs
     assert "run.json: found no list `seeds`" in index.problems[0]
+
+
+@pytest.fixture
+def progress(tmp_path):
+    """The progress.json of a training of ten epochs that has begun."""
+    config = RunConfig(
+        dataset="digits",
+        model="vanilla",
+        seeds=[3, 5],
+        options=OPTIONS["vanilla"],
+        training=Training(epochs=10),
+    )
+    assert load_progress(tmp_path) is None
+    with trail_left(tmp_path / "state", config, images=64):
+        return tmp_path / "state" / "progress.json"
+
+
+def test_progress_is_read_as_it_was_written(progress):
+    found = load_progress(progress.parent.parent)
+    assert (found.epoch, found.epochs, found.done) == (0, 10, 0)
+    assert found.seeds_in_memory == [3, 5] and found.pid == os.getpid()
+    assert found.images_per_second is found.seconds_left is None
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", '"fast"', "true", "[]"])
+def test_strange_numbers_of_speed_are_left_out(progress, value):
+    text = progress.read_text().replace('"seconds_left": null', '"seconds_left": 3')
+    progress.write_text(text.replace('per_second": null', f'per_second": {value}'))
+    found = load_progress(progress.parent.parent)
+    assert found.images_per_second is None and found.seconds_left == 3
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"epoch": null}'])
+def test_damaged_progress_is_one_message(progress, content):
+    progress.write_text(content)
+    with pytest.raises(ResultsError, match=r"progress\.json is damaged: .*next epoch"):
+        load_progress(progress.parent.parent)
 
 
 def test_the_folder_of_results_is_a_setting(monkeypatch):

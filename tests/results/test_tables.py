@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from comvae.files import AGAIN
 from comvae.results.formats import TABLES
 from comvae.results.quantities import PAPER_METRICS, SPLITS
 from comvae.results.statistics import summary
-from comvae.results.tables import write_tables
+from comvae.results.tables import damages, write_tables
 from comvae.results.tables.finished import collect
 from comvae.results.tables.paper import paper_values, table1
 from comvae.study.plan import Block, Plan
@@ -208,6 +209,15 @@ def test_a_damaged_block_is_rows_that_say_so(tmp_path, name):
     good = runs[runs["model"] == GOOD.model]
     assert good[TERMS].astype(float).notna().all(axis=None)
     assert (cells.loc[cells["model"] == GOOD.model, "status"] == "finished").all()
+
+
+def test_a_history_that_is_not_as_written_is_damaged(tmp_path):
+    written(tmp_path, GOOD, sha256={"history.csv": "0" * 64})
+    written(tmp_path, BAD)
+    _, cells = collect(tmp_path, [GOOD, BAD])
+    assert list(cells["status"]) == ["missing"] * 2 + ["finished"] * 2
+    assert cells["detail"][0].endswith(AGAIN) and "SHA-256" in cells["detail"][0]
+    assert damages(cells.assign(gap_detail="")) == [cells["detail"][0]]
 
 
 def test_a_value_that_is_not_finite_is_not_finished(tmp_path):
