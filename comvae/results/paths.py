@@ -27,11 +27,6 @@ def results_folder() -> Path:
     return Path(os.environ.get("COMVAE_RESULTS") or "results")
 
 
-def study_file(results: Path) -> Path:
-    """What the study consists of."""
-    return results / "study.json"
-
-
 def dataset_record(results: Path, dataset: str) -> Path:
     """The record of a dataset, beside its arrays."""
     return results / "datasets" / dataset / "dataset.json"

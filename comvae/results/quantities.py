@@ -51,9 +51,11 @@ class Split:
     evaluated: bool = True  # in a pass after training, and there alone with gaps
 
 
-def _of_training(name: str, title: str, unit: str, description: str) -> Quantity:
-    source = {"source": "training", "tables": ("runs",)}
-    return Quantity(name, title, unit, description=description, **source)
+def _of_training(
+    name: str, title: str, unit: str, description: str, **more: Any
+) -> Quantity:
+    more |= {"source": "training", "tables": ("runs",)}
+    return Quantity(name, title, unit, description=description, **more)
 
 
 def _bound(name: str, title: str, description: str, **more: Any) -> Quantity:
@@ -115,7 +117,8 @@ _ENTRIES = [
         "train_seconds",
         "Training time",
         "seconds",
-        "Of the block, divided by its seeds",
+        "Wall time of the block divided by its seeds",
+        better="lower",
     ),
     _bound("log_px", "log p(x)", "The better one of its two estimates"),
     _bound("elbo", "ELBO", "L[q], weights sampled: the paper's number"),
