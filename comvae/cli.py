@@ -140,8 +140,9 @@ def train(
     """
     from comvae.engine.progress import epochs_shown
     from comvae.engine.training import train as train_block
+    from comvae.results.blocks import is_trained
     from comvae.results.trail import trail_left
-    from comvae.results.weights import is_trained, save_block
+    from comvae.results.weights import save_block
     from comvae.study.lock import empty, held
     from comvae.study.signals import stop_requested
 
@@ -187,9 +188,9 @@ def evaluate(
     from comvae.evaluation.elbo import evaluate as evaluate_block
     from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.pictures import draw_pictures
-    from comvae.files import replacing
+    from comvae.results.blocks import sound_seeds, write_table
     from comvae.results.pictures import write_pictures
-    from comvae.results.weights import load_vae, sound_seeds
+    from comvae.results.weights import load_vae
     from comvae.study.settings import Evaluation, load_settings
 
     chosen = load_settings(Evaluation, settings)
@@ -198,12 +199,9 @@ def evaluate(
     vae = with_evaluated_encoder(vae)
     sound = sound_seeds(run.parent, config)
     pictures = draw_pictures(vae, config, data, pictured, sound, use)
-    (output.parent / "pictures").mkdir(parents=True, exist_ok=True)
     for seed, arrays in pictures.items():
         write_pictures(output.parent / "pictures", seed, arrays)
-    metrics = evaluate_block(vae, config, data, chosen, use)
-    with replacing(output) as path:
-        metrics.to_csv(path, index=False)
+    write_table(output, evaluate_block(vae, config, data, chosen, use))
 
 
 @command
@@ -219,9 +217,9 @@ def gap(
     from comvae.engine.progress import stages_shown
     from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.gap import measure
-    from comvae.files import replacing
-    from comvae.results.tables.gaps import no_gaps
-    from comvae.results.weights import load_vae, sound_seeds
+    from comvae.results.blocks import sound_seeds, write_table
+    from comvae.results.gap_files import no_gaps
+    from comvae.results.weights import load_vae
     from comvae.study.settings import Gap, load_settings
 
     chosen = load_settings(Gap, settings)
@@ -238,8 +236,7 @@ def gap(
         sound = config.model_copy(update={"seeds": seeds})
         with stages_shown(what) as on_progress:
             gaps = measure(vae, sound, data, chosen, use, on_progress)
-    with replacing(output) as path:
-        gaps.to_parquet(path, index=False)
+    write_table(output, gaps)
 
 
 @command

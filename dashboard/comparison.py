@@ -142,8 +142,6 @@ def _blocks(
 
 @lru_cache(maxsize=16)
 def _read_gaps(file: data.Identity) -> pd.DataFrame:
-    from comvae.results.tables.gaps import (
-        read_gaps,  # needs pyarrow, which few pages do
-    )
+    from comvae.results.gap_files import read_gaps
 
     return read_gaps(Path(file[0]))

@@ -1,4 +1,4 @@
-"""Files are replaced whole or not at all, and read whole or refused."""
+"""Files are replaced whole or not at all."""
 
 import errno
 import os
@@ -14,7 +14,6 @@ from comvae.files import (
     sha256_of,
     write_text,
 )
-from comvae.results.csv_files import read_csv
 
 
 def test_a_file_and_its_folders_are_made(tmp_path):
@@ -109,28 +108,3 @@ def test_a_file_that_is_not_as_written_is_damaged(tmp_path):
     check_sha256(path, sha256_of(path))
     with pytest.raises(ResultsError, match=r"weights is damaged.*expected 00.*delete"):
         check_sha256(path, "00" * 32)
-
-
-@pytest.mark.parametrize(
-    "content,why",
-    [
-        (None, "is missing"),
-        (b"", "it is empty"),
-        (b"a,b\n1,2\n3,4", "its last line is cut off"),
-        (b'a,b\n1,2\n"3,4\n', "EOF inside string"),
-        (b"a,b\n1,2,3\n1\n1,2,3,4\n", "Expected 3 fields"),
-        (b"\xff\xfe\x00\n", "utf-8"),
-    ],
-)
-def test_a_csv_file_is_whole_or_refused(tmp_path, content, why):
-    path = tmp_path / "table.csv"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ResultsError, match=rf"table\.csv .*{why}"):
-        read_csv(path)
-
-
-def test_a_whole_csv_file_is_read(tmp_path):
-    path = tmp_path / "table.csv"
-    path.write_text("a,b\n1,2\n")
-    assert read_csv(path).to_dict("list") == {"a": [1], "b": [2]}

@@ -1,7 +1,7 @@
 """Metrics of a trained model on a whole split, beside the terms of its ELBO.
 
-A metric is a function here and an entry of the same name in results/quantities.py, with
-the source `metric`. It is given the VAE and q(z given x) of every image of the split,
+A metric is a function here and an entry of the same name in results/quantities.py, a
+`metric`. It is given the VAE and q(z given x) of every image of the split,
 for one draw of the weights; it gives a number for each seed, (seeds,).
 """
 
@@ -17,5 +17,5 @@ def metrics(vae: VAE, posterior: DiagonalGaussian) -> dict[str, Tensor]:
     return {
         name: globals()[name](vae, posterior)
         for name, quantity in QUANTITIES.items()
-        if quantity.source == "metric"
+        if quantity.metric
     }

@@ -5,27 +5,79 @@ to look on, such as the dashboard. A thread of its own writes them, so that a sl
 slows no training, and a full one stops none.
 """
 
-import datetime
-import json
+import math
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from comvae.errors import ResultsError
 from comvae.files import write_text
+from comvae.results import paths
+from comvae.results.formats import HISTORY
+from comvae.results.quantities import QUANTITIES
+from comvae.results.reading import load_bytes
 from comvae.study.settings import RunConfig
 
 SECONDS_BETWEEN_WRITES = 2.0
 SMOOTHING = 0.8  # of the speed: the weight of what was before
 COLUMNS = [
-    *("seed", "epoch"),
-    *("reconstruction", "latent_kl", "negative_elbo", "weight_kl"),
+    name
+    for name in HISTORY.columns
+    if name not in QUANTITIES or not QUANTITIES[name].optional
 ]
+"""Of a history.csv without a row; from the first one on, those of the history."""
+
+
+def _sensible(value: object) -> float | None:
+    """A number that is none of inf, NaN and the negative ones; else None."""
+    if type(value) in (int, float) and math.isfinite(value) and value >= 0:
+        return float(value)
+    return None
+
+
+Speed = Annotated[float | None, BeforeValidator(_sensible)]
+
+
+class Progress(BaseModel):
+    """`progress.json`: how far a training is, and where it runs."""
+
+    epoch: int  # the last one, of the seeds in memory
+    epochs: int
+    seeds: list[int] = []
+    seeds_in_memory: list[int]
+    done: float = Field(ge=0, le=1)  # over all seeds
+    seconds: float = 0.0
+    seconds_left: Speed = None
+    images_per_second: Speed = None
+    host: str
+    pid: int
+    job: str = ""  # of Slurm
+    updated: str = ""
+
+
+def load_progress(run: Path) -> Progress | None:
+    """How far the training in the folder of a run is; None where none goes on.
+
+    Raises ResultsError for a damaged file.
+    """
+    path = run / paths.STATE / paths.PROGRESS
+    content = load_bytes(path)
+    try:
+        return None if content is None else Progress.model_validate_json(content)
+    except ValidationError as error:
+        flat = " ".join(str(error).split())[:200]
+        raise ResultsError(
+            f"{path} is damaged: {flat}; training writes it again after its next epoch"
+        ) from None
 
 
 @contextmanager
@@ -71,6 +123,7 @@ class Trail:
         self._seen = 0  # images since `_measured`
         self._started = self._measured = self._ended = time.monotonic()
         self._speed: float | None = None  # images per second
+        self._columns = COLUMNS
         self._lines: dict[tuple[int, int], str] = {}  # of history.csv, by seed, epoch
         self._latest = (0, config.seeds)  # the last epoch, and whose
         self._unwritten = True
@@ -94,10 +147,10 @@ class Trail:
         if not self._unwritten:
             return
         with suppress(OSError):  # a full disk is no reason to stop
-            head = ",".join(COLUMNS)
-            history = "\n".join([head, *self._lines.values()]) + "\n"
-            write_text(folder / "history.csv", history)
-            write_text(folder / "progress.json", json.dumps(self._progress(), indent=2))
+            lines = [",".join(self._columns), *self._lines.values()]
+            write_text(folder / paths.HISTORY, "\n".join(lines) + "\n")
+            progress = self._progress().model_dump_json(indent=2)
+            write_text(folder / paths.PROGRESS, progress)
             self._unwritten = False
 
     def _take(self) -> None:
@@ -112,29 +165,29 @@ class Trail:
         if not came:
             return
         rows, self._unwritten = pd.concat(came), True
+        self._columns = [name for name in HISTORY.columns if name in rows]
+        text = rows[self._columns].to_csv(index=False, header=False)
         keys = zip(rows["seed"], rows["epoch"], strict=True)
-        text = rows[COLUMNS].to_csv(index=False, header=False)
         self._lines.update(zip(keys, text.splitlines(), strict=True))
         last = came[-1][came[-1]["epoch"] == came[-1]["epoch"].max()]
         self._latest = int(last["epoch"].iloc[0]), sorted(map(int, last["seed"]))
 
-    def _progress(self) -> dict:
-        """The content of progress.json."""
+    def _progress(self) -> Progress:
         seeds, epochs = self.config.seeds, self.config.training.epochs
         epoch, together = self._latest
         done, speed = len(self._lines), self._speed
         left = (len(seeds) * epochs - done) * self.images
-        return {
-            "epoch": epoch,
-            "epochs": epochs,
-            "seeds": seeds,
-            "seeds_in_memory": together,
-            "done": done / (len(seeds) * epochs),
-            "seconds": round(time.monotonic() - self._started, 3),
-            "seconds_left": None if speed is None else round(left / speed, 1),
-            "images_per_second": None if speed is None else round(speed, 1),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "job": os.environ.get("SLURM_JOB_ID", ""),
-            "updated": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
-        }
+        return Progress(
+            epoch=epoch,
+            epochs=epochs,
+            seeds=seeds,
+            seeds_in_memory=together,
+            done=min(1.0, done / (len(seeds) * epochs)),
+            seconds=round(time.monotonic() - self._started, 3),
+            seconds_left=None if speed is None else round(left / speed, 1),
+            images_per_second=None if speed is None else round(speed, 1),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            job=os.environ.get("SLURM_JOB_ID", ""),
+            updated=datetime.now(UTC).isoformat("T", "seconds"),
+        )

@@ -1,13 +1,12 @@
-"""The files of a block: its weights, its provenance, and how they are read back."""
+"""A trained block, written and read back: its weights, history and provenance."""
 
-import datetime
 import json
 import platform
 import subprocess
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,10 +25,19 @@ from comvae.files import (
     write_text,
 )
 from comvae.model.vae import VAE
+from comvae.results import paths
+from comvae.results.blocks import Training, trained_with
 from comvae.study.settings import RunConfig
 
 LIBRARIES = ("comvae", "torch", "numpy", "safetensors", "scikit-learn")
-TRAIN_AGAIN = f"{AGAIN}, or train the block again"
+NOT_THESE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    SafetensorError,
+)
 
 
 def save_block(
@@ -40,8 +48,9 @@ def save_block(
 
     For one process alone: it removes what killed ones have left half written.
     """
-    weights, history = folder / "weights.safetensors", folder / "history.csv"
-    for path in (weights, history, folder / "training.json"):
+    names = (paths.WEIGHTS, paths.HISTORY, paths.TRAINING)
+    weights, history, record = (folder / name for name in names)
+    for path in (weights, history, record):
         remove_left_behind(path)
     state = {
         name: tensor.detach().cpu().contiguous()
@@ -53,31 +62,21 @@ def save_block(
     with replacing(history) as path:
         trained.history.to_csv(path, index=False)
         written[history.name] = sha256_of(path)
-    record = {
-        "config_hash": config.config_hash,
-        "git_commit": git_commit(),
-        "device": device_name(device),
-        "threads": torch.get_num_threads(),
-        "train_seconds": trained.seconds,
-        "parameters": trained.vae.parameters_per_seed(),
-        "failed": {str(seed): why for seed, why in trained.failed.items()},
-        "sha256": written,
-        "finished_at": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
-        "versions": {"python": platform.python_version()}
+    training = Training(
+        config_hash=config.config_hash,
+        git_commit=git_commit(),
+        device=device_name(device),
+        threads=torch.get_num_threads(),
+        train_seconds=trained.seconds,
+        parameters=trained.vae.parameters_per_seed(),
+        failed=trained.failed,
+        sha256=written,
+        finished_at=datetime.now(UTC).replace(microsecond=0),
+        versions={"python": platform.python_version()}
         | {name: version(name) for name in LIBRARIES},
-    }
-    write_text(folder / "training.json", json.dumps(record, indent=2))
-
-
-def is_trained(folder: Path, config: RunConfig) -> bool:
-    """Whether the block is trained with this config, and its files are as written."""
-    try:
-        record = _read_record(folder)
-        for name, expected in record["sha256"].items():
-            check_sha256(folder / name, expected)
-    except (OSError, ResultsError):
-        return False
-    return record["config_hash"] == config.config_hash
+    )
+    values = training.model_dump()
+    write_text(record, json.dumps(values, indent=2, default=datetime.isoformat))
 
 
 def load_vae(
@@ -91,61 +90,23 @@ def load_vae(
 
     Raises ResultsError, also for weights that were trained with another config.
     """
-    path = folder / "weights.safetensors"
+    path = folder / paths.WEIGHTS
     wanted = config.seeds if seeds is None else list(seeds)
     index = torch.tensor([config.seeds.index(seed) for seed in wanted], device=device)
     vae = build(config.model_copy(update={"seeds": wanted}), pixels, device)
-    record = _read_record(folder)
-    if record["config_hash"] != config.config_hash:
-        raise ResultsError(
-            f"{path}: was trained with config {record['config_hash']}, but "
-            f"run.json beside it is config {config.config_hash}; train it again"
-        )
+    training = trained_with(folder, config)
     try:
-        check_sha256(path, record["sha256"].get(path.name))
+        check_sha256(path, training.sha256.get(path.name))
         state = load_file(path, device=str(device))
         if {len(tensor) for tensor in state.values()} != {len(config.seeds)}:
             raise ValueError(f"it does not hold the {len(config.seeds)} seeds")
         vae.load_state_dict({name: state[name][index] for name in state})
-    except (
-        *(OSError, ValueError, KeyError, TypeError),
-        *(SafetensorError, RuntimeError),
-    ) as error:
+    except NOT_THESE as error:
         raise ResultsError(
-            f"{path}: found no readable weights for this config ({error}); "
-            f"{TRAIN_AGAIN}"
+            f"{path}: holds no weights of this config ({error}); "
+            f"{AGAIN}, or train the block again"
         ) from None
     return vae
-
-
-def sound_seeds(folder: Path, config: RunConfig) -> list[int]:
-    """The seeds of a block whose training did not fail; raises ResultsError."""
-    failed = _read_record(folder)["failed"]
-    return [seed for seed in config.seeds if str(seed) not in failed]
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    """The content of training.json; raises ResultsError."""
-    path = folder / "training.json"
-    try:
-        record = json.loads(path.read_text())
-        if not isinstance(record["config_hash"], str):
-            raise ValueError("config_hash is no text")
-        written = record.get("sha256", {})  # a block of before has none
-        if not isinstance(written, dict):
-            raise ValueError("sha256 is no mapping")
-        failed = {str(int(seed)): why for seed, why in record["failed"].items()}
-    except FileNotFoundError:
-        raise ResultsError(
-            f"{path} is missing: no weights.safetensors beside it counts; "
-            "train the block first: run the study"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultsError(
-            f"{path}: found no readable record of the training ({error!r}); "
-            f"{TRAIN_AGAIN}"
-        ) from None
-    return record | {"failed": failed, "sha256": written}
 
 
 def pick_device(name: str) -> torch.device:

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from comvae.files import write_text
 from comvae.model.options import ModelOptions
+from comvae.results.quantities import quantities_page
 from comvae.study.settings import Name, Study
 
 GENERATED = "Generated from the settings classes by `make schemas`; do not edit."
@@ -37,6 +38,7 @@ def generated_texts() -> dict[str, str]:
         "workflow/schemas/study.schema.json": _schema_text(study, "A ComVAE study"),
         "workflow/schemas/models.schema.json": _schema_text(models, "ComVAE models"),
         "docs/settings.md": _settings_page(),
+        "docs/quantities.md": quantities_page(),
     }
 
 

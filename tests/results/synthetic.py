@@ -7,6 +7,7 @@ failures and gaps in all places is in written.py.
 """
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,12 +15,10 @@ import numpy as np
 import pandas as pd
 
 from comvae.datasets.fetching import fetch
-from comvae.engine.training import TERMS
-from comvae.evaluation.elbo import modes
 from comvae.results.tables import write_tables
 from comvae.study.plan import Block, Plan, plan_blocks, study_json
 from comvae.study.settings import Catalogue, Gap, RunConfig, Study, Training
-from tests.results.written import MODELS, OPTIONS
+from tests.results.written import MODELS, OPTIONS, Terms, modes, write_block
 
 DATASET = "digits"
 SPLIT_IMAGES = {"train": 1437, "test": 360}
@@ -83,18 +82,15 @@ def level(model: str, seed: int) -> tuple[float, float]:
 def _write_block(
     results: Path, block: Block, config: RunConfig, gap_images: int
 ) -> None:
-    run, evaluation = (
-        results / kind / block.folder for kind in ("runs", "evaluations")
-    )
-    run.mkdir(parents=True, exist_ok=True)
-    evaluation.mkdir(parents=True, exist_ok=True)
-    (run / "run.json").write_text(config.to_json() + "\n")
     levels = {seed: level(block.model, seed) for seed in block.seeds}
-    _write_csv(run / "history.csv", ("seed", "epoch"), _history(config, levels))
-    _write_csv(
-        evaluation / "metrics.csv",
-        ("seed", "split", "mode", "images"),
-        _metrics(config, levels),
+    files = write_block(
+        results,
+        config,
+        _terms(config, levels),
+        images=SPLIT_IMAGES,
+        device="cpu",
+        train_seconds=12.5 * len(block.seeds),
+        parameters=4714,
     )
     if gap_images:
         gaps = pd.concat(
@@ -104,51 +100,28 @@ def _write_block(
                 for split in SPLIT_IMAGES
             ]
         )
-        gaps.to_parquet(evaluation / "gaps.parquet", index=False)
-    record = {
-        "config_hash": config.config_hash,
-        "git_commit": "synthetic",
-        "device": "cpu",
-        "threads": 1,
-        "train_seconds": 12.5 * len(block.seeds),
-        "parameters": 4714,
-        "failed": {},
-        "finished_at": "2026-01-01T00:00:00+00:00",
-        "versions": {"python": "3.11", "comvae": "0.1.0"},
-    }
-    (run / "training.json").write_text(json.dumps(record, indent=2))
+        gaps.to_parquet(files.evaluation / "gaps.parquet", index=False)
 
 
-def _history(config: RunConfig, levels: dict[int, tuple[float, float]]) -> list[tuple]:
-    """Rows of history.csv: an early surplus of 30 nats falls off as 1 / epoch."""
-    epochs = config.training.epochs
-    shift = OVERFITTING["train-running"]
-    return [
-        (seed, epoch, *_terms(config, first + shift + 30 / epoch - 30 / epochs, second))
-        for seed, (first, second) in levels.items()
-        for epoch in range(1, epochs + 1)
-    ]
+def _terms(config: RunConfig, levels: dict[int, tuple[float, float]]) -> Terms:
+    """The terms of a row: in training an early surplus of 30 nats falls off as
+    1 / epoch; the other modes are a tenth of a nat worse each, and weights at their
+    means have no KL."""
+    epochs, known = config.training.epochs, modes(config.options)
 
+    def terms(seed: int, split: str, when: int | str) -> dict[str, float]:
+        trained = isinstance(when, int)
+        worse = 30 / when - 30 / epochs if trained else 0.1 * known.index(when)
+        reconstruction = levels[seed][0] + OVERFITTING[split] + worse
+        weight_kl = 0.0 if config.options.weight_prior is None else 906.0
+        return {
+            "reconstruction": reconstruction,
+            "latent_kl": levels[seed][1],
+            "negative_elbo": reconstruction + levels[seed][1],
+            "weight_kl": math.nan if when == "mean-weights" else weight_kl,
+        }
 
-def _metrics(config: RunConfig, levels: dict[int, tuple[float, float]]) -> list[tuple]:
-    """Rows of metrics.csv: the other modes are a tenth of a nat worse each, and weights
-    at their means have no KL."""
-    rows = []
-    for seed, (first, second) in levels.items():
-        for split in sorted(SPLIT_IMAGES):
-            for worse, mode in enumerate(modes(config.options)):
-                reconstruction = first + OVERFITTING[split] + 0.1 * worse
-                *terms, weight_kl = _terms(config, reconstruction, second)
-                if mode == "mean-weights":
-                    weight_kl = ""
-                rows.append((seed, split, mode, SPLIT_IMAGES[split], *terms, weight_kl))
-    return rows
-
-
-def _terms(config: RunConfig, reconstruction: float, latent_kl: float) -> tuple:
-    """TERMS of one row."""
-    weight_kl = 0.0 if config.options.weight_prior is None else 906.0
-    return reconstruction, latent_kl, reconstruction + latent_kl, weight_kl
+    return terms
 
 
 def _gaps(seed: int, split: str, images: int, negative_elbo: float) -> pd.DataFrame:
@@ -184,10 +157,3 @@ def _write_gap_images(results: Path, images: int) -> None:
     path = results / "evaluations" / DATASET / "gap-images.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"dataset": DATASET} | listed))
-
-
-def _write_csv(path: Path, names: tuple[str, ...], rows: list[tuple]) -> None:
-    """As pandas writes it, which takes a millisecond a file."""
-    lines = [",".join((*names, *TERMS))]
-    lines += [",".join(map(str, row)) for row in rows]
-    path.write_text("\n".join(lines) + "\n")

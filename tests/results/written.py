@@ -4,14 +4,19 @@ Nothing here was trained: the numbers are simple functions of the model and seed
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy import stats
 
+from comvae.model.options import ModelOptions
+from comvae.results.blocks import BlockFiles
+from comvae.study.plan import Block
 from comvae.study.settings import RunConfig, Training, load_models
 
 TERMS = ["reconstruction", "latent_kl", "negative_elbo"]
@@ -22,6 +27,71 @@ MODELS_FILE = Path(__file__).parents[2] / "config" / "models.yaml"
 OPTIONS = load_models(MODELS_FILE)
 MODELS = tuple(name for name, model in OPTIONS.items() if not model.control)
 Cell = tuple[str, str, int]  # dataset, model, seed
+Terms = Callable[[int, str, int | str], Mapping[str, float]]
+"""The terms of a seed and split in a mode of evaluation, or in an epoch of training."""
+
+
+def write_block(
+    results: Path,
+    config: RunConfig,
+    terms: Terms,
+    *,
+    evaluated: bool = True,
+    failed: Mapping[int, str] | None = None,
+    images: Mapping[str, int] | None = None,
+    name: str | None = None,
+    **record: Any,
+) -> BlockFiles:
+    """Write the files of a block as `comvae configure | train | evaluate` do, but for
+    weights and pictures; `record` replaces entries of training.json."""
+    name = name or Block("", "", tuple(config.seeds)).name
+    files = BlockFiles.at(results, f"{config.dataset}/{config.model}/{name}")
+    _write(files.run / "run.json", config.to_json())
+    history = [
+        dict(seed=seed, epoch=epoch) | terms(seed, "train-running", epoch)
+        for seed in config.seeds
+        for epoch in range(1, config.training.epochs + 1)
+    ]
+    write_csv(files.run / "history.csv", history)
+    if evaluated:
+        images = images or {"train": 100, "test": 100}
+        metrics = [
+            dict(seed=seed, split=split, mode=mode, images=images[split])
+            | terms(seed, split, mode)
+            for seed in config.seeds
+            if seed not in (failed or {})
+            for split in sorted(images)
+            for mode in modes(config.options)
+        ]
+        write_csv(files.evaluation / "metrics.csv", metrics)
+    written = {
+        "config_hash": config.config_hash,
+        "git_commit": "synthetic",
+        "device": "synthetic",
+        "train_seconds": 12.5,
+        "parameters": 12_345,
+        "failed": {str(seed): why for seed, why in (failed or {}).items()},
+        "versions": {"python": "synthetic"},
+    }
+    _write(files.run / "training.json", json.dumps(written | record, indent=2))
+    return files
+
+
+def modes(options: ModelOptions) -> list[str]:
+    """The modes that a model is evaluated in."""
+    normalised = options.batch_norm_maps or options.batch_norm_hidden
+    random = options.weight_prior is not None
+    return ["default"] + ["mean-weights"] * random + ["batch-statistics"] * normalised
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table as pandas writes it, which takes a millisecond a file."""
+    columns = rows[0] if rows else ["seed", "split", "mode", "images", *TERMS]
+    lines = [",".join(columns)]
+    for row in rows:
+        cells = ("" if value != value else str(value) for value in row.values())
+        lines.append(",".join(cells))
+    _write(path, "\n".join(lines) + "\n")
 
 
 def write_results(
@@ -62,24 +132,30 @@ def write_results(
                 options=options[model],
                 training=Training(epochs=epochs, hidden=32),
             )
-            _write(folder / "run.json", config.to_json())
             lost = {
                 s: "negative_elbo is nan"
                 for s in seeds
                 if (dataset, model, s) in failed
             }
             absent = ""
+            evaluated = (dataset, model) not in not_evaluated
             if (dataset, model) in missing:
+                _write(folder / "run.json", config.to_json())
                 absent = (
                     f"not trained; its log would be logs/train/{dataset}/{model}.log"
                 )
             else:
-                _write_training(folder, config, place, lost)
-                if (dataset, model) in not_evaluated:
+                terms = _terms(config, place, lost)
+                what = {"evaluated": evaluated, "failed": lost, "name": block}
+                write_block(root, config, terms, **what)
+                if not evaluated:
                     absent = f"{evaluation}/metrics.csv is missing"
-                else:
-                    _write_evaluation(evaluation, config, place, lost)
-                if not absent and (dataset, model) not in not_measured:
+                for seed in set(seeds) - set(lost) if evaluated else ():
+                    for kind in ("reconstructions", "samples"):
+                        name = f"seed-{seed}-{kind}.png"
+                        _draw(evaluation / "pictures" / name, (160, 64), seed)
+                    write_pictures(evaluation, seed, place)
+                if evaluated and (dataset, model) not in not_measured:
                     write_gaps(evaluation, seeds, place, lost)
             for seed in seeds:
                 status = (
@@ -200,52 +276,20 @@ def _interval(values: pd.Series) -> tuple:
     return mean, std, mean - half, mean + half, n
 
 
-def _write_training(
-    folder: Path, config: RunConfig, place: int, lost: dict[int, str]
-) -> None:
-    rows = []
-    for seed in config.seeds:
-        for epoch in range(1, config.training.epochs + 1):
-            late = 30 / epoch
-            terms = [value(place, seed, term, "train-running") for term in TERMS]
-            row = [terms[0] + late, terms[1], terms[2] + late]
-            if seed in lost and epoch > 2:
-                row = [float("nan")] * 3
-            weight_kl = 0.0 if config.options.weight_prior is None else 900.0 + late
-            rows.append((seed, epoch, *row, weight_kl))
-    _write_csv(folder / "history.csv", ["seed", "epoch", *TERMS, "weight_kl"], rows)
-    record = {
-        "config_hash": config.config_hash,
-        "git_commit": "synthetic",
-        "device": "synthetic",
-        "train_seconds": 12.5,
-        "parameters": 12_345,
-        "failed": {str(seed): why for seed, why in lost.items()},
-        "versions": {"python": "synthetic"},
-    }
-    _write(folder / "training.json", json.dumps(record, indent=2))
+def _terms(config: RunConfig, place: int, lost: Iterable[int]) -> Terms:
+    random = config.options.weight_prior is not None
 
+    def terms(seed: int, split: str, when: int | str) -> dict[str, float]:
+        values = {term: value(place, seed, term, split) for term in TERMS}
+        trained = isinstance(when, int)
+        if trained and seed in lost and when > 2:
+            return dict.fromkeys([*TERMS, "weight_kl"], math.nan)
+        later = 30 / when if trained else modes(config.options).index(when) / 10
+        for term in ("reconstruction", "negative_elbo"):
+            values[term] += later
+        return values | {"weight_kl": (900.0 + later) * random}
 
-def _write_evaluation(
-    folder: Path, config: RunConfig, place: int, lost: dict[int, str]
-) -> None:
-    modes = ["default"]
-    modes += ["mean-weights"] * (config.options.weight_prior is not None)
-    modes += ["batch-statistics"] * config.options.batch_norm_hidden
-    rows = []
-    for seed in config.seeds:
-        if seed in lost:
-            continue
-        for split in ("train", "test"):
-            for shift, mode in enumerate(modes):
-                terms = [value(place, seed, term, split) + shift / 10 for term in TERMS]
-                weight_kl = 0.0 if len(modes) == 1 else 906.0
-                rows.append((seed, split, mode, 100, *terms, weight_kl))
-        for kind, size in (("reconstructions", (160, 64)), ("samples", (160, 64))):
-            _draw(folder / "pictures" / f"seed-{seed}-{kind}.png", size, seed)
-        write_pictures(folder, seed, place)
-    columns = ["seed", "split", "mode", "images", *TERMS, "weight_kl"]
-    _write_csv(folder / "metrics.csv", columns, rows)
+    return terms
 
 
 def _draw(path: Path, size: tuple[int, int], seed: int) -> None:
@@ -265,8 +309,3 @@ def _draw(path: Path, size: tuple[int, int], seed: int) -> None:
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-
-
-def _write_csv(path: Path, columns: list[str], rows: list[tuple]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)

@@ -5,7 +5,14 @@ import json
 import pytest
 
 from comvae.errors import ResultsError, SettingsError
-from comvae.study.plan import Block, Plan, parse_seeds, plan_blocks, study_json
+from comvae.study.plan import (
+    Block,
+    Plan,
+    parse_seeds,
+    plan_blocks,
+    relative_size,
+    study_json,
+)
 from comvae.study.settings import load_study
 from tests.support import ROOT
 
@@ -102,3 +109,11 @@ def test_a_name_too_long_for_a_folder_is_refused(tmp_path):
         plan_blocks(odd, tmp_path)
     row = study(seeds=1000, training={"seeds_per_block": 1000})
     assert [block.name for block in plan_blocks(row, tmp_path)] == ["seeds-0-999"]
+
+
+def test_size_is_that_of_seeds_images_and_pixels():
+    assert relative_size("mnist", "seeds-0") == 1
+    assert relative_size("mnist", "seeds-0-4") == 5
+    assert relative_size("emnist-mnist", "seeds-3,7") == 2
+    digits = relative_size("digits", "seeds-0")
+    assert digits == pytest.approx(1437 * 64 / (60_000 * 784))

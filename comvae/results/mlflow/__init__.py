@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comvae.errors import ResultsError, SettingsError
+from comvae.results import paths
 from comvae.results.mlflow.failures import TrackingError
-from comvae.results.mlflow.mirror import mirror
-from comvae.results.mlflow.records import Record, records_of
-from comvae.results.mlflow.sources import read_source
+from comvae.results.mlflow.mirror import OUTCOMES, mirror
+from comvae.results.mlflow.records import Record, read_records
 from comvae.results.mlflow.store import Store, open_store
 from comvae.study.passwords import without_password
 from comvae.study.settings import load_run_config
@@ -34,8 +34,7 @@ class Summary:
 
     def __str__(self) -> str:
         counts = ", ".join(
-            f"{getattr(self, name)} {name}"
-            for name in ("imported", "replaced", "repaired", "unchanged", "removed")
+            f"{getattr(self, name)} {name}" for name in (*OUTCOMES, "removed")
         )
         lines = [f"MLflow: {counts} ({self.uri})"]
         lines += [f"not imported: {why}" for why in self.skipped.values()]
@@ -44,7 +43,7 @@ class Summary:
 
 def find_blocks(results: Path) -> list[Path]:
     """The folders of all blocks under `results/runs`, sorted."""
-    return sorted(path.parent for path in results.glob("runs/*/*/*/run.json"))
+    return [path.parent for path in paths.find_configs(results)]
 
 
 def track(
@@ -62,15 +61,9 @@ def track(
         records, skipped = _read(results, blocks)
         outcomes = mirror(store, records)
         removed = _remove_vanished(store, results) if store.is_mirror else 0
-    return Summary(
-        uri=without_password(store.uri),
-        imported=outcomes["imported"],
-        replaced=outcomes["replaced"],
-        repaired=outcomes["repaired"],
-        unchanged=outcomes["unchanged"],
-        removed=removed,
-        skipped=skipped,
-    )
+    counts = {name: outcomes[name] for name in OUTCOMES}
+    uri = without_password(store.uri)
+    return Summary(uri, **counts, removed=removed, skipped=skipped)
 
 
 def _read(
@@ -80,7 +73,7 @@ def _read(
     skipped: dict[str, str] = {}
     for block in find_blocks(results) if blocks is None else blocks:
         try:
-            found = records_of(read_source(results, block))
+            found = read_records(results, block)
         except ResultsError as error:
             skipped[str(block)] = str(error)
             continue
@@ -101,8 +94,9 @@ def _remove_vanished(store: Store, results: Path) -> int:
     for experiment in store.experiments():
         for run in store.runs(experiment):
             tags = run.data.tags
-            block = results / "runs" / tags["dataset"] / tags["model"] / tags["block"]
-            if not _holds(block / "run.json", int(tags["seed"])):
+            place = Path(tags["dataset"], tags["model"], tags["block"])
+            config = paths.run_folder(results, place) / paths.CONFIG
+            if not _holds(config, int(tags["seed"])):
                 store.client.delete_run(run.info.run_id)
                 removed += 1
     return removed
@@ -112,4 +106,4 @@ def _holds(config: Path, seed: int) -> bool:
     try:
         return seed in load_run_config(config).seeds
     except SettingsError:
-        return config.exists()  # unreadable is not gone: skipped with its reason
+        return config.exists()  # damaged is not gone: skipped with its reason

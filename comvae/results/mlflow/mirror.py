@@ -15,7 +15,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from comvae.results.mlflow.records import Record
 from comvae.results.mlflow.store import DIGEST, Store
@@ -28,6 +28,7 @@ IMPORT = "comvae.import"  # which import wrote the run
 DONE = ("FINISHED", "FAILED")
 BATCH = 900  # MLflow takes 1000 metrics, params and tags in one request
 Outcome = Literal["imported", "replaced", "repaired", "unchanged"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 def mirror(store: Store, records: Iterable[Record]) -> Counter[Outcome]:

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from comvae.files import write_text
+from comvae.results import paths
 
 FAILED = "The runs of this study are NOT in MLflow. "
 
 
 def note_path(results: Path) -> Path:
     """Where the note lies."""
-    return results / "mlflow" / "imported.txt"
+    return paths.mlflow_folder(results) / "imported.txt"
 
 
 def note_import(results: Path, summary: str) -> None:
@@ -42,7 +43,7 @@ def set_failure_aside(results: Path) -> None:
 
 
 def _aside(results: Path) -> Path:
-    return results / "mlflow" / "not-imported.txt"
+    return paths.mlflow_folder(results) / "not-imported.txt"
 
 
 def _failure(path: Path) -> str:

@@ -9,10 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from comvae.results.mlflow.sources import TERMS, Source, Training
+from comvae.errors import ResultsError
+from comvae.results import paths
+from comvae.results.blocks import BlockFiles, Training, trained_with
+from comvae.results.gap_files import read_gaps
+from comvae.results.quantities import EVALUATED_SPLITS, RUNNING, names
+from comvae.results.tables.gaps import image_means
 from comvae.study.settings import RunConfig
 
-RUNNING = "train_running"  # the split `train-running` of runs.csv, epoch by epoch
+Gaps = dict[tuple[int, str], dict[str, float]]
+"""Means over the images by (seed, split)."""
 
 
 class Point(NamedTuple):
@@ -54,23 +60,71 @@ class Record:
         return digest.hexdigest()[:16]
 
 
-def records_of(source: Source) -> list[Record]:
-    """One record per seed of a finished block."""
-    return [_record(source, seed) for seed in source.config.seeds]
+def read_records(results: Path, folder: Path) -> list[Record]:
+    """One record per seed of the block in `results/runs/<dataset>/<model>/<block>`.
+
+    Raises ResultsError where it is not finished: a file is missing, damaged, or of
+    another configuration than the block's `run.json`.
+    """
+    place = paths.place_of(results, folder)
+    files = BlockFiles.at(results, place)
+    config = files.config
+    if place.parts[:2] != (config.dataset, config.model):
+        raise ResultsError(
+            f"{files.run / paths.CONFIG}: is of {config.dataset}/{config.model}, "
+            f"expected {place.parent}; configure the block again"
+        )
+    trained_with(files.run, config)
+    for seed in config.seeds:
+        if seed not in files.training.failed:
+            _check_complete(files, seed)
+    gaps, problem = _read_gaps(files.evaluation / paths.GAPS)
+    return [_record(files, seed, gaps, problem) for seed in config.seeds]
 
 
-def _record(source: Source, seed: int) -> Record:
-    config, training = source.config, source.training
-    started, finished = _times(training)
-    points = list(_points(source, seed))
-    pictures = source.evaluation / "pictures"
-    artifacts = [
-        source.block / "run.json",
-        pictures / f"seed-{seed}-reconstructions.png",
-        pictures / f"seed-{seed}-samples.png",
+def _check_complete(files: BlockFiles, seed: int) -> None:
+    epochs = files.config.training.epochs
+    found = sorted(row["epoch"] for row in files.history if row["seed"] == seed)
+    if found != list(range(1, epochs + 1)):
+        raise ResultsError(
+            f"{files.run / paths.HISTORY}: found {len(found)} epochs of seed {seed}, "
+            f"expected each of 1 to {epochs} once; train the block again"
+        )
+    splits = [
+        row["split"]
+        for row in files.metrics
+        if row["seed"] == seed and row["mode"] == "default"
     ]
-    if any(measured == seed for measured, _ in source.gaps):
-        artifacts.append(source.gaps_file)
+    if sorted(splits) != sorted(EVALUATED_SPLITS):
+        raise ResultsError(
+            f"{files.evaluation / paths.METRICS}: found the splits {sorted(splits)} of "
+            f"seed {seed} in mode `default`, expected {sorted(EVALUATED_SPLITS)}; "
+            "evaluate the block again"
+        )
+
+
+def _read_gaps(path: Path) -> tuple[Gaps, str]:
+    """The gaps where they were measured, and what is wrong with them: runs without gaps
+    are imported all the same."""
+    if not path.exists():
+        return {}, ""
+    try:
+        return image_means(read_gaps(path)), ""
+    except ResultsError as error:
+        return {}, str(error)
+
+
+def _record(files: BlockFiles, seed: int, gaps: Gaps, problem: str) -> Record:
+    config, training = files.config, files.training
+    started, finished = _times(training)
+    points = list(_points(files, seed, gaps))
+    artifacts = [
+        files.run / paths.CONFIG,
+        paths.picture(files.evaluation, seed, "reconstructions"),
+        paths.picture(files.evaluation, seed, "samples"),
+    ]
+    if any(measured == seed for measured, _ in gaps):
+        artifacts.append(files.evaluation / paths.GAPS)
     return Record(
         dataset=config.dataset,
         model=config.model,
@@ -80,52 +134,60 @@ def _record(source: Source, seed: int) -> Record:
         finished=finished,
         params=_params(config) | {"parameters": str(training.parameters)},
         points=[point for point in points if math.isfinite(point.value)],
-        tags=_tags(source, seed, points),
+        tags=_tags(files, seed, points, problem),
         artifacts=[path for path in artifacts if path.is_file()],
     )
 
 
-def _points(source: Source, seed: int) -> Iterator[Point]:
-    history = source.history[source.history["seed"] == seed]
-    for row in history.to_dict("records"):
-        for term in TERMS:
-            yield Point(f"{RUNNING}_{term}", float(row[term]), int(row["epoch"]))
-    epochs = source.config.training.epochs
-    metrics = source.metrics[source.metrics["seed"] == seed]
-    for row in metrics.to_dict("records"):
-        suffix = "" if row["mode"] == "default" else f"_{row['mode']}"
-        for term in TERMS:
-            name = f"{row['split']}_{term}{suffix}".replace("-", "_")
-            yield Point(name, float(row[term]), epochs)
-    for (measured, split), means in source.gaps.items():
-        for quantity, mean in means.items() if measured == seed else ():
-            if math.isnan(mean):
-                continue  # a bound that this model does not have
-            yield Point(f"{split}_{quantity}", float(mean), epochs)
+def metric_name(split: str, quantity: str, mode: str = "default") -> str:
+    """What MLflow calls a quantity of a split; `train-running` is epoch by epoch."""
+    suffix = "" if mode == "default" else f"_{mode}"
+    return f"{split}_{quantity}{suffix}".replace("-", "_")
+
+
+def _points(files: BlockFiles, seed: int, gaps: Gaps) -> Iterator[Point]:
+    training, epochs = files.training, files.config.training.epochs
+    evaluated = names("evaluation")
+    for row in files.history:
+        for name in evaluated if row["seed"] == seed else ():
+            if name in row:
+                yield Point(metric_name(RUNNING, name), row[name], row["epoch"])
+    all_failed = set(files.config.seeds) <= set(training.failed)  # none was evaluated
+    for row in () if all_failed else files.metrics:
+        for name in evaluated if row["seed"] == seed else ():
+            if name in row:
+                metric = metric_name(row["split"], name, row["mode"])
+                yield Point(metric, row[name], epochs)
+    for (measured, split), means in gaps.items():
+        for name, mean in means.items() if measured == seed else ():
+            if not math.isnan(mean):  # else a bound that this model does not have
+                yield Point(metric_name(split, name), mean, epochs)
     # The block's wall time divided by its seeds, as in runs.csv.
-    seconds = source.training.train_seconds / len(source.config.seeds)
-    yield Point("train_seconds", seconds, epochs)
+    yield Point(
+        "train_seconds", training.train_seconds / len(files.config.seeds), epochs
+    )
 
 
-def _tags(source: Source, seed: int, points: list[Point]) -> dict[str, str]:
-    config, training = source.config, source.training
+def _tags(
+    files: BlockFiles, seed: int, points: list[Point], problem: str
+) -> dict[str, str]:
+    config, training = files.config, files.training
     tags = {
         "dataset": config.dataset,
         "model": config.model,
         "seed": str(seed),
-        "block": source.block.name,
+        "block": files.run.name,
         "config_hash": training.config_hash,
-        "git_commit": training.git_commit or "unknown",
+        "git_commit": training.git_commit,
         "device": training.device,
     }
     tags |= {f"version.{name}": version for name, version in training.versions.items()}
-    if seed in training.failed:
-        tags["comvae.failure"] = training.failed[seed]
-    if source.gaps_problem:
-        tags["comvae.gaps"] = source.gaps_problem
-    if missing := _non_finite(points):
-        tags["comvae.non_finite"] = missing
-    return tags
+    tags |= {
+        "comvae.failure": training.failed.get(seed, ""),
+        "comvae.gaps": problem,
+        "comvae.non_finite": _non_finite(points),
+    }
+    return {name: text for name, text in tags.items() if text}
 
 
 def _non_finite(points: list[Point]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from comvae.results import paths
 from comvae.results.mlflow.failures import TrackingError, is_server, understood
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def open_store(results: Path, uri: str | None) -> Iterator[Store]:
     all. Raises TrackingError where the store cannot be used, also for what MLflow
     raises inside the `with`.
     """
-    home = results.resolve() / "mlflow"
+    home = paths.mlflow_folder(results.resolve())
     default = home / "mlflow.db"
     database = default if uri is None else sqlite_file(uri)
     if database is not None:

@@ -7,21 +7,24 @@ from rich.console import Console
 
 from comvae.errors import ResultsError
 from comvae.files import write_text
-from comvae.results.csv_files import read_csv
-from comvae.results.report.claims import claims_page
-from comvae.results.report.gaps import gaps_page
+from comvae.results import paths
+from comvae.results.formats import STATUS
+from comvae.results.reading import load_study_table
 from comvae.results.report.layout import WIDTH, Page, Section
-from comvae.results.report.table1 import table1_page
+from comvae.results.report.pages import claims_page, gaps_page, table1_page
 from comvae.study.plan import Plan
 
 
 def read_table(results: Path, name: str) -> pd.DataFrame:
     """A table below `results/tables`; raises ResultsError."""
-    path = results / "tables" / f"{name}.csv"
     try:
-        return read_csv(path, keep_default_na=False, na_values=[""])
+        table = load_study_table(results, name)
     except ResultsError as error:
-        raise ResultsError(f"{error}; `comvae tables` writes it anew") from None
+        raise ResultsError(f"{error}, or write it with `comvae tables`") from None
+    if table is None:
+        path = paths.table(results, name)
+        raise ResultsError(f"{path} is missing; write it with `comvae tables`")
+    return table
 
 
 def write_report(results: Path, plan: Plan) -> dict[str, Path]:
@@ -29,11 +32,11 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
 
     Raises ResultsError where tables are missing.
     """
-    paths = {}
+    written = {}
     for page in _pages(results, plan):
-        paths[page.name] = results / "report" / f"{page.name}.md"
-        write_text(paths[page.name], page.markdown())
-    return paths
+        written[page.name] = paths.report(results, page.name)
+        write_text(written[page.name], page.markdown())
+    return written
 
 
 def print_report(results: Path, plan: Plan, console: Console | None = None) -> None:
@@ -58,34 +61,29 @@ def print_report(results: Path, plan: Plan, console: Console | None = None) -> N
 
 
 def _pages(results: Path, plan: Plan) -> list[Page]:
-    names = ("table1", "gaps", "attribution", "claims", "cells")
-    tables = {name: read_table(results, name) for name in names}
-    pages = [
-        table1_page(plan, tables["table1"]),
-        gaps_page(plan, tables["gaps"], tables["attribution"]),
-        claims_page(plan, tables["claims"]),
-    ]
-    absent = (
-        ("Not finished", _unfinished(tables["cells"])),
-        ("Not measured", _unmeasured(tables["cells"])),
+    table1, gaps, attribution, claims, cells = (
+        read_table(results, name)
+        for name in ("table1", "gaps", "attribution", "claims", "cells")
     )
-    for page, (heading, missing) in zip(pages, absent, strict=False):
+    pages = [
+        table1_page(plan, table1),
+        gaps_page(plan, gaps, attribution),
+        claims_page(plan, claims),
+    ]
+    absent = {"Not finished": _unfinished(cells), "Not measured": _unmeasured(cells)}
+    for page, (heading, missing) in zip(pages, absent.items(), strict=False):
         if len(missing):
-            page.sections.append(
-                Section(heading, missing.fillna("").astype(str), printed=False)
-            )
+            shown = missing.astype(str)
+            page.sections.append(Section(heading, shown, printed=False))
     return pages
 
 
 def _unfinished(cells: pd.DataFrame) -> pd.DataFrame:
     """The runs that did not finish, with the reason."""
-    columns = ["dataset", "model", "seed", "status", "block", "detail"]
-    return cells.loc[cells["status"] != "finished", columns]
+    return cells.loc[cells["status"] != "finished", STATUS]
 
 
 def _unmeasured(cells: pd.DataFrame) -> pd.DataFrame:
     """The finished runs whose gaps are missing, with the reason."""
     missing = cells[cells["gap"] == "missing"]
-    return missing[["dataset", "model", "seed", "block"]].assign(
-        status=missing["gap"], detail=missing["gap_detail"]
-    )
+    return missing.assign(status=missing["gap"], detail=missing["gap_detail"])[STATUS]

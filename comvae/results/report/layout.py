@@ -7,6 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from comvae.results.quantities import markdown_table
+
 WIDTH = 165  # of the widest table: a log or a narrow window is no reason to cut it
 
 
@@ -34,7 +36,10 @@ class Page:
         """The text of the file."""
         parts = [f"# {self.title}", self.legend]
         for section in self.sections:
-            parts += [f"## {section.heading}", _markdown(section.table)]
+            parts += [
+                f"## {section.heading}",
+                markdown_table(section.table, section.table.to_numpy()),
+            ]
         return "\n\n".join(parts) + "\n"
 
     def print(self, console: Console) -> None:
@@ -47,9 +52,9 @@ class Page:
 
 
 def with_interval(mean: float, high: float, n_seeds: float, sign: str = "") -> str:
-    """`mean ± half of the interval`, with as much of it as there is."""
+    """`mean ± half of the interval`, with as much of it as there is; or nothing."""
     if not n_seeds or pd.isna(mean):
-        return "-"
+        return ""
     text = f"{mean:{sign}.2f}"
     return text if n_seeds < 2 else f"{text} ± {high - mean:.2f}"
 
@@ -66,8 +71,3 @@ def _grid(section: Section) -> Table:
     for row in section.table.itertuples(index=False):
         grid.add_row(*row)
     return grid
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    rows = [table.columns, ["---"] * len(table.columns), *table.astype(str).to_numpy()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -4,51 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from comvae.files import AGAIN, replacing
-from comvae.results.claims import CLAIM_COLUMNS, claims_table
-from comvae.results.statistics import summary
-from comvae.results.tables.attribution import ATTRIBUTION_COLUMNS, attribution
-from comvae.results.tables.gaps import (
-    GAP_COLUMNS,
-    GAP_STATUS_COLUMNS,
-    MEASURED,
-    add_gaps,
-    collect_gaps,
-    gaps_table,
-)
-from comvae.results.tables.paper import TABLE1_COLUMNS, paper_values, table1
-from comvae.results.tables.runs import (
-    METRICS,
-    SPLITS,
-    STATUS_COLUMNS,
-    TRAINED_COLUMNS,
-    collect,
-)
+from comvae.files import AGAIN
+from comvae.results import paths
+from comvae.results.blocks import write_table
+from comvae.results.claims import claims_table
+from comvae.results.formats import RUNS
+from comvae.results.quantities import QUANTITIES
+from comvae.results.tables.attribution import attribution
+from comvae.results.tables.finished import collect
+from comvae.results.tables.gaps import add_gaps, collect_gaps, gaps_table
+from comvae.results.tables.paper import table1
 from comvae.study.plan import Plan
-
-RUN_COLUMNS = [*TRAINED_COLUMNS, *MEASURED]
-CELL_COLUMNS = [*STATUS_COLUMNS, *GAP_STATUS_COLUMNS]
-
-__all__ = [
-    "ATTRIBUTION_COLUMNS",
-    "CELL_COLUMNS",
-    "CLAIM_COLUMNS",
-    "GAP_COLUMNS",
-    "METRICS",
-    "RUN_COLUMNS",
-    "SPLITS",
-    "TABLE1_COLUMNS",
-    "attribution",
-    "claims_table",
-    "collect",
-    "collect_gaps",
-    "damages",
-    "gaps_table",
-    "paper_values",
-    "summary",
-    "table1",
-    "write_tables",
-]
 
 
 def damages(cells: pd.DataFrame) -> list[str]:
@@ -65,8 +31,13 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
     runs, cells = collect(results, plan.blocks)
     gaps, problems = collect_gaps(results, plan, cells)
     runs, cells = add_gaps(runs, cells, gaps, problems)
+    optional = [
+        name
+        for name in RUNS.columns
+        if name in QUANTITIES and QUANTITIES[name].optional and runs[name].isna().all()
+    ]
     tables = {
-        "runs": runs,
+        "runs": runs.drop(columns=optional),
         "table1": table1(runs),
         "gaps": gaps_table(plan, gaps),
         "attribution": attribution(plan, runs),
@@ -74,6 +45,5 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
         "cells": cells,
     }
     for name, table in tables.items():
-        with replacing(results / "tables" / f"{name}.csv") as path:
-            table.to_csv(path, index=False)
+        write_table(paths.table(results, name), table)
     return tables

@@ -6,18 +6,17 @@ difference in ELBO of two models is a sum of three parts, exactly.
 
 import pandas as pd
 
+from comvae.results.formats import ATTRIBUTION
+from comvae.results.quantities import EVALUATED_SPLITS, QUANTITIES
 from comvae.results.statistics import effect, paired
-from comvae.results.tables.gaps import GAP_SPLITS
 from comvae.study.plan import Plan
 
 BASELINE = "vanilla"
-PARTS = {"elbo": 1, "log_px": 1, "approximation_gap": -1, "amortization_gap": -1}
+PARTS = {
+    name: -1 if QUANTITIES[name].better == "lower" else 1
+    for name in ("elbo", "log_px", "approximation_gap", "amortization_gap")
+}
 """How a column of runs.csv enters the ELBO: the first part is the sum of the others."""
-
-ATTRIBUTION_COLUMNS = [
-    *("dataset", "model", "split", "part"),
-    *("effect", "ci_low", "ci_high", "n_seeds"),
-]
 
 
 def attribution(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
@@ -29,10 +28,10 @@ def attribution(plan: Plan, runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for dataset in plan.datasets if plan.gap_images else []:
         for model in plan.models:
-            for split in GAP_SPLITS if model != BASELINE else ():
+            for split in EVALUATED_SPLITS if model != BASELINE else ():
                 cell = dict(dataset=dataset, model=model, split=split)
                 for part, sign in PARTS.items():
                     terms = [(sign, model, split), (-sign, BASELINE, split)]
                     difference = effect(paired(runs, dataset, part, terms))
                     rows.append(cell | dict(part=part) | difference)
-    return pd.DataFrame(rows, columns=ATTRIBUTION_COLUMNS)
+    return pd.DataFrame(rows, columns=ATTRIBUTION.columns)

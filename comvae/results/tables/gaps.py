@@ -7,48 +7,15 @@ import numpy as np
 import pandas as pd
 
 from comvae.errors import ResultsError
+from comvae.results.formats import CELLS, GAPS, QUANTILES
+from comvae.results.gap_files import Images, read_runs, with_gaps
+from comvae.results.quantities import EVALUATED_SPLITS, names
 from comvae.results.statistics import summary
-from comvae.results.tables.gap_files import (
-    DIAGNOSTICS,
-    GAP_SPLITS,
-    Images,
-    no_gaps,
-    read_gaps,
-    read_runs,
-    with_gaps,
-)
 from comvae.study.plan import Plan
 
-__all__ = [
-    "GAP_COLUMNS",
-    "GAP_SPLITS",
-    "GAP_STATUS_COLUMNS",
-    "MEASURED",
-    "QUANTITIES",
-    "add_gaps",
-    "collect_gaps",
-    "gaps_table",
-    "image_means",
-    "no_gaps",
-    "read_gaps",
-]
-
-MEASURED = [
-    *("log_px", "elbo", "elbo_mean_weights", "elbo_marginal", "elbo_optimal"),
-    *("approximation_gap", "amortization_gap", "inference_gap"),
-]
-"""The columns of runs.csv, means over the images in nats per image."""
-
-OTHER_GAPS = ["amortization_gap_mean_weights", "amortization_gap_marginal"]
-QUANTITIES = [*MEASURED, *OTHER_GAPS, *DIAGNOSTICS]
-QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
-GAP_COLUMNS = [
-    *("dataset", "model", "split", "quantity"),
-    *("mean", "std", "ci_low", "ci_high", "n_seeds", "images", *QUANTILES),
-]
-GAP_STATUS_COLUMNS = ["gap", "gap_detail"]
-
-RUN = ["dataset", "model", "seed"]
+RUN = CELLS.key
+MEASURED = names("gap", table="runs")
+SUMMARISED = names("gap", table="gaps")
 ROWS_AT_ONCE = 200_000
 """One row an image: a study of 10,000 runs has more than fit into memory."""
 
@@ -104,19 +71,19 @@ def collect_gaps(
 
 
 def over_images(runs: dict[tuple[str, str, int], pd.DataFrame]) -> pd.DataFrame:
-    """QUANTITIES of each run and split, over its images.
+    """SUMMARISED of each run and split, over its images.
 
     `mean`, `images` and QUANTILES are over the images that have a quantity; `whole` is
     the mean of MEASURED, empty where an image lacks it.
     """
     rows = with_gaps(pd.concat(runs, names=RUN))
     by = [*RUN, "split"]
-    groups = rows[[*QUANTITIES, "split"]].groupby(by, sort=False)
+    groups = rows[[*SUMMARISED, "split"]].groupby(by, sort=False)
     quantiles = groups.quantile(list(QUANTILES.values()))
     whole = pd.DataFrame.from_dict(image_means(rows, by), orient="index")
     statistics = {
         # one at a time: pandas sums all columns another way where one has a NaN
-        "mean": pd.concat({name: groups[name].mean() for name in QUANTITIES}, axis=1),
+        "mean": pd.concat({name: groups[name].mean() for name in SUMMARISED}, axis=1),
         "images": groups.count(),
         "whole": whole.rename_axis(by),
     }
@@ -131,7 +98,7 @@ def add_gaps(
     gaps: pd.DataFrame,
     problems: dict[tuple[str, str, int], str],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`runs` with MEASURED, and `cells` with GAP_STATUS_COLUMNS."""
+    """`runs` with MEASURED, and `cells` with what became of their gaps."""
     keys = pd.MultiIndex.from_frame(runs[[*RUN, "split"]])
     measured = gaps["whole"][MEASURED].reindex(keys).set_axis(runs.index)
     whys = [problems.get(key) for key in cells[RUN].itertuples(index=False, name=None)]
@@ -143,7 +110,7 @@ def add_gaps(
 
 
 def gaps_table(plan: Plan, gaps: pd.DataFrame) -> pd.DataFrame:
-    """QUANTITIES over seeds and images, one row per (dataset, model, split, quantity).
+    """SUMMARISED over seeds and images, one row per (dataset, model, split, quantity).
 
     mean, std and the 95% interval are over the seeds' means; the quantiles over the
     images are averaged over the seeds. Without a measured run `n_seeds` is 0.
@@ -152,13 +119,13 @@ def gaps_table(plan: Plan, gaps: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for dataset in plan.datasets if plan.gap_images else []:
         for model in plan.models:
-            for split in GAP_SPLITS:
+            for split in EVALUATED_SPLITS:
                 cell = dict(dataset=dataset, model=model, split=split)
                 group = by_cell.get((dataset, model, split), _no_statistics())
-                for quantity in QUANTITIES:
+                for quantity in SUMMARISED:
                     found = _over_seeds(group.xs(quantity, axis=1, level=1))
                     rows.append(cell | dict(quantity=quantity) | found)
-    return pd.DataFrame(rows, columns=GAP_COLUMNS)
+    return pd.DataFrame(rows, columns=GAPS.columns)
 
 
 def _over_seeds(of_runs: pd.DataFrame) -> dict[str, float]:
@@ -172,10 +139,10 @@ def _over_seeds(of_runs: pd.DataFrame) -> dict[str, float]:
 
 
 def _no_statistics() -> pd.DataFrame:
-    columns = [*("mean", "images", "whole"), *QUANTILES]
+    columns = ["mean", "images", "whole", *QUANTILES]
     return pd.DataFrame(
         index=pd.MultiIndex.from_arrays([[]] * 4, names=[*RUN, "split"]),
-        columns=pd.MultiIndex.from_product([columns, QUANTITIES]),
+        columns=pd.MultiIndex.from_product([columns, SUMMARISED]),
         dtype=float,
     )
 

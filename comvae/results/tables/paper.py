@@ -4,28 +4,30 @@ from pathlib import Path
 
 import pandas as pd
 
+from comvae.results.formats import TABLE1
+from comvae.results.quantities import PAPER_METRICS, names
 from comvae.results.statistics import summary
-from comvae.results.tables.runs import METRICS
 
-TABLE1_COLUMNS = [
-    *("dataset", "model", "split", "metric"),
-    *("mean", "std", "ci_low", "ci_high", "n_seeds", "paper"),
-]
 PAPER = Path(__file__).parents[1] / "paper.csv"
 
 
 def table1(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard deviation and 95% interval over seeds, and the paper's value."""
+    """Mean, standard deviation and 95% interval over seeds, and the paper's value.
+
+    A metric that the paper lacks has a row wherever a run has a value.
+    """
     paper = paper_values()
     rows = []
     for (dataset, model, split), group in runs.groupby(
         ["dataset", "model", "split"], sort=False
     ):
-        for metric in METRICS:
-            cell = dict(dataset=dataset, model=model, split=split, metric=metric)
-            value = paper.get((dataset, model, split, metric))
-            rows.append(cell | summary(group[metric]) | dict(paper=value))
-    return pd.DataFrame(rows, columns=TABLE1_COLUMNS)
+        for metric in names(table="table1"):
+            found = summary(group[metric])
+            if found["n_seeds"] or metric in PAPER_METRICS:
+                cell = dict(dataset=dataset, model=model, split=split, metric=metric)
+                value = paper.get((dataset, model, split, metric))
+                rows.append(cell | found | dict(paper=value))
+    return pd.DataFrame(rows, columns=TABLE1.columns)
 
 
 def paper_values() -> dict[tuple[str, str, str, str], float]:

@@ -1,6 +1,7 @@
 """Reading gaps.parquet, one row per (seed, split, image), and what is wrong with it."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +9,27 @@ import pandas as pd
 from pyarrow.parquet import ParquetFile
 
 from comvae.errors import ResultsError
-from comvae.files import AGAIN
+from comvae.results import paths
+from comvae.results.quantities import EVALUATED_SPLITS, QUANTITIES, names
+from comvae.results.reading import Identity, damaged, identity, require_columns
 from comvae.study.plan import Block
 
-GAP_SPLITS = ("train", "test")
-DIAGNOSTICS = [
-    *("log_px_is", "log_px_ais", "ess", "iterations", "converged"),
-    "start_difference",
-]
 KEY = ["seed", "split", "image"]
-NUMBERS = [
-    *("elbo", "elbo_mean_weights", "elbo_marginal", "elbo_optimal", "log_px"),
-    *DIAGNOSTICS,
-]
-STORED = [*KEY, *NUMBERS]
-NEEDED = ["elbo", "elbo_optimal", "log_px"]  # the others may be empty
+GAPS = {
+    name: QUANTITIES[name].difference
+    for name in names("gap")
+    if QUANTITIES[name].difference
+}
+STORED = [name for name in names("gap") if name not in GAPS]
+NEEDED = list(
+    dict.fromkeys(
+        of
+        for name, difference in GAPS.items()
+        for of in difference
+        if "runs" in QUANTITIES[name].tables
+    )
+)
+"""What the gaps of runs.csv are made of; the others may be empty, or not there."""
 
 Images = dict[str, list[int]]
 """The images of each split that the gaps are measured on, in ascending order."""
@@ -34,21 +41,26 @@ def read_gaps(path: Path) -> pd.DataFrame:
     return with_gaps(_read_stored(path))
 
 
+def load_image_gaps(path: Path) -> pd.DataFrame | None:
+    """What `read_gaps` gives, kept until the file changes; None without a file."""
+    file = identity(path)
+    return None if file is None else _load(file)
+
+
+@lru_cache(maxsize=16)
+def _load(file: Identity) -> pd.DataFrame:
+    return read_gaps(Path(file[0]))
+
+
 def no_gaps() -> pd.DataFrame:
     """The table of a block without a single run that could be measured."""
-    return pd.DataFrame(columns=STORED, dtype=float)
+    return pd.DataFrame(columns=[*KEY, *STORED], dtype=float)
 
 
 def with_gaps(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the differences that are the gaps, in nats."""
-    log_px, optimal = table["log_px"], table["elbo_optimal"]
-    return table.assign(
-        approximation_gap=log_px - optimal,
-        amortization_gap=optimal - table["elbo"],
-        inference_gap=log_px - table["elbo"],
-        amortization_gap_mean_weights=optimal - table["elbo_mean_weights"],
-        amortization_gap_marginal=optimal - table["elbo_marginal"],
-    )
+    gaps = {name: table[of] - table[minus] for name, (of, minus) in GAPS.items()}
+    return table.assign(**gaps)
 
 
 def read_runs(
@@ -59,23 +71,25 @@ def read_runs(
     `images` are those of each dataset: as gap-images.json lists them, else those of its
     first block. Raises ResultsError where no row of the block can be used.
     """
-    path = results / "evaluations" / block.folder / "gaps.parquet"
+    path = paths.evaluation_folder(results, block.folder) / paths.GAPS
     if not path.exists():
-        raise ResultsError(
-            f"not measured; why may stand in logs/gap/{block.folder}.log"
-        )
+        log = paths.log_file("gap", block.folder)
+        raise ResultsError(f"not measured; why may stand in {log}")
     table = _read_stored(path)
     if block.dataset not in images:
-        listed = _listed_images(results, block.dataset)
+        listed = _listed_images(paths.gap_images(results, block.dataset))
         images[block.dataset] = listed or _images_of(table[table["seed"] == seeds[0]])
+    expected = images[block.dataset]
     found: dict[int, pd.DataFrame | str] = {}
     for seed in seeds:
         rows = table[table["seed"] == seed]
-        if _images_of(rows) != images[block.dataset]:
-            found[seed] = (
-                f"{path}: seed {seed} is measured on {len(rows)} other images than the "
-                f"{sum(map(len, images[block.dataset].values()))} of {block.dataset}; "
-                f"{AGAIN}"
+        if _images_of(rows) != expected:
+            found[seed] = str(
+                damaged(
+                    path,
+                    f"seed {seed} is measured on {len(rows)} other images than the "
+                    f"{sum(map(len, expected.values()))} of {block.dataset}",
+                )
             )
         elif not np.isfinite(rows[NEEDED].to_numpy(float)).all():
             found[seed] = f"{path}: seed {seed} has values that are not finite"
@@ -90,37 +104,32 @@ def _read_stored(path: Path) -> pd.DataFrame:
     try:
         with ParquetFile(path) as file:
             table = file.read(use_threads=False).to_pandas()
+        require_columns([*KEY, *NEEDED], table)
     except Exception as error:  # each fault of the file has its own class
-        flat = " ".join(str(error).split())
-        raise ResultsError(f"{path} is damaged: {flat}; {AGAIN}") from None
-    kinds = {name: table[name].dtype.kind for name in STORED if name in table}
-    missing = [name for name in STORED if name not in kinds]
-    text = [
-        name for name, kind in kinds.items() if name != "split" and kind not in "biuf"
-    ]
-    if missing or text:
-        wrong = f"has no {', '.join(missing)}" if missing else f"text in {text}"
-        raise ResultsError(f"{path} is damaged: {wrong}; {AGAIN}")
+        raise damaged(path, error) from None
+    table = table.reindex(columns=[*KEY, *STORED])
+    numbers = table.columns.drop("split")
+    text = [name for name in numbers if table[name].dtype.kind not in "biuf"]
+    if text:
+        raise damaged(path, f"it has text in {', '.join(text)}")
     if table.duplicated(KEY).any():
-        raise ResultsError(f"{path} is damaged: an image stands twice; {AGAIN}")
-    others = [name for name in NUMBERS if table[name].dtype != np.float64]
-    return table.astype(dict.fromkeys(others, "float64"))
+        raise damaged(path, "an image stands twice")
+    return table.astype(dict.fromkeys(STORED, "float64"))
 
 
-def _listed_images(results: Path, dataset: str) -> Images | None:
+def _listed_images(path: Path) -> Images | None:
     """The images in gap-images.json, None without such a file."""
-    path = results / "evaluations" / dataset / "gap-images.json"
     try:
         listed = json.loads(path.read_text())
-        return {split: sorted(listed[split]) for split in GAP_SPLITS}
+        return {split: sorted(listed[split]) for split in EVALUATED_SPLITS}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultsError(f"{path}: is no list of images ({error})") from None
+        raise damaged(path, error) from None
 
 
 def _images_of(rows: pd.DataFrame) -> Images:
     return {
         split: sorted(rows.loc[rows["split"] == split, "image"].tolist())
-        for split in GAP_SPLITS
+        for split in EVALUATED_SPLITS
     }

@@ -1,0 +1,101 @@
+"""The columns of every CSV file under `results/`, for those who write and who read.
+
+results/README.md explains them; the quantities among them are those of the vocabulary.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from comvae.results.quantities import PAPER_METRICS, names
+
+
+@dataclass(frozen=True, eq=False)
+class Format:
+    """The columns of a table, in order, each with its type: str, int or float.
+
+    `key` columns name each row once. A file must have those and the `needed` ones; any
+    other may have come later, or be of a metric that a block was not evaluated by.
+    """
+
+    types: dict[str, type]
+    key: list[str]
+    needed: list[str]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all columns."""
+        return list(self.types)
+
+
+def _texts(*columns: str) -> dict[str, type]:
+    return dict.fromkeys(columns, str)
+
+
+def _numbers(columns: Iterable[str]) -> dict[str, type]:
+    return dict.fromkeys(columns, float)
+
+
+SEED = {"seed": int}
+INTERVAL = _numbers(["ci_low", "ci_high", "n_seeds"])
+
+HISTORY = Format(
+    SEED | {"epoch": int} | _numbers(names("evaluation")),
+    key=["seed", "epoch"],
+    needed=PAPER_METRICS,
+)
+METRICS = Format(
+    SEED | _texts("split", "mode") | _numbers(["images", *names("evaluation")]),
+    key=["seed", "split", "mode"],
+    needed=PAPER_METRICS,
+)
+RUNS = Format(
+    _texts("dataset", "model")
+    | SEED
+    | _texts("split")
+    | _numbers(names("evaluation", "runs") + names("training"))
+    | _texts("device", "config_hash", "git_commit")
+    | _numbers(names("gap", "runs")),
+    key=["dataset", "model", "seed", "split"],
+    needed=[],
+)
+TABLE1 = Format(
+    _texts("dataset", "model", "split", "metric")
+    | _numbers(["mean", "std", *INTERVAL, "paper"]),
+    key=["dataset", "model", "split", "metric"],
+    needed=["mean", *INTERVAL],
+)
+QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+GAPS = Format(
+    _texts("dataset", "model", "split", "quantity")
+    | _numbers(["mean", "std", *INTERVAL, "images", *QUANTILES]),
+    key=["dataset", "model", "split", "quantity"],
+    needed=["mean", *INTERVAL],
+)
+ATTRIBUTION = Format(
+    _texts("dataset", "model", "split", "part") | _numbers(["effect", *INTERVAL]),
+    key=["dataset", "model", "split", "part"],
+    needed=["effect", *INTERVAL],
+)
+CLAIMS = Format(
+    _texts("claim", "statement", "dataset", "split", "metric", "definition")
+    | _numbers(["effect", "at_least", *INTERVAL])
+    | _texts("part_verdict", "verdict"),
+    key=["claim", "dataset", "split", "metric", "definition"],
+    needed=["effect", *INTERVAL, "verdict"],
+)
+STATUS = ["dataset", "model", "seed", "status", "block", "detail"]
+"""What became of a run; what of its gaps follows in cells.csv."""
+CELLS = Format(
+    _texts(*STATUS) | SEED | _texts("gap", "gap_detail"),
+    key=["dataset", "model", "seed"],
+    needed=["status"],
+)
+TABLES = {
+    "runs": RUNS,
+    "table1": TABLE1,
+    "gaps": GAPS,
+    "attribution": ATTRIBUTION,
+    "claims": CLAIMS,
+    "cells": CELLS,
+}
+"""By their names below `results/tables`."""

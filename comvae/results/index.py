@@ -1,0 +1,175 @@
+"""Which runs there are, where their files lie, and what each file holds."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from comvae.errors import ResultsError
+from comvae.results import paths
+from comvae.results.blocks import load_training
+from comvae.results.formats import HISTORY, METRICS, Format
+from comvae.results.reading import load_bytes, load_cells, load_json, load_table
+
+STATUSES = {
+    "finished": "finished",
+    "failed": "failed",
+    "missing": "missing",
+    "evaluated": "trained and evaluated",
+    "trained": "trained, not yet evaluated",
+    "waiting": "not trained yet",
+    "damaged": "damaged",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a (dataset, model, seed) and the folders of its block."""
+
+    dataset: str
+    model: str
+    seed: int
+    status: str  # a key of STATUSES, or what cells.csv says
+    detail: str
+    folder: Path | None  # runs/<dataset>/<model>/<block>, None without one
+    evaluation: Path | None  # evaluations/<dataset>/<model>/<block>
+
+
+@dataclass(frozen=True)
+class Index:
+    """All runs of a study, and the files that could not be read."""
+
+    runs: list[Run]
+    titles: dict[str, str]  # by model
+    problems: list[str]
+
+    def title(self, model: str) -> str:
+        """The model's title, or its name where no run.json tells one."""
+        return self.titles.get(model, model)
+
+
+def load_index(results: Path) -> Index:
+    """The runs that cells.csv lists, in its order, then those only found as files."""
+    problems: list[str] = []
+    blocks, titles = _blocks(results, problems)
+    found: dict[tuple[str, str, int], Run] = {}
+    try:
+        cells = load_cells(results)
+    except ResultsError as error:
+        problems.append(str(error))
+        cells = None
+    # plain objects: pandas is slow to hand out the texts of its own columns
+    for cell in () if cells is None else cells.astype(object).itertuples():
+        key = (cell.dataset, cell.model, cell.seed)
+        folder = blocks.pop(key, None) or _named(results, cell)
+        found[key] = _run(results, key, folder, (cell.status, cell.detail))
+    for key in sorted(blocks):
+        found[key] = _run(results, key, blocks[key])
+    return Index(list(found.values()), titles, problems)
+
+
+def _blocks(
+    results: Path, problems: list[str]
+) -> tuple[dict[tuple[str, str, int], Path], dict[str, str]]:
+    """The folder of every run that has a run.json, and the titles of the models."""
+    folders: dict[tuple[str, str, int], Path] = {}
+    titles: dict[str, str] = {}
+    for path in paths.find_configs(results):
+        dataset, model = path.parts[-4:-2]
+        try:
+            config = load_json(path) or {}
+        except ResultsError as error:
+            problems.append(str(error))
+            continue
+        options = config.get("options")
+        if isinstance(options, dict) and isinstance(options.get("title"), str):
+            titles.setdefault(model, options["title"])
+        seeds = config.get("seeds")
+        if not isinstance(seeds, list) or not all(type(s) is int for s in seeds):
+            problems.append(
+                f"{path}: found no list `seeds`, expected the block's seeds"
+            )
+            continue
+        folder = path.parent
+        for seed in seeds:
+            folders[dataset, model, seed] = folder
+    return folders, titles
+
+
+def _named(results: Path, cell) -> Path | None:
+    """The folder of the block that a row of cells.csv names, if it is there."""
+    folder = paths.run_folder(results, f"{cell.dataset}/{cell.model}/{cell.block}")
+    inside = cell.block and folder.resolve().is_relative_to(results.resolve())
+    return folder if inside and folder.is_dir() else None
+
+
+def _run(
+    results: Path,
+    key: tuple[str, str, int],
+    folder: Path | None,
+    told: tuple[str, str] | None = None,
+) -> Run:
+    """A run with the status and detail that the tables told, else by its files."""
+    evaluation = None if folder is None else _evaluation(results, folder)
+    status, detail = told or _status(folder, evaluation, key[2])
+    return Run(*key, status, detail, folder, evaluation)
+
+
+@lru_cache(maxsize=4096)
+def _evaluation(results: Path, folder: Path) -> Path:
+    """The folder that holds the evaluation of the block in `folder`."""
+    return paths.evaluation_folder(results, Path(*folder.parts[-3:]))
+
+
+def _status(folder: Path | None, evaluation: Path | None, seed: int) -> tuple[str, str]:
+    """Status and detail of a run that the tables do not know yet, from its files."""
+    try:
+        training = load_training(folder) if folder else None
+    except ResultsError as error:
+        return "damaged", str(error)
+    if training is not None and seed in training.failed:
+        return "failed", training.failed[seed]
+    if evaluation is not None and (evaluation / paths.METRICS).exists():
+        return "evaluated", ""
+    if folder is not None and (folder / paths.HISTORY).exists():
+        return "trained", ""
+    return "waiting", ""
+
+
+def load_history(run: Run) -> pd.DataFrame | None:
+    """The run's training curves: one row per epoch."""
+    return _of_seed(run, run.folder, paths.HISTORY, HISTORY)
+
+
+def load_metrics(run: Run) -> pd.DataFrame | None:
+    """The run's evaluation: one row per (split, mode)."""
+    return _of_seed(run, run.evaluation, paths.METRICS, METRICS)
+
+
+def load_picture(run: Run, kind: str) -> bytes | None:
+    """The run's picture of a kind, `reconstructions` or `samples`, as a PNG file."""
+    if run.evaluation is None:
+        return None
+    return load_bytes(paths.picture(run.evaluation, run.seed, kind))
+
+
+def load_settings(run: Run) -> dict[str, Any] | None:
+    """The resolved config of the run's block."""
+    return None if run.folder is None else load_json(run.folder / paths.CONFIG)
+
+
+def load_provenance(run: Run) -> dict[str, Any] | None:
+    """Where, when and with what the run's block was trained."""
+    return None if run.folder is None else load_json(run.folder / paths.TRAINING)
+
+
+def _of_seed(
+    run: Run, folder: Path | None, name: str, expected: Format
+) -> pd.DataFrame | None:
+    table = None if folder is None else load_table(folder / name, expected)
+    if table is None:
+        return None
+    rows = table[table["seed"] == run.seed].reset_index(drop=True)
+    return rows if len(rows) else None

@@ -1,0 +1,88 @@
+"""Where every file under `results/` lies; results/README.md says what each holds.
+
+A place is a dataset, model and block, `<dataset>/<model>/<block>`: `Block.folder` of a
+plan, or a pattern of them.
+"""
+
+import os
+from pathlib import Path
+
+from comvae.errors import ResultsError
+
+# In the folder of a block's run
+CONFIG = "run.json"
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.csv"  # also in STATE
+TRAINING = "training.json"
+STATE = "state"
+PROGRESS = "progress.json"  # in STATE
+# In the folder of its evaluation
+METRICS = "metrics.csv"
+GAPS = "gaps.parquet"
+PICTURES = "pictures"
+
+
+def results_folder() -> Path:
+    """The folder of results: COMVAE_RESULTS, or `results` where the command runs."""
+    return Path(os.environ.get("COMVAE_RESULTS") or "results")
+
+
+def dataset_record(results: Path, dataset: str) -> Path:
+    """The record of a dataset, beside its arrays."""
+    return results / "datasets" / dataset / "dataset.json"
+
+
+def run_folder(results: Path, place: str | Path) -> Path:
+    """The folder of a block's config, weights and history."""
+    return results / "runs" / place
+
+
+def evaluation_folder(results: Path, place: str | Path) -> Path:
+    """The folder of a block's metrics, gaps and pictures."""
+    return results / "evaluations" / place
+
+
+def find_configs(results: Path) -> list[Path]:
+    """The run.json of every block there is, sorted."""
+    return sorted(results.glob(f"runs/*/*/*/{CONFIG}"))
+
+
+def place_of(results: Path, folder: Path) -> Path:
+    """The place of the block in a run folder; raises ResultsError for any other."""
+    place = Path(os.path.relpath(folder, results / "runs"))
+    if len(place.parts) != 3 or ".." in place.parts:
+        raise ResultsError(
+            f"{folder}: is no folder of a block, expected "
+            f"{results / 'runs'}/<dataset>/<model>/<block>"
+        )
+    return place
+
+
+def picture(evaluation: Path, seed: int, kind: str) -> Path:
+    """A picture of one seed, `reconstructions` or `samples`."""
+    return evaluation / PICTURES / f"seed-{seed}-{kind}.png"
+
+
+def gap_images(results: Path, dataset: str) -> Path:
+    """The list of the images that the gaps are measured on."""
+    return results / "evaluations" / dataset / "gap-images.json"
+
+
+def table(results: Path, name: str) -> Path:
+    """A table of the study."""
+    return results / "tables" / f"{name}.csv"
+
+
+def report(results: Path, name: str) -> Path:
+    """A page of the report."""
+    return results / "report" / f"{name}.md"
+
+
+def mlflow_folder(results: Path) -> Path:
+    """The folder of the MLflow store and of the note on the import."""
+    return results / "mlflow"
+
+
+def log_file(stage: str, place: str | Path) -> str:
+    """Where the workflow keeps the log of a stage, from where it runs."""
+    return f"logs/{stage}/{place}.log"

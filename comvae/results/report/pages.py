@@ -1,0 +1,161 @@
+"""Table 1, the gaps and the claims to read, in nats per image."""
+
+import pandas as pd
+
+from comvae.results.claims import RESOLUTION
+from comvae.results.quantities import QUANTITIES, RUNNING, SPLITS
+from comvae.results.report.layout import Page, Section, with_interval
+from comvae.results.tables.attribution import PARTS
+from comvae.study.plan import Plan
+
+IN_TABLE1 = (RUNNING, "test")  # the paper's rows of a model, in its order
+ON_GAPS = ("test", "train")
+SHOWN_GAPS = (
+    "elbo",
+    "elbo_optimal",
+    "log_px",
+    "approximation_gap",
+    "amortization_gap",
+)
+TABLE1 = (
+    "Nats per image: mean ± half of the 95% interval over seeds, and the paper's value "
+    "in brackets where there is one. Lower is better."
+)
+GAPS = (
+    "Nats per image: mean ± half of the 95% interval over seeds. ELBO = log p(x) - "
+    "approximation gap - amortization gap; the best ELBO is that of the best diagonal "
+    "Gaussian of each image. Median and 95% quantile are those of the amortization gap "
+    "over the images.\n\n"
+    "Gains over vanilla are paired over seeds; what improves the ELBO is positive, a "
+    "narrower gap too, and the three parts add up to the gain in ELBO."
+)
+CLAIMS = (
+    "Effects in nats per image, paired over seeds, ± half of the 95% interval. A claim "
+    "is supported where the whole interval lies above its bar (0 unless it says "
+    "otherwise), contradicted where it lies below, and inconclusive else, with one "
+    f"seed, or within {RESOLUTION} nats of the bar. A claim of several parts needs all "
+    "of them."
+)
+NOT_MEASURED = "This study measures no gaps: its setting `gap.images` is 0."
+
+
+def table1_page(plan: Plan, table1: pd.DataFrame) -> Page:
+    """Ours beside the paper's, by dataset and split."""
+    sections = [
+        Section(
+            f"{dataset}, {SPLITS[split].images}",
+            _by_model(plan, of_dataset[of_dataset["split"] == split], _metrics),
+        )
+        for dataset, of_dataset in table1.groupby("dataset", sort=False)
+        for split in IN_TABLE1
+    ]
+    return Page("table1", f"Table 1 of the study `{plan.study}`", TABLE1, sections)
+
+
+def gaps_page(plan: Plan, gaps: pd.DataFrame, attribution: pd.DataFrame) -> Page:
+    """The gaps of every model, and the parts of its gain over vanilla."""
+    title = f"Gaps of the study `{plan.study}`"
+    if not plan.gap_images:
+        return Page("gaps", title, NOT_MEASURED)
+    sections = []
+    for dataset in plan.datasets:
+        for split in ON_GAPS:
+            for heading, table, cells_of in (
+                ("gaps on", gaps, _gaps),
+                ("gain over vanilla on", attribution, _gains),
+            ):
+                chosen = (table["dataset"] == dataset) & (table["split"] == split)
+                rows = _by_model(plan, table[chosen], cells_of)
+                if len(rows):
+                    name = f"{dataset}, {heading} {SPLITS[split].images}"
+                    sections.append(Section(name, rows, printed=split == "test"))
+    return Page("gaps", title, GAPS, sections)
+
+
+def claims_page(plan: Plan, claims: pd.DataFrame) -> Page:
+    """Every claim on every dataset of the study."""
+    sections = [
+        Section(
+            f"{dataset}, claims of the paper",
+            _claims(of_dataset),
+            left=("claim", "effect is", "verdict"),
+            wraps=True,
+        )
+        for dataset, of_dataset in claims.groupby("dataset", sort=False)
+    ]
+    return Page("claims", f"Claims in the study `{plan.study}`", CLAIMS, sections)
+
+
+def _by_model(plan: Plan, table: pd.DataFrame, cells_of) -> pd.DataFrame:
+    """A row of texts for each model: its title, what `cells_of` it gives, its seeds."""
+    rows = [
+        {"model": plan.models.get(model, model)}
+        | cells_of(cells)
+        | {"seeds": f"{cells['n_seeds'].max():.0f}"}
+        for model, cells in table.groupby("model", sort=False)
+    ]
+    return pd.DataFrame(rows).fillna("-")
+
+
+def _metrics(cells: pd.DataFrame) -> dict[str, str]:
+    return {
+        QUANTITIES[cell.metric].heading: _beside(cell) for cell in cells.itertuples()
+    }
+
+
+def _beside(cell) -> str:
+    text = with_interval(cell.mean, cell.ci_high, cell.n_seeds) or "not finished"
+    return text if pd.isna(cell.paper) else f"{text} [{cell.paper:.2f}]"
+
+
+def _gaps(cells: pd.DataFrame) -> dict[str, str]:
+    by_quantity = cells.set_index("quantity")
+    row = {}
+    for name in SHOWN_GAPS:
+        cell = by_quantity.loc[name]
+        shown = with_interval(cell["mean"], cell["ci_high"], cell["n_seeds"])
+        row[QUANTITIES[name].heading] = shown or "-"
+    gap = by_quantity.loc["amortization_gap"]
+    for name, quantile in (("median", "median"), ("95%", "q95")):
+        row[name] = f"{gap[quantile]:.2f}" if gap["n_seeds"] else "-"
+    return row
+
+
+def _gains(cells: pd.DataFrame) -> dict[str, str]:
+    by_part = cells.set_index("part")
+    return {QUANTITIES[part].heading: _effect(by_part.loc[part]) for part in PARTS}
+
+
+def _effect(cell: pd.Series) -> str:
+    return with_interval(cell["effect"], cell["ci_high"], cell["n_seeds"], "+") or "-"
+
+
+def _claims(claims: pd.DataFrame) -> pd.DataFrame:
+    """One row per claim, or one for it and one for each of its parts."""
+    rows = []
+    for _, parts in claims.groupby("claim", sort=False):
+        statement, verdict = parts.iloc[0][["statement", "verdict"]]
+        if len(parts) == 1:
+            rows.append(_claim(statement, parts.iloc[0], verdict))
+            continue
+        rows.append({"claim": statement, "verdict": verdict})
+        if set(parts["part_verdict"]) != {"not run"}:
+            rows += [
+                _claim("", part, f"({part['part_verdict']})")
+                for _, part in parts.iterrows()
+            ]
+    columns = ["claim", "effect is", "effect", "seeds", "verdict"]
+    return pd.DataFrame(rows, columns=columns).fillna("")
+
+
+def _claim(statement: str, part: pd.Series, verdict: str) -> dict[str, str]:
+    metric = QUANTITIES[part["metric"]]
+    what = metric.short if metric.in_paper else metric.title.lower()
+    bar = f", more than {part['at_least']:g}" if part["at_least"] else ""
+    return {
+        "claim": statement,
+        "effect is": f"{what}: {part['definition']}{bar}",
+        "effect": _effect(part),
+        "seeds": f"{part['n_seeds']:.0f}",
+        "verdict": verdict,
+    }
