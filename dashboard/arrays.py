@@ -1,4 +1,4 @@
-"""Pictures of a run: its grids enlarged without blur, and its arrays."""
+"""The arrays behind the pictures of a run, and pictures enlarged without blur."""
 
 import io
 import zipfile
@@ -14,11 +14,21 @@ from dashboard import data
 from dashboard.runs import Run
 
 WIDTH = 900  # pixels, at least: browsers blur what they must enlarge themselves
+UNREADABLE = (  # what NumPy raises of damaged archives
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 REMEDY = "delete it and run `make study`, which evaluates this block again"
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class Arrays:
     """The arrays of `pictures/seed-<s>.npz`, which results/README.md describes.
 
     Letters: n images of h x w pixels, l latents, k draws from the prior, t traversals.
@@ -47,7 +57,7 @@ class Pictures:
         return kl.mean(axis=0)
 
 
-def load_pictures(run: Run) -> Pictures | None:
+def load_arrays(run: Run) -> Arrays | None:
     """The arrays of a run, or None where there are none; shared, so never changed.
 
     Raises ResultsError for a file that is damaged.
@@ -60,8 +70,8 @@ def load_pictures(run: Run) -> Pictures | None:
 
 
 @lru_cache(maxsize=32)
-def _read(file: data.Identity) -> Pictures:
-    names = [field.name for field in fields(Pictures)]
+def _read(file: data.Identity) -> Arrays:
+    names = [field.name for field in fields(Arrays)]
     try:
         with np.load(file[0], allow_pickle=False) as archive:
             missing = [name for name in names if name not in archive.files]
@@ -70,12 +80,9 @@ def _read(file: data.Identity) -> Pictures:
                     f"{file[0]}: has no array {', '.join(f'`{m}`' for m in missing)}, "
                     f"expected {', '.join(names)}; {REMEDY}"
                 )
-            found = Pictures(**{name: archive[name] for name in names})
+            found = Arrays(**{name: archive[name] for name in names})
         _check(found)
-    except (
-        *(OSError, ValueError, TypeError, AttributeError, EOFError),
-        *(zipfile.BadZipFile, zlib.error, NotImplementedError),
-    ) as error:
+    except UNREADABLE as error:
         raise ResultsError(
             f"{file[0]}: is no readable archive of pictures "
             f"({' '.join(str(error).split())[:200]}); {REMEDY}"
@@ -83,7 +90,7 @@ def _read(file: data.Identity) -> Pictures:
     return found
 
 
-def _check(found: Pictures) -> None:
+def _check(found: Arrays) -> None:
     """Raises ValueError where the arrays are not what they must be, or do not belong
     together."""
     if found.mean.ndim != 2 or found.original.ndim != 3:
@@ -133,6 +140,17 @@ def enlarged(png: bytes, name: str) -> bytes:
         raise ResultsError(
             f"{name}: is not a readable PNG picture ({error}); {REMEDY}"
         ) from None
+    return _png(large)
+
+
+def sharp(image: np.ndarray, width: int) -> bytes:
+    """An image, (h, w) in uint8, as a PNG about `width` pixels wide, without blur."""
+    factor = max(1, width // image.shape[1])
+    large = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    return _png(Image.fromarray(large))
+
+
+def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    large.save(buffer, "PNG")
+    picture.save(buffer, "PNG")
     return buffer.getvalue()

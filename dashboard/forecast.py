@@ -8,6 +8,7 @@ from statistics import mean
 import pandas as pd
 
 from dashboard.progress import Progress, Seen
+from dashboard.text import duration
 
 Key = tuple[str, str]  # dataset, model
 
@@ -99,18 +100,3 @@ def in_words(found: Forecast) -> str:
             f"{found.guessed} are of models that none has finished yet"
         )
     return f"{text}. Evaluation and gaps come on top."
-
-
-def duration(seconds: float) -> str:
-    """`8 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"

@@ -7,14 +7,14 @@ import pandas as pd
 
 from comvae.errors import ResultsError
 from dashboard import runs
+from dashboard.arrays import Arrays, load_arrays
 from dashboard.charts.tiles import Row
-from dashboard.comparison import image_gaps
-from dashboard.findings import BASELINE, METRIC
-from dashboard.pictures import Pictures, load_pictures
+from dashboard.findings import BASELINE
 from dashboard.study import Study, bounds_alone
-from dashboard.summary import number
+from dashboard.summary import METRIC
+from dashboard.text import number
 
-Found = dict[str, Pictures]  # by model
+Found = dict[str, Arrays]  # by model
 BEST = 3  # models shown beside the baseline, until others are chosen
 SHOWN = 40  # images of a row: more than any screen has room for
 WIDEST = 20  # of the images with the widest gaps
@@ -22,15 +22,19 @@ DIMENSIONS = 10  # latents of a posterior that are drawn: the most used ones
 USED = 0.1  # nats: a latent of less KL hardly tells images apart
 
 
-def default_models(
-    study: Study, table: pd.DataFrame | None, dataset: str, here: Sequence[str]
-) -> list[str]:
+def default_models(study: Study, dataset: str, here: Sequence[str]) -> list[str]:
     """The baseline and the best few of the models `here`, in the study's order."""
     rivals = [model for model in here if model not in bounds_alone(study)] or list(here)
     best = [model for model in rivals if model != BASELINE]
+    table = study.of("runs", dataset)
     if table is not None:
-        rows = table[(table["dataset"] == dataset) & (table["split"] == "test")]
-        means = rows.groupby("model")[METRIC].mean().dropna().sort_values()
+        means = (
+            table[table["split"] == "test"]
+            .groupby("model")[METRIC]
+            .mean()
+            .dropna()
+            .sort_values()
+        )
         best = [m for m in means.index if m in best] or best
     chosen = {BASELINE, *best[:BEST]}
     return [model for model in here if model in chosen]
@@ -44,7 +48,7 @@ def load(
     absent, problems = [], []
     for run in chosen:
         try:
-            pictures = load_pictures(run)
+            pictures = load_arrays(run)
         except ResultsError as error:
             problems.append(str(error))
             continue
@@ -112,15 +116,6 @@ def reconstruction_rows(found: Found, study: Study, images: list[int]) -> list[R
     return rows
 
 
-def gaps(
-    chosen: Sequence[runs.Run], gap: str, images: list[int]
-) -> tuple[pd.DataFrame, list[str]]:
-    """A gap of those `images` that all measured models have, in nats: a column per
-    model; and what is damaged."""
-    table, problems = image_gaps(chosen, "test", gap)
-    return table[table.index.isin(images)], problems
-
-
 def widest_rows(
     found: Found, study: Study, table: pd.DataFrame, under: str
 ) -> list[Row]:
@@ -170,16 +165,12 @@ def sample_rows(found: Found, study: Study) -> list[Row]:
     ]
 
 
-def traversal_rows(pictures: Pictures, place: int) -> tuple[list[Row], list[str]]:
+def traversal_rows(pictures: Arrays, place: int) -> tuple[list[Row], list[str]]:
     """A traversal, the most used latent first, and the heads of its columns."""
     kl = pictures.dimension_kl()
     heads = [
-        f"{value:+g}".replace("-", "\N{MINUS SIGN}")
+        f"{value:+g}".replace("-", "\N{MINUS SIGN}") if value else "0"
         for value in pictures.traversal_step
-    ]
-    heads = [
-        "0" if value == 0 else head
-        for head, value in zip(heads, pictures.traversal_step, strict=True)
     ]
     rows = [
         Row(

@@ -81,6 +81,11 @@ def load_progress(results: Path) -> Progress:
     return progress
 
 
+def forget() -> None:
+    """Look again, whenever that was last."""
+    _last.clear()
+
+
 def look(results: Path) -> Progress:
     """How far the study is, from the files as they are now."""
     problems: list[str] = []
@@ -223,6 +228,18 @@ def reasons(seen: Seen) -> dict[int, str]:
     except ResultsError as error:
         failed = dict.fromkeys(seen.cells, str(error))
     return {s: failed.get(s, "") for s, word in seen.cells.items() if word == "failed"}
+
+
+def outcome(seen: Seen) -> str:
+    """What became of the seeds of a trained block, and why where they failed."""
+    words = list(seen.cells.values())
+    parts = [
+        f"{words.count(word)} {text}" for word, text in WORDS.items() if word in words
+    ]
+    if seen.measured:
+        parts.append(f"gaps measured in {seen.measured}")
+    why = [f"seed {seed}: {reason}" for seed, reason in reasons(seen).items()]
+    return "; ".join([", ".join(parts), *why])
 
 
 @lru_cache(maxsize=1 << 16)

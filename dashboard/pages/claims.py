@@ -1,36 +1,48 @@
 """The paper's claims: what was found, and how the verdict is reached."""
 
+from collections.abc import Iterator
 from functools import partial
 
-import altair as alt
 import pandas as pd
 
 from comvae.results.claims import RESOLUTION
-from dashboard import charts, theme
-from dashboard.differences import effect_text
-from dashboard.sections.blocks import (
-    Block,
-    Caption,
-    Chart,
-    Heading,
-    Table,
-    TableFile,
-    Terms,
-    Text,
-    Verdicts,
-)
-from dashboard.summary import METRICS, number
+from dashboard import elements as el
+from dashboard import theme
+from dashboard.charts.effects import effects
+from dashboard.study import Study
+from dashboard.summary import title_of
+from dashboard.text import effect_text, number
 
-QUANTITIES = METRICS | {"amortization_gap": "Amortization gap"}
-INTRO = Text("What the paper says, and what this study finds.")
-RULE: list[Block] = [
-    Text(
+
+def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
+    """The whole page."""
+    yield el.Text("What the paper says, and what this study finds.")
+    dataset = ask.one(el.Choice("Dataset", "dataset", study.datasets))
+    claims = study.of("claims", dataset)
+    if claims is None:
+        yield from study.lacking("claims")
+        return
+    first = claims.drop_duplicates("claim")
+    yield el.Verdicts(list(zip(first["verdict"], first["statement"], strict=True)))
+    yield from _rule()
+    yield from _chart(claims)
+    yield el.Heading("The numbers")
+    says = f"Effects and verdicts of {claims['claim'].nunique()} claims."
+    yield el.Table(_numbers(claims), says)
+    yield el.Caption(
+        "Effects in nats per image, with their 95% interval over paired seeds."
+    )
+    yield el.File("tables/claims.csv")
+
+
+def _rule() -> Iterator[el.Element]:
+    yield el.Text(
         "How a verdict is reached. Each claim says that a sum over models, its effect, "
         "is greater than a bar, which is 0 unless it says otherwise. The effect is "
         "paired by seed, with a 95% interval (Student's t over the seeds)."
-    ),
-    Terms(
-        (
+    )
+    yield el.Terms(
+        [
             ("Supported", "the whole interval lies above the bar."),
             ("Contradicted", "the whole interval lies below it."),
             (
@@ -40,93 +52,67 @@ RULE: list[Block] = [
                 "tell apart.",
             ),
             ("Not run", "no seed has all that the effect is made of."),
-        )
-    ),
-    Text(
+        ]
+    )
+    yield el.Text(
         "A claim of several parts needs all of them; one contradicted part contradicts "
         "it. Intervals are not corrected for the number of claims."
-    ),
-]
+    )
 
 
-def blocks(here: pd.DataFrame) -> list[Block]:
-    """The whole page; `here` are the claims on one dataset."""
-    return [verdicts(here), *RULE, *chart(here), *table(here), TableFile("claims")]
-
-
-def verdicts(here: pd.DataFrame) -> Verdicts:
-    """Each claim with its verdict."""
-    first = here.drop_duplicates("claim")
-    return Verdicts(tuple(zip(first["verdict"], first["statement"], strict=True)))
-
-
-def chart(here: pd.DataFrame) -> list[Block]:
+def _chart(claims: pd.DataFrame) -> Iterator[el.Element]:
     """The effects beyond their bar, with intervals."""
-    found = effect_rows(here).dropna(subset="effect")
-    head = Heading("Effects beyond their bar")
+    yield el.Heading("Effects beyond their bar")
+    found = _effect_rows(claims).dropna(subset="effect")
     if found.empty:
-        return [head, Text("No claim has a finished seed yet.")]
-    says = message(here)
-    caption = (
+        yield el.Text("No claim has a finished seed yet.")
+        return
+    counts = claims.drop_duplicates("claim")["verdict"].value_counts()
+    words = ", ".join(f"{n} {name}" for name, n in counts.items())
+    message = f"Of {counts.sum()} claims of the paper: {words}."
+    yield el.Text(message)
+    draw = partial(
+        effects,
+        found,
+        x_title="Effect minus bar, nats per image (claimed: > 0)",
+        wide=True,
+        marks=theme.VERDICT_MARKS,
+    )
+    yield el.Chart("effects", draw, message, download=False)
+    yield el.Caption(
         "How to read it: each claim's parts, the mark at the effect minus its bar, the "
         "line its 95% interval. Right of 0 the claim holds. Circles are supported, "
         "crosses contradicted, squares inconclusive. The scale is linear near 0 and "
         "logarithmic beyond, so that a collapse of tens of nats and a gain of a tenth "
         "can both be seen."
     )
-    drawn = Chart("effects", partial(_draw, found), says)
-    return [head, Text(says), drawn, Caption(caption)]
 
 
-def _draw(found: pd.DataFrame, dark: bool) -> alt.LayerChart:
-    return charts.effects(
-        found,
-        {model: theme.VERDICT_MARKS[model] for model in found["model"]},
-        theme.ink(dark),
-        x_title="Effect minus bar, nats per image (claimed: > 0)",
-        wide=True,
-    )
-
-
-def effect_rows(claims: pd.DataFrame) -> pd.DataFrame:
+def _effect_rows(claims: pd.DataFrame) -> pd.DataFrame:
     """One row per part of a claim, for the chart of effects."""
     rows = []
     for claim, parts in claims.groupby("claim", sort=False):
         for place, part in enumerate(parts.itertuples(), start=1):
+            verdict = part.part_verdict
+            known = verdict in theme.VERDICT_MARKS
+            text = effect_text(part.effect, part.ci_low, part.ci_high)
             rows.append(
                 {
                     "group": claim,
                     "title": claim.replace("-", " "),
-                    "model": part.part_verdict
-                    if part.part_verdict in theme.VERDICT_MARKS
-                    else "not run",
+                    "model": verdict if known else "not run",
                     "part": f"part {place}" if len(parts) > 1 else "",
                     "effect": part.effect - part.at_least,
                     "low": part.ci_low - part.at_least,
                     "high": part.ci_high - part.at_least,
-                    "text": f"{_quantity(part.metric)}: {part.definition}: "
-                    + effect_text(part.effect, part.ci_low, part.ci_high),
+                    "text": f"{title_of(part.metric)}: {part.definition}: {text}",
                 }
             )
     return pd.DataFrame(rows)
 
 
-def message(claims: pd.DataFrame) -> str:
-    """How many claims have which verdict, in one sentence."""
-    counts = claims.drop_duplicates("claim")["verdict"].value_counts()
-    words = [f"{n} {name}" for name, n in counts.items()]
-    return f"Of {counts.sum()} claims of the paper: {', '.join(words)}."
-
-
-def table(here: pd.DataFrame) -> list[Block]:
-    """Every part of every claim as text."""
-    says = f"Effects and verdicts of {here['claim'].nunique()} claims."
-    text = "Effects in nats per image, with their 95% interval over paired seeds."
-    return [Heading("The numbers"), Table(numbers(here), says), Caption(text)]
-
-
-def numbers(claims: pd.DataFrame) -> pd.DataFrame:
-    """Every part of every claim, one row each."""
+def _numbers(claims: pd.DataFrame) -> pd.DataFrame:
+    """Every part of every claim as text, one row each."""
     rows = []
     for claim, parts in claims.groupby("claim", sort=False):
         for place, part in enumerate(parts.itertuples()):
@@ -135,14 +121,10 @@ def numbers(claims: pd.DataFrame) -> pd.DataFrame:
                 {
                     "Claim": claim.replace("-", " ") if place == 0 else "",
                     "Verdict": part.verdict if place == 0 else "",
-                    "Effect is": f"{_quantity(part.metric)}: {part.definition}{bar}",
+                    "Effect is": f"{title_of(part.metric)}: {part.definition}{bar}",
                     "Effect": effect_text(part.effect, part.ci_low, part.ci_high),
                     "Seeds": number(part.n_seeds, 0),
                     "This part": part.part_verdict if len(parts) > 1 else "",
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _quantity(metric: str) -> str:
-    return QUANTITIES.get(metric, metric.replace("_", " "))

@@ -1,197 +1,202 @@
-"""Models beside each other: curves, paired differences, images."""
+"""Two or more models beside each other: curves, paired differences, images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
-import altair as alt
 import pandas as pd
 
-from dashboard import charts, comparison, decomposition, summary, theme
+from comvae.results.quantities import QUANTITIES
+from dashboard import comparison, summary
+from dashboard import elements as el
+from dashboard.charts.curves import bands, ends
+from dashboard.charts.effects import effects
+from dashboard.charts.images import against
+from dashboard.decomposition import MAIN_GAP, gaps_of
 from dashboard.differences import RULE
+from dashboard.findings import BASELINE
 from dashboard.runs import Run
-from dashboard.sections.blocks import (
-    Block,
-    Caption,
-    Chart,
-    Charts,
-    Download,
-    Notice,
-    Table,
-    Text,
-)
-from dashboard.study import Study
+from dashboard.study import Study, bounds_alone, warnings
+from dashboard.summary import METRIC, title_of, with_unit
+from dashboard.text import number
 
-SPLITS = {"test": "Test", "train": "Train"}
-HOW_SURE = Caption(f"How sure is it: {RULE}")
+WRITTEN = [METRIC, "log_px", MAIN_GAP]  # the differences that a site shows
+ABREAST = 3  # pictures beside each other
 
 
-def curves(
-    chosen: Sequence[Run], study: Study, models: Sequence[str], term: str
-) -> list[Block]:
-    """One term of the objective over the epochs of all chosen runs."""
-    epochs, problems = comparison.epochs(chosen, study, term)
-    notices: list[Block] = [Notice(problem, warning=True) for problem in problems]
+def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
+    """The whole page."""
+    yield el.Text("Two or more models beside each other, from the same seeds.")
+    dataset = ask.one(el.Choice("Dataset", "dataset", study.datasets))
+    here = study.runs_on(dataset)
+    names = study.in_order(run.model for run in here)
+    rivals = [model for model in names if model not in bounds_alone(study)]
+    models = ask.some(
+        el.Choice(
+            "Models, the first is what the others are compared with",
+            "models",
+            names,
+            study.title,
+            default=names[:3],
+            written=sorted(rivals, key=lambda model: model != BASELINE),
+        )
+    )
+    if len(models) < 2:
+        yield el.Notice("Choose at least two models above.")
+        return
+    chosen = [run for run in here if run.model in models]
+    yield from _curves(chosen, study, models, ask)
+    yield el.Heading("Differences, seed by seed")
+    runs = study.of("runs", dataset)
+    splits = ["test"]
+    if runs is not None:
+        splits = summary.splits_in_order(runs["split"])
+    split = ask.one(el.Choice("Split", "split", splits, summary.split_title))
+    if runs is None:
+        yield from study.lacking("runs")
+    else:
+        yield from _differences(runs, study, (dataset, split), models, ask)
+    yield from _images(chosen, study, models, split, ask)
+
+
+def _curves(
+    chosen: Sequence[Run], study: Study, models: Sequence[str], ask: el.Ask
+) -> Iterator[el.Element]:
+    """One quantity over the epochs of all chosen runs."""
+    yield el.Heading("Training")
+    found, problems = comparison.histories(chosen)
+    terms = summary.measured_in(*(table for _, table in found)) or [METRIC]
+    term = ask.one(el.Choice("Term", "term", terms, title_of))
+    yield from warnings(problems)
+    epochs = comparison.epochs(found, study, models, term)
     if epochs.empty:
-        return [*notices, Text("None of these models has a training history yet.")]
-    message = comparison.curves_message(epochs, charts.TERM_TITLES[term])
-    order = [model for model in models if model in set(epochs["model"])]
-    epochs = epochs.sort_values("model", key=lambda column: column.map(order.index))
-    caption = (
+        yield el.Text("None of these models has a training history yet.")
+        return
+    best, worst, count = ends(epochs)
+    message = f"{title_of(term)} of {best['title']} ends at {number(best['mean'])}."
+    if count > 1:
+        message = (
+            f"{title_of(term)} ends lowest for {best['title']}, "
+            f"{number(best['mean'])}, and highest for {worst['title']}, "
+            f"{number(worst['mean'])}."
+        )
+    yield el.Text(message)
+    yield el.Chart(
+        f"curves-{term}", partial(bands, epochs, term), message, download=False
+    )
+    yield el.Caption(
         "How to read it: the line is the mean over seeds, the band reaches from the "
         "lowest seed to the highest. Averages over each epoch while training, with "
         "weights and batch norm in training mode."
     )
-    draw = partial(_draw_curves, epochs, term, order)
-    return [
-        *notices,
-        Text(message),
-        Chart(f"curves-{term}", draw, message),
-        Caption(caption),
-        Download("curves.csv", epochs.to_csv(index=False).encode()),
-    ]
+    yield el.Download("curves.csv", epochs.to_csv(index=False).encode())
 
 
-def _draw_curves(
-    epochs: pd.DataFrame, term: str, order: list[str], dark: bool
-) -> alt.LayerChart:
-    return charts.bands(epochs, term, theme.marks(order, dark), theme.ink(dark))
-
-
-def differences(
-    table: pd.DataFrame,
+def _differences(
+    runs: pd.DataFrame,
     study: Study,
-    view: tuple[str, str, str],
+    view: tuple[str, str],
     models: Sequence[str],
-) -> list[Block]:
-    """Every model minus the first; `view` is dataset, split and metric."""
-    metric = view[2]
-    rows, seeds = comparison.differences(table, study, view, models)
-    notices: list[Block] = []
-    absent = rows.loc[rows["effect"].isna(), "model"]
-    if len(absent):
-        names = "; ".join(study.title(model) for model in absent)
-        text = f"No seed in common with the first model here: {names}."
-        notices = [Notice(text, warning=True)]
-    found = rows.dropna(subset="effect")
-    if found.empty:
-        text = "No seed has this quantity under the first model and another one."
-        return [*notices, Text(text)]
-    name = comparison.METRICS[metric]
-    message = _message(found, study.title(models[0]), name)
+    ask: el.Ask,
+) -> Iterator[el.Element]:
+    """Every model minus the first; `view` is dataset and split."""
+    metrics = [
+        name
+        for name in summary.measured_in(runs[runs["split"] == view[1]])
+        if QUANTITIES[name].source != "training"
+    ] or [METRIC]
+    written = [metric for metric in WRITTEN if metric in metrics]
+    choice = el.Choice("Quantity", "metric", metrics, title_of, written=written)
+    for metric in ask.each(choice):
+        rows, seeds = comparison.differences(runs, study, (*view, metric), models)
+        absent = rows.loc[rows["effect"].isna(), "model"]
+        if len(absent):
+            names = "; ".join(map(study.title, absent))
+            text = f"No seed in common with the first model here: {names}."
+            yield el.Notice(text, "warning")
+        found = rows.dropna(subset="effect")
+        if found.empty:
+            yield el.Text(
+                "No seed has this quantity under the first model and another one."
+            )
+            continue
+        yield from _difference(found, seeds, study.title(models[0]), metric)
+    yield el.Caption(f"How sure is it: {RULE}")
+
+
+def _difference(
+    found: pd.DataFrame, seeds: pd.DataFrame, first: str, metric: str
+) -> Iterator[el.Element]:
+    """The differences in one quantity to the first model."""
+    quantity = QUANTITIES[metric]
+    real = found["verdict"].str.startswith("clearly").sum()
+    message = (
+        f"{real} of {len(found)} differences to {first} in {quantity.title} are "
+        "clearly different from 0."
+    )
+    yield el.Text(message)
+    title = f"Difference in {with_unit(metric)}"
+    draw = partial(effects, found, x_title=title, seeds=seeds)
+    yield el.Chart(f"differences-{metric}", draw, message, download=False)
     caption = (
         "How to read it: each thin tick is one seed's difference, the mark their mean, "
-        "the line its 95% interval. "
+        "the line its 95% interval."
     )
-    if metric != "latent_kl":
-        sense = "positive" if metric in ("log_px", "elbo") else "negative"
-        caption += f"A {sense} difference is better than the first model. "
-    return [
-        *notices,
-        Text(message),
-        Chart(
-            f"differences-{metric}",
-            partial(_draw_differences, found, seeds, name),
-            message,
-        ),
-        Caption(caption.strip()),
-        Table(difference_table(found), f"Paired differences of {len(found)} models."),
-        Download("differences.csv", _csv(found, seeds)),
-    ]
-
-
-def _draw_differences(
-    found: pd.DataFrame, seeds: pd.DataFrame, name: str, dark: bool
-) -> alt.LayerChart:
-    return charts.effects(
-        found,
-        theme.marks(found["model"].tolist(), dark),
-        theme.ink(dark),
-        x_title=f"Difference in {name}, nats per image",
-        seeds=seeds,
-    )
-
-
-def _message(found: pd.DataFrame, first: str, name: str) -> str:
-    real = found[found["verdict"].str.startswith("clearly")]
-    return (
-        f"{len(real)} of {len(found)} differences to {first} in {name} are clearly "
-        "different from 0."
-    )
-
-
-def difference_table(found: pd.DataFrame) -> pd.DataFrame:
-    """The differences as text."""
-    return pd.DataFrame(
+    if quantity.better:
+        sense = "positive" if quantity.better == "higher" else "negative"
+        caption += f" A {sense} difference is better than the first model."
+    yield el.Caption(caption)
+    table = pd.DataFrame(
         {
             "Difference": found["title"].tolist(),
             "Mean and 95% interval": found["text"].tolist(),
-            "Seeds": [summary.number(n, 0) for n in found["n_seeds"]],
+            "Seeds": [number(n, 0) for n in found["n_seeds"]],
             "Which is": found["verdict"].tolist(),
         }
     )
-
-
-def _csv(found: pd.DataFrame, seeds: pd.DataFrame) -> bytes:
+    yield el.Table(table, f"Paired differences of {len(found)} models.")
     kept = found[["model", "effect", "low", "high", "n_seeds", "verdict"]]
     wide = seeds.pivot(index="group", columns="seed", values="value")
     wide = wide.rename(columns=lambda seed: f"seed_{seed:.0f}")
-    return (
-        kept.merge(wide, left_on="model", right_index=True, how="left")
-        .to_csv(index=False)
-        .encode()
-    )
+    saved = kept.merge(wide, left_on="model", right_index=True, how="left")
+    yield el.Download("differences.csv", saved.to_csv(index=False).encode())
 
 
-def images(
-    chosen: Sequence[Run],
-    study: Study,
-    models: Sequence[str],
-    split: str,
-    gap: str,
-    *,
-    at_most: int | None = None,
-) -> list[Block]:
-    """A gap of each image under the first model and under others, `at_most` so many."""
+def _images(
+    chosen: Sequence[Run], study: Study, models: Sequence[str], split: str, ask: el.Ask
+) -> Iterator[el.Element]:
+    """A gap of each image under the first model and under each of the others."""
+    yield el.Heading("Image by image")
+    gap = ask.one(el.Choice("Gap", "gap", gaps_of("runs"), title_of))
     by_image, problems = comparison.image_gaps(chosen, split, gap)
-    notices: list[Block] = [Notice(problem, warning=True) for problem in problems]
-    first = models[0]
-    others = [model for model in models[1:] if model in by_image]
+    yield from warnings(problems)
+    first, *rest = models
+    others = [model for model in rest if model in by_image]
     if first not in by_image or not others:
-        text = (
+        yield el.Text(
             f"No image has this gap under {study.title(first)} and another of these "
             "models: their gaps are not measured yet, or not on the same images."
         )
-        return [*notices, Text(text)]
-    drawn = [
-        _scatter(by_image[[first, model]], study, split, gap)
-        for model in others[:at_most]
-    ]
-    text = (
+        return
+    drawn = [_scatter(by_image[[first, model]], study, split, gap) for model in others]
+    for start in range(0, len(drawn), ABREAST):
+        row = drawn[start : start + ABREAST]
+        yield el.Columns([[el.Text(chart.says), chart] for chart in row])
+    yield el.Caption(
         "How to read it: each point is one image, its gap averaged over the seeds of "
         "each model. Above the dashed line the gap is wider than under the first model."
     )
-    if len(others) > len(drawn):
-        text += f" Only the first {len(drawn)} of {len(others)} models are drawn."
-    content = by_image[[first, *others]].to_csv().encode()
-    return [*notices, Charts(drawn), Caption(text), Download("image-gaps.csv", content)]
+    saved = by_image[[first, *others]].to_csv()
+    yield el.Download("image-gaps.csv", saved.encode())
 
 
-def _scatter(pair: pd.DataFrame, study: Study, split: str, gap: str) -> Chart:
+def _scatter(pair: pd.DataFrame, study: Study, split: str, gap: str) -> el.Chart:
     first, model = pair.columns
-    points = pair.set_axis(["first", "second"], axis=1)
+    points = pair.set_axis(["first", "second"], axis=1).reset_index()
     wider = (points["second"] > points["first"]).mean()
     message = (
         f"{study.title(model)} has the wider gap on {wider:.0%} of {len(points)} "
-        f"{SPLITS[split].lower()} images."
+        f"{summary.split_title(split).lower()} images."
     )
     titles = (study.title(first), study.title(model))
-    draw = partial(_draw_scatter, points.reset_index(), titles, model, gap)
-    return Chart(f"images-{model}", draw, message)
-
-
-def _draw_scatter(
-    points: pd.DataFrame, titles: tuple[str, str], model: str, gap: str, dark: bool
-) -> alt.LayerChart:
-    mark = theme.marks([model], dark)[model]
-    name = decomposition.GAPS[gap]
-    return charts.against(points, titles, mark, theme.ink(dark), gap=name)
+    draw = partial(against, points, titles, model, title_of(gap))
+    return el.Chart(f"images-{model}", draw, message, download=False)

@@ -1,27 +1,19 @@
 """What trains now: how far each block is, its curves so far, and what ended last."""
 
 import time
-from datetime import datetime
-from pathlib import Path
-from zoneinfo import ZoneInfo
+from collections.abc import Iterator, Sequence
+from datetime import datetime, tzinfo
+from functools import partial
 
 import pandas as pd
-import streamlit as st
 
 from comvae.errors import ResultsError
-from dashboard import (
-    charts,
-    components,
-    data,
-    forecast,
-    progress,
-    theme,
-    trails,
-)
-from dashboard.components import plain
-from dashboard.forecast import duration
+from dashboard import elements as el
+from dashboard import forecast, progress, summary, trails
+from dashboard.charts.curves import bands, ends, over_seeds
 from dashboard.progress import Progress, Seen, seeds_text
-from dashboard.study import Study, load_study
+from dashboard.study import Study, nothing_yet, warnings
+from dashboard.text import duration, number
 from dashboard.trails import Trail
 
 EVERY = 3.0  # seconds
@@ -32,135 +24,117 @@ ROWS = 8  # of what ended last
 GOES_ON = "`make study` goes on from its last checkpoint."
 
 
-def page() -> None:
-    """The page, whose changing part alone runs again by itself."""
-    st.title("Live")
-    results = data.results_folder()
-    study = load_study(results)
-    components.notices(study.index.problems)
-    updates = st.toggle(
-        "Update by itself", value=True, key="updates", bind="query-params"
-    )
-    watch = st.fragment(run_every=EVERY if updates else None)(_now)
-    watch(results, study, updates)
+def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
+    """The page, whose changing part alone is composed again by itself."""
+    updates = ask.switch("Update by itself", "updates")
+    yield el.Updating(EVERY if updates else None, partial(_now, study, ask, updates))
 
 
-def _now(results: Path, study: Study, updates: bool) -> None:
+def _now(study: Study, ask: el.Ask, updates: bool) -> Iterator[el.Element]:
     how = f"every {EVERY:.0f} s" if updates else "when the page is loaded again"
-    st.caption(plain(f"As of {_clock(time.time())}; updated {how}."))
-    found = progress.load_progress(results)
+    yield el.Caption(f"As of {_clock(time.time(), ask.zone)}; updated {how}.")
+    found = progress.load_progress(study.results)
     if not found.seen:
-        components.nothing_yet(results)
+        yield from nothing_yet(study.results)
         return
-    components.notices([p for p in found.problems if p not in study.index.problems])
+    yield from warnings(p for p in found.problems if p not in study.index.problems)
     running = found.with_status("running")
-    trails_by_block = _trails(running)
-    _outlook(found, trails_by_block, results)
-    _blocks(running, trails_by_block, study)
-    _interrupted(found, study)
-    _curves(running, study)
-    _ended(found, study)
-
-
-def _trails(running: list[Seen]) -> dict[str, Trail | None]:
-    """The trail of each running block, by its folder."""
-    found: dict[str, Trail | None] = {}
+    told: dict[str, Trail | None] = {}
     for seen in running:
+        told[seen.folder] = None
         try:
-            found[str(seen.block.folder)] = trails.load_trail(seen)
+            told[seen.folder] = trails.load_trail(seen)
         except ResultsError as error:
-            components.notices([str(error)])
-            found[str(seen.block.folder)] = None
-    return found
+            yield from warnings([str(error)])
+    yield from _outlook(found, told, study)
+    yield from _running(running, told, study)
+    yield from _interrupted(found, study, ask.zone)
+    yield from _curves(running, study, ask)
+    yield from _ended(found, study)
 
 
 def _outlook(
-    found: Progress, trails_by_block: dict[str, Trail | None], results: Path
-) -> None:
+    found: Progress, told: dict[str, Trail | None], study: Study
+) -> Iterator[el.Element]:
     """The study as a whole: what is done, and when the rest may be."""
     counts = found.counts()
-    st.header("The study")
-    st.progress(
-        counts.get("finished", 0) / sum(counts.values()),
-        text=plain(progress.in_words(counts)),
-    )
-    try:
-        runs = data.load_runs(results)
-    except ResultsError:
-        runs = None  # the pages that show the table say so
+    yield el.Heading("The study")
+    done = counts.get("finished", 0) / sum(counts.values())
+    yield el.Bar(done, progress.in_words(counts))
     left = {
-        name: trail and trail.seconds_left for name, trail in trails_by_block.items()
+        str(seen.block.folder): trail and trail.seconds_left
+        for seen in found.with_status("running")
+        for trail in [told[seen.folder]]
     }
-    outlook = forecast.forecast(found, left, runs)
+    outlook = forecast.forecast(found, left, study.table("runs"))
     if text := forecast.in_words(outlook):
-        st.markdown(plain(text))
+        yield el.Text(text)
     if not outlook.running and outlook.to_come:
-        st.markdown("In a terminal, at the root of the repository, this goes on:")
-        st.code("make study", language="bash")
+        yield el.Text("In a terminal, at the root of the repository, this goes on:")
+        yield el.Code("make study", "bash")
 
 
-def _blocks(
-    running: list[Seen], trails_by_block: dict[str, Trail | None], study: Study
-) -> None:
+def _running(
+    running: list[Seen], told: dict[str, Trail | None], study: Study
+) -> Iterator[el.Element]:
     """A card for each running block."""
-    st.header("Training now")
+    yield el.Heading("Training now")
     if not running:
-        st.markdown("No block trains at the moment.")
-        return
+        yield el.Text("No block trains at the moment.")
     for place in range(0, min(len(running), CARDS), ABREAST):
         row = running[place : place + ABREAST]
-        columns = st.columns(min(len(running), ABREAST))
-        for column, seen in zip(columns, row, strict=False):
-            with column.container(border=True):
-                _card(seen, trails_by_block[str(seen.block.folder)], study)
+        cards = [list(_card(seen, told[seen.folder], study)) for seen in row]
+        yield el.Columns(cards, framed=True)
     if len(running) > CARDS:
-        st.markdown(f"And {len(running) - CARDS} more.")
+        yield el.Text(f"And {len(running) - CARDS} more.")
 
 
-def _card(seen: Seen, trail: Trail | None, study: Study) -> None:
+def _card(seen: Seen, trail: Trail | None, study: Study) -> Iterator[el.Element]:
     block = seen.block
-    st.markdown(
-        f"**{plain(study.title(block.model))}**"
-        f" {plain(f'on {block.dataset}, {seeds_text(block.seeds)}')}"
-    )
+    yield el.Subheading(study.title(block.model))
+    yield el.Text(f"{block.dataset}, {seeds_text(block.seeds)}")
     alive = f"Last sign of life {_ago(seen.alive)}"
     if trail is None:
-        st.progress(0.0, text="Starting: it has told nothing yet")
-        st.caption(plain(f"{alive}."))
+        yield el.Bar(0.0, "Starting: it has told nothing yet")
+        yield el.Caption(f"{alive}.")
         return
     words = [f"Epoch {trail.epoch} of {trail.epochs}"]
     if trail.seconds_left is not None:
         words.append(f"about {duration(trail.seconds_left)} left")
     if trail.images_per_second is not None:
         words.append(f"{trail.images_per_second:,.0f} images/s")
-    st.progress(trail.done, text=plain(" · ".join(words)))
+    yield el.Bar(trail.done, " · ".join(words))
     if set(trail.together) != set(block.seeds):
         alive += f"; {seeds_text(trail.together)} in memory"
-    st.caption(plain(f"{alive}; {trail.where}."))
+    yield el.Caption(f"{alive}; {trail.where}.")
 
 
-def _curves(running: list[Seen], study: Study) -> None:
+def _curves(running: list[Seen], study: Study, ask: el.Ask) -> Iterator[el.Element]:
+    """One quantity over the epochs so far, a chart for each dataset."""
     if not running:
         return
-    st.header("Curves so far")
-    term = components.choose(
-        "Term", "term", list(charts.TERM_TITLES), charts.TERM_TITLES.get
-    )
+    yield el.Heading("Curves so far")
+    histories, problems = trails.histories(running)
+    terms = summary.measured_in(*histories.values()) or [summary.METRIC]
+    term = ask.one(el.Choice("Term", "term", terms, summary.title_of))
+    yield from warnings(problems)
     for dataset in dict.fromkeys(seen.block.dataset for seen in running):
         here = [seen for seen in running if seen.block.dataset == dataset]
-        shown = here[:LINES]
-        epochs, problems = trails.curves(shown, study, term)
-        components.notices(problems)
-        if epochs.empty:
-            st.markdown(plain(f"No epoch on {dataset} has ended yet."))
+        tables = []
+        for seen in here[:LINES]:
+            line = str(seen.block.folder)
+            names = {"line": line, "model": seen.block.model}
+            names["title"] = trails.title(seen, study)
+            if line in histories:
+                tables.append(over_seeds(histories[line], term, **names))
+        if not any(map(len, tables)):
+            yield el.Text(f"No epoch on {dataset} has ended yet.")
             continue
-        name = f"{charts.TERM_TITLES[term]} on {dataset}"
-        message = trails.curves_message(epochs, name)
-        st.markdown(plain(message))
-        components.show_chart(
-            charts.bands(epochs, term, _marks(shown), components.chart_ink()),
-            says=message,
-            file=f"curves-so-far-{dataset}.csv",
+        epochs = pd.concat(tables, ignore_index=True)
+        message = _message(epochs, f"{summary.title_of(term)} on {dataset}")
+        yield el.Text(message)
+        yield el.Chart(
+            f"curves-so-far-{dataset}", partial(bands, epochs, term), message
         )
         text = (
             "How to read it: one line per block, the mean over its seeds; the band "
@@ -169,93 +143,76 @@ def _curves(running: list[Seen], study: Study) -> None:
         )
         if len(here) > LINES:
             text += f" Only the first {LINES} of {len(here)} blocks are drawn."
-        st.caption(text)
+        yield el.Caption(text)
 
 
-def _marks(seen: list[Seen]) -> dict[str, theme.Mark]:
-    """The colour of its model for each block; blocks of one model differ in dashes."""
-    models = theme.marks([one.block.model for one in seen], components.dark())
-    marks, before = {}, dict.fromkeys(models, 0)
-    for one in seen:
-        model = one.block.model
-        mark = models[model]
-        turn = theme.DASHES.index(mark.dash) + before[model]
-        dash = theme.DASHES[turn % len(theme.DASHES)]
-        marks[str(one.block.folder)] = theme.Mark(mark.colour, mark.shape, dash)
-        before[model] += 1
-    return marks
+def _message(epochs: pd.DataFrame, name: str) -> str:
+    """Where the curves are now, in one sentence."""
+    best, worst, count = ends(epochs)
+
+    def at(row: pd.Series) -> str:
+        return f"{number(row['mean'])} after epoch {row['epoch']:.0f}"
+
+    if count == 1:
+        return f"{name} of {best['title']} is {at(best)}."
+    return (
+        f"{name} is lowest for {best['title']}, {at(best)}, and highest for "
+        f"{worst['title']}, {at(worst)}."
+    )
 
 
-def _interrupted(found: Progress, study: Study) -> None:
+def _interrupted(
+    found: Progress, study: Study, zone: tzinfo | None
+) -> Iterator[el.Element]:
     for seen in found.with_status("silent")[:ROWS]:
-        st.warning(
-            plain(f"{_name(seen, study)}: no sign of life since {_clock(seen.alive)} ")
-            + plain(f"({_ago(seen.alive)}). Its process was killed, or its host is ")
-            + f"gone. {GOES_ON}"
+        text = (
+            f"{_name(seen, study)}: no sign of life since {_clock(seen.alive, zone)} "
+            f"({_ago(seen.alive)}). Its process was killed, or its host is gone. "
         )
+        yield el.Notice(text + GOES_ON, "warning")
     for seen in found.with_status("stopped")[:ROWS]:
-        st.info(f"{plain(_name(seen, study))}: was interrupted. {GOES_ON}")
+        yield el.Notice(f"{_name(seen, study)}: was interrupted. {GOES_ON}")
 
 
-def _ended(found: Progress, study: Study) -> None:
+def _ended(found: Progress, study: Study) -> Iterator[el.Element]:
+    """The last of the blocks that have ended, the latest first."""
     trained = [seen for seen in found.seen if seen.trained is not None]
     trained.sort(key=lambda seen: seen.trained, reverse=True)
     broken = {"failed", "damaged"}
     failed = [seen for seen in trained if broken & set(seen.cells.values())]
-    _last("Failed", failed, study)
-    _last("Trained last", [seen for seen in trained if seen not in failed], study)
+    others = [seen for seen in trained if seen not in failed]
+    for head, ended in (("Failed", failed), ("Trained last", others)):
+        if not ended:
+            continue
+        yield el.Heading(head)
+        last = ended[:ROWS]
+        text = f"The last {len(last)} of {len(ended)} blocks."
+        yield el.Table(_table(last, study), f"{head}. {text}")
+        if len(last) < len(ended):
+            yield el.Caption(text)
 
 
-def _last(head: str, ended: list[Seen], study: Study) -> None:
-    """The last of the blocks that have ended, the latest first."""
-    if not ended:
-        return
-    st.header(head)
-    shown = ended[:ROWS]
-    text = f"The last {len(shown)} of {len(ended)} blocks."
-    components.text_table(ended_table(shown, study), says=f"{head}. {text}")
-    if len(shown) < len(ended):
-        st.caption(text)
-
-
-def ended_table(ended: list[Seen], study: Study) -> pd.DataFrame:
+def _table(ended: Sequence[Seen], study: Study) -> pd.DataFrame:
     """Blocks that are trained: which, when, and what became of them, as text."""
     return pd.DataFrame(
         {
             "Block": [_name(seen, study) for seen in ended],
             "Trained": [_ago(seen.trained) for seen in ended],
-            "What became of it": [_outcome(seen) for seen in ended],
+            "What became of it": [progress.outcome(seen) for seen in ended],
         }
     )
-
-
-def _outcome(seen: Seen) -> str:
-    words = list(seen.cells.values())
-    parts = [
-        f"{words.count(word)} {text}"
-        for word, text in progress.WORDS.items()
-        if word in words
-    ]
-    if seen.measured:
-        parts.append(f"gaps measured in {seen.measured}")
-    why = [f"seed {seed}: {reason}" for seed, reason in progress.reasons(seen).items()]
-    return "; ".join([", ".join(parts), *why])
 
 
 def _name(seen: Seen, study: Study) -> str:
     return f"{trails.title(seen, study)}, {seen.block.dataset}"
 
 
-def _clock(moment: float) -> str:
+def _clock(moment: float, zone: tzinfo | None) -> str:
     """The time of day for the visitor, with the date where it is not today's."""
-    zone = st.context.timezone
-    here = datetime.fromtimestamp(moment, ZoneInfo(zone) if zone else None)
+    here = datetime.fromtimestamp(moment, zone)
     today = datetime.now(here.tzinfo).date()
     return f"{here:%H:%M:%S}" if here.date() == today else f"{here:%Y-%m-%d %H:%M:%S}"
 
 
 def _ago(moment: float) -> str:
     return f"{duration(max(time.time() - moment, 0.0))} ago"
-
-
-page()

@@ -1,89 +1,120 @@
 """The first page: what the study is, how far it is, and what it found."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
-import altair as alt
-import pandas as pd
-
-from dashboard import charts, findings, summary, theme
-from dashboard.differences import RULE
-from dashboard.sections.blocks import (
-    Block,
-    Caption,
-    Card,
-    Cards,
-    Chart,
-    Heading,
-    Link,
-    Notice,
-    Text,
-)
-from dashboard.study import Study, bounds_alone
-
-INTRO = Text(
-    "Variational auto-encoders whose encoders have fixed, random, or dynamic "
-    "weights, each trained across seeds. Do they explain unseen images better, and "
-    "is it because they narrow the amortization gap?"
-)
-NO_RUNS = Notice("The findings need tables/runs.csv, which is not there or damaged.")
-VERDICTS = ("supported", "contradicted", "inconclusive", "not run")
+from comvae.errors import ResultsError
+from dashboard import elements as el
+from dashboard import findings, forecast, progress, summary
+from dashboard.charts.means import means
+from dashboard.differences import RULE, VERDICTS
+from dashboard.study import Study, bounds_alone, warnings
+from dashboard.trails import load_trail
 
 
-def answers(
-    study: Study,
-    runs: pd.DataFrame,
-    attribution: pd.DataFrame | None,
-    gaps: pd.DataFrame | None,
-    dataset: str,
-) -> list[Block]:
+def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
+    """The whole page."""
+    yield el.Text(
+        "Variational auto-encoders whose encoders have fixed, random, or dynamic "
+        "weights, each trained across seeds. Do they explain unseen images better, and "
+        "is it because they narrow the amortization gap?"
+    )
+    datasets = study.datasets
+    dataset = datasets[0]
+    if len(datasets) > 1:
+        dataset = ask.one(el.Choice("Dataset", "dataset", datasets))
+    yield from _progress(study, dataset)
+    yield from _findings(study, dataset)
+    yield from _chart(study, dataset)
+    yield from _claims(study, dataset)
+
+
+def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
+    """How far the study is, the time left, and the way to what trains now."""
+    now = progress.load_progress(study.results)
+    here = now.on(dataset)
+    counts = here.counts()
+    if not counts:
+        return
+    finished = counts.get("finished", 0)
+    text = f"{dataset}: {progress.in_words(counts)}"
+    if study.measures_gaps and finished:
+        measured = sum(seen.measured for seen in here.seen)
+        text += f"; gaps measured in {measured} of {finished}"
+    yield el.Bar(finished / sum(counts.values()), text)
+    left = {}
+    for seen in now.with_status("running"):
+        with suppress(ResultsError):  # the page Live says so
+            trail = load_trail(seen)
+            left[str(seen.block.folder)] = trail and trail.seconds_left
+    outlook = forecast.forecast(now, left, study.table("runs"))
+    if text := forecast.in_words(outlook):
+        yield el.Caption(text)
+        yield el.Link("live", "More: Live")
+    yield from summary.absent_runs(study, dataset)
+
+
+def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
     """The three findings, and how sure they are."""
+    runs = study.table("runs")
+    if runs is None:
+        yield from study.lacking("runs")
+        return
+    attribution, gaps = study.table("attribution"), study.table("gaps")
+    yield from warnings(
+        study.damaged[name] for name in ("attribution", "gaps") if name in study.damaged
+    )
     left_out = bounds_alone(study)
     found = findings.lead(runs, dataset, left_out)
     if found is None:
-        return [Notice(f"No model has a finished run on {dataset} yet.")]
+        yield el.Notice(f"No model has a finished run on {dataset} yet.")
+        return
     model = findings.candidate(found)
-    here = (("dataset", dataset),)
+    here = {"dataset": dataset}
     pair = here
     if model is not None:
-        pair = (*here, ("models", f"{findings.BASELINE},{model}"))
-    cards = (
-        Card(
+        pair = here | {"models": f"{findings.BASELINE},{model}"}
+    answers = [
+        (
+            "Which model is best?",
             findings.best_model(study, runs, dataset, found),
-            Link("table1", "More: Table 1", here),
+            el.Link("table-1", "More: Table 1", here),
         ),
-        Card(
+        (
+            "Is the gain over vanilla real?",
             findings.against_vanilla(study, runs, dataset, model),
-            Link("compare", "More: Compare", pair),
+            el.Link("compare", "More: Compare", pair),
         ),
-        Card(
+        (
+            "How much of it is amortization gap?",
             findings.amortization(study, attribution, gaps, dataset, model),
-            Link("gaps", "More: Gaps", here),
+            el.Link("gaps", "More: Gaps", here),
         ),
+    ]
+    yield el.Cards(
+        [el.Card(question, *answer, more) for question, answer, more in answers]
     )
     text = f"How sure is it: {RULE}"
     absent = study.in_order(left_out & set(runs["model"]))
     if absent:
         names = "; ".join(map(study.title, absent))
         text += f" Not among the rivals, since no encoder gives their q(z|x): {names}."
-    return [Cards(cards), Caption(text)]
+    yield el.Caption(text)
 
 
-def chart(
-    table1: pd.DataFrame | None,
-    cells: pd.DataFrame | None,
-    study: Study,
-    dataset: str,
-) -> list[Block]:
+def _chart(study: Study, dataset: str) -> Iterator[el.Element]:
     """The test negative ELBO of all models, if one has a result."""
-    if table1 is None or table1.empty:
-        return []
-    view = summary.View(dataset, "test")
-    titles = {model: study.title(model) for model in table1["model"]}
-    rows = summary.metric_rows(table1, cells, titles, view, findings.METRIC)
+    if study.of("table1", dataset) is None:
+        yield from warnings(filter(None, [study.damaged.get("table1")]))
+        return
+    rows = summary.metric_rows(study, dataset, "test", summary.METRIC)
     rows = rows[~rows["model"].isin(bounds_alone(study))].reset_index(drop=True)
     if rows["mean"].isna().all():
-        return []
-    message = summary.finding(rows, findings.METRIC)
+        return
+    yield el.Heading("All models, on images that none has seen")
+    message = summary.finding(rows, summary.METRIC)
+    yield el.Chart("means", partial(means, rows, summary.METRIC), message)
     caption = (
         "How to read it: a filled mark is the mean over seeds, the line its 95% "
         "interval. Lower is better. Overlapping intervals decide nothing, since seeds "
@@ -91,29 +122,17 @@ def chart(
     )
     if rows["paper"].notna().any():
         caption += " A hollow diamond is the paper's value, which has no interval."
-    return [
-        Heading("All models, on images that none has seen"),
-        Chart("means", partial(_draw, rows), message),
-        Caption(caption),
-    ]
+    yield el.Caption(caption)
 
 
-def _draw(rows: pd.DataFrame, dark: bool) -> alt.LayerChart:
-    marks = theme.marks(rows["model"].tolist(), dark)
-    return charts.intervals(rows, findings.METRIC, marks, theme.ink(dark))
-
-
-def claims(table: pd.DataFrame | None, dataset: str) -> list[Block]:
+def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
     """How many of the paper's claims have which verdict, if the table is there."""
-    if table is None:
-        return []
-    verdicts = table[table["dataset"] == dataset].drop_duplicates("claim")["verdict"]
-    if verdicts.empty:
-        return []
-    counts = verdicts.value_counts()
+    claims = study.of("claims", dataset)
+    if claims is None:
+        yield from warnings(filter(None, [study.damaged.get("claims")]))
+        return
+    counts = claims.drop_duplicates("claim")["verdict"].value_counts()
     words = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
-    return [
-        Heading("The paper's claims"),
-        Text(f"Of {len(verdicts)} claims on {dataset}: {words}."),
-        Link("claims", "More: Claims", (("dataset", dataset),)),
-    ]
+    yield el.Heading("The paper's claims")
+    yield el.Text(f"Of {counts.sum()} claims on {dataset}: {words}.")
+    yield el.Link("claims", "More: Claims", {"dataset": dataset})

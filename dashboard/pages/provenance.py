@@ -1,176 +1,135 @@
 """Provenance: what the results were made from, with what, and how; and all tables."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
-import streamlit as st
 
-from comvae.errors import ResultsError
-from dashboard import components, data, provenance, rulegraph
-from dashboard.components import plain
-from dashboard.study import Study, load_study
+from dashboard import elements as el
+from dashboard import records
+from dashboard.study import Study, warnings
+from dashboard.text import flat, shown
+
+RULES = "snakemake --rulegraph --forceall | dot -Tsvg > rules.svg"
+REPORT = "snakemake --report report.html"
 
 
-def page() -> None:
+def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     """The whole page."""
-    st.title("Provenance")
-    results = data.results_folder()
-    study = load_study(results)
-    st.markdown(
+    yield el.Text(
         "What the results are made from: data, code, libraries, machines and settings; "
         "and every table as it lies on disk."
     )
-    components.notices(study.index.problems)
-    if not study.index.runs and not provenance.files(results):
-        components.nothing_yet(results)
-        return
-    _files(results)
-    _trained(results, study)
-    _settings(results, study)
-    _datasets(results)
-    _rules(study)
+    yield from _files(study)
+    yield from _trained(study)
+    yield from _settings(study)
+    yield from _datasets(study)
+    yield from _rules()
 
 
-def _files(results: Path) -> None:
-    st.header("Tables and reports")
-    found = provenance.files(results)
+def _files(study: Study) -> Iterator[el.Element]:
+    yield el.Heading("Tables and reports")
+    found = records.files(study.results)
     if not found:
-        st.markdown("None is written yet: `make study` writes them at its end.")
+        yield el.Text("None is written yet: `make study` writes them at its end.")
         return
-    with st.container(horizontal=True):
-        for path in found:
-            name = path.relative_to(results)
-            single = name.parts[0] in ("tables", "report") or len(name.parts) == 1
-            label = name.name if single else f"{name.parent.name}, {name.name}"
-            file = name.name if single else f"{name.parent.name}-{name.name}"
-            components.download_file(label, file, path.read_bytes, str(name))
-    st.caption(
+    yield el.Row([el.File(path) for path in found])
+    yield el.Caption(
         "Each file as it lies in the folder of results, byte for byte; the README "
         "there says what its columns are. Gaps image by image lie beside each block "
         "as gaps.parquet, and among the artifacts of each run in MLflow."
     )
 
 
-def _trained(results: Path, study: Study) -> None:
-    st.header("Code, libraries, machines")
-    blocks, problems = provenance.load_blocks(results)
-    components.notices([p for p in problems if p not in study.index.problems])
+def _trained(study: Study) -> Iterator[el.Element]:
+    yield el.Heading("Code, libraries, machines")
+    blocks, problems = records.load_blocks(study.results)
+    yield from warnings(p for p in problems if p not in study.index.problems)
     if blocks.empty:
-        st.markdown("No block is trained yet.")
+        yield el.Text("No block is trained yet.")
         return
-    found = provenance.differences(blocks)
-    components.notices(found)
+    found = records.differences(blocks)
+    yield from warnings(found)
     if not found:
-        st.markdown(
+        yield el.Text(
             "All blocks were trained with the same code, libraries and settings."
         )
-    components.pairs_table(
-        provenance.recorded(blocks),
-        heads=("What", f"Of {len(blocks)} blocks"),
-        says=f"Code, libraries and machines of {len(blocks)} blocks.",
+    of = f"Of {len(blocks)} blocks"
+    code = records.recorded(blocks, records.of_code(blocks))
+    if when := records.finished(blocks):
+        code["finished"] = when
+    yield _pairs(code, ("What", of), f"Code and libraries of {len(blocks)} blocks.")
+    machines = records.recorded(blocks, records.MACHINES)
+    if machines:
+        says = f"Machines of {len(blocks)} blocks."
+        yield el.Private([_pairs(machines, ("Machine", of), says)])
+    yield el.Details("Block by block", list(_blocks(blocks, study)))
+
+
+def _blocks(blocks: pd.DataFrame, study: Study) -> Iterator[el.Element]:
+    table = blocks.drop(columns=records.MACHINES).rename(columns=records.title_of)
+    table["model"] = [study.title(model) for model in table["model"]]
+    yield el.SortableTable(
+        table.rename(columns={"finished": "finished, UTC"}),
+        f"What each of {len(blocks)} blocks was trained with.",
+        {"training, s": ".1f", "parameters": ",.0f"},
     )
-    with st.expander("Block by block"):
-        _blocks(blocks, study)
-
-
-def _blocks(blocks: pd.DataFrame, study: Study) -> None:
-    table = blocks.assign(model=[study.title(model) for model in blocks["model"]])
-    columns = {
-        name: name.removeprefix("version.").replace("_", " ") for name in table.columns
-    }
-    columns |= {"seconds": "training, s", "finished": "finished, UTC"}
-    config: dict = {columns[name]: name.capitalize() for name in provenance.PLACE}
-    config["training, s"] = st.column_config.NumberColumn(format="%.1f")
-    config["finished, UTC"] = st.column_config.DatetimeColumn(
-        format="YYYY-MM-DD HH:mm:ss"
+    yield el.Caption(
+        "A block is the seeds of one model that train in lockstep. A click on a head "
+        "sorts the blocks."
     )
-    st.dataframe(
-        table.rename(columns=columns),
-        hide_index=True,
-        column_config=config,
-        alt=f"What each of {len(blocks)} blocks was trained with.",
-    )
-    st.caption("A click on a head sorts the blocks.")
 
 
-def _settings(results: Path, study: Study) -> None:
-    st.header("The study, resolved")
-    try:
-        plan = provenance.load_plan(results)
-    except ResultsError:
-        plan = {}  # the study has noted why
-    shared, differing, _ = provenance.load_settings(results)  # noted by the index
-    differing = differing[study.in_order(differing.columns)]
-    left, right = st.columns(2, gap="large")
-    with left:
-        if plan:
-            components.pairs_table(
-                plan, heads=("Study", "Value"), says="What study.json says."
-            )
-        else:
-            st.markdown("There is no `study.json` that can be read.")
-    with right:
-        if shared:
-            components.pairs_table(
-                shared,
-                heads=("Setting of all models", "Value"),
-                says=f"{len(shared)} settings that all models share.",
-            )
+def _settings(study: Study) -> Iterator[el.Element]:
+    yield el.Heading("The study, resolved")
+    shared, differing = records.compared(records.load_settings(study.results))
+    if study.plan:
+        plan = records.plan_in_short(study.plan)
+        planned = _pairs(plan, ("Study", "Value"), "What study.json says.")
+    else:
+        planned = el.Text("There is no `study.json` that can be read.")
+    yield el.Private([planned])
+    if shared:
+        says = f"{len(shared)} settings that all models share."
+        yield _pairs(shared, ("Setting of all models", "Value"), says)
     if len(differing):
-        st.subheader("Where the models differ")
-        shown = differing.rename(columns=study.title).rename_axis("Setting")
-        st.dataframe(
-            shown, alt=f"{len(shown)} settings in which {shown.shape[1]} models differ."
-        )
-        st.caption("What the settings mean: docs/settings.md and docs/paper.md.")
+        yield el.Subheading("Where the models differ")
+        differing = differing[study.in_order(differing.columns)]
+        rows = differing.rename(columns=study.title).rename_axis("Setting")
+        says = f"{len(rows)} settings in which {rows.shape[1]} models differ."
+        yield el.SortableTable(rows.reset_index(), says)
+        yield el.Caption("What the settings mean: docs/settings.md and docs/paper.md.")
 
 
-def _datasets(results: Path) -> None:
-    st.header("Datasets")
-    found, problems = provenance.load_datasets(results)
-    components.notices(problems)
+def _datasets(study: Study) -> Iterator[el.Element]:
+    yield el.Heading("Datasets")
+    found, problems = records.load_datasets(study.results)
+    yield from warnings(problems)
     if not found and not problems:
-        st.markdown("None is fetched yet.")
-    for dataset in found:
-        st.subheader(plain(dataset.name))
-        left, right = st.columns(2, gap="large")
-        with left:
-            components.pairs_table(
-                dataset.facts,
-                heads=("Dataset", "Value"),
-                says=f"Size and changes of {dataset.name}.",
-            )
-        with right:
-            components.pairs_table(
-                dataset.sources,
-                heads=("Part", "Source"),
-                says=f"Sources of {dataset.name}.",
-            )
-        if dataset.published:
-            st.markdown("SHA-256 of the publisher's files:")
-            _checksums(dataset.published)
-        st.markdown("SHA-256 of the arrays that were read from them, of their bytes:")
-        _checksums(dataset.arrays)
+        yield el.Text("None is fetched yet.")
+    for name, record in found.items():
+        yield el.Subheading(str(record.get("title", name)))
+        rest = {key: value for key, value in record.items() if key != "arrays"}
+        says = f"Source, size and changes of {name}."
+        yield _pairs(rest, ("Dataset", "Value"), says)
+        arrays = record.get("arrays")
+        if isinstance(arrays, dict):
+            yield el.Text("SHA-256 of the bytes of its arrays:")
+            sums = [f"{found}  {part}" for part, found in arrays.items()]
+            yield el.Code("\n".join(sums))
 
 
-def _checksums(rows: list[tuple[str, str]]) -> None:
-    st.code("\n".join(f"{found}  {name}" for found, name in rows), language=None)
-
-
-def _rules(study: Study) -> None:
-    st.header("Rules")
-    without = () if study.measures_gaps else rulegraph.OF_GAPS
-    says = (
+def _rules() -> Iterator[el.Element]:
+    yield el.Heading("Rules")
+    yield el.Text(
         "Data and settings lead to training, training to evaluation and gaps, and both "
-        "to the tables, to MLflow and to the report."
+        "to the tables, to MLflow and to the report. Snakemake draws its rules, and "
+        "its report tells when each of them ran:"
     )
-    st.markdown(says)
-    st.graphviz_chart(rulegraph.dot(components.chart_ink(), without), alt=says)
-    st.caption(
-        "How to read it: each box is a rule of the Snakemake workflow, with what it "
-        "writes; an arrow leads to what reads that. Arrows that others imply are left "
-        "out. The rules train, evaluate and gap run once for each block."
-    )
+    yield el.Code(f"{RULES}\n{REPORT}", "bash")
 
 
-page()
+def _pairs(values: dict[str, Any], heads: tuple[str, str], says: str) -> el.Table:
+    """Settings and their values, nested ones as `outer.inner`."""
+    rows = [(key, shown(value)) for key, value in flat(values)]
+    return el.Table(pd.DataFrame(rows, columns=list(heads)), says)

@@ -1,240 +1,194 @@
-"""Runs: search MLflow, open a run, and take the code that fetches it."""
+"""Runs: all of them in one table, some beside each other, and the way into MLflow."""
 
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-import streamlit as st
 
-from comvae.errors import ComvaeError
-from dashboard import components, data, mlflow_run, theme, tracking
-from dashboard.components import plain
-from dashboard.mlflow_store import Store, find_store
-from dashboard.study import Study, load_study
-from dashboard.tracking import Found, Query
+from comvae.errors import ResultsError
+from comvae.results.quantities import QUANTITIES
+from comvae.study.passwords import without_password
+from dashboard import elements as el
+from dashboard import records, runs, summary
+from dashboard.runs import Run
+from dashboard.study import Study, noting, warnings
+from dashboard.text import number
 
-ANY = "any"
-STATUSES = {ANY: "Any", "FINISHED": "Finished", "FAILED": "Failed"}
-FIRST = "test_negative_elbo"
-ALWAYS = (FIRST, "train_negative_elbo", "test_amortization_gap", "train_seconds")
+BY = {"runs": "Run by run", "models": "By model, over its seeds"}
+UI = "http://127.0.0.1:5000"  # where `make mlflow` shows it
 
 
-def page() -> None:
+def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     """The whole page."""
-    st.title("Runs")
-    results = data.results_folder()
-    study = load_study(results)
-    components.notices(study.index.problems)
-    try:
-        store = find_store(results)
-        names = _datasets(store, study)
-    except ComvaeError as error:
-        _without_store(results, study, error)
-        return
-    st.markdown(
-        "One run is one dataset, model and seed. Search those that MLflow knows, and "
-        "choose one in the table to open it."
-    )
-    if not names:
-        st.info("MLflow knows no run yet: `python -m comvae track` imports them.")
-        return
-    try:
-        _search(store, study, names)
-        _opened(store, study)
-    except ComvaeError as error:
-        components.notices([str(error)])
-        _files(study)
-
-
-def _without_store(results: Path, study: Study, error: ComvaeError) -> None:
-    if not study.index.runs:
-        st.markdown("Search the runs of the study, and open one.")
-        components.nothing_yet(results)
-        return
-    components.notices([str(error)])
-    _files(study)
-
-
-def _files(study: Study) -> None:
-    """The way to the runs where MLflow does not help."""
-    if study.index.runs:
-        st.markdown("The files of every run can be looked at without MLflow:")
-        st.page_link("views/run.py", label="One run, from its files")
-
-
-def _datasets(store: Store, study: Study) -> list[str]:
-    """The experiments, those of the study first; MLflow's own empty one left out."""
-    with st.spinner("Opening MLflow …"):
-        known = tracking.experiments(store)
-    ours = dict.fromkeys(run.dataset for run in study.index.runs)
-    first = [name for name in ours if name in known]
-    others = sorted(set(known) - set(first) - {"Default"})
-    return first + others
-
-
-def _search(store: Store, study: Study, names: list[str]) -> None:
-    """What to find, and the runs that are found."""
-    with st.container(border=True):
-        query = _query(store, study, names)
-    if query is None:
-        return
-    part = _part(query)
-    with st.spinner("Searching …"):
-        found = tracking.search(store, query, part)
-    if found.runs.empty:
-        text = "No run is like that." if part == 1 else f"There is no part {part}."
-        st.info(f"{text} Leave something out above.")
-        return
-    first = 1 + tracking.PART * (part - 1)
-    text = f"Runs {first} to {first + len(found.runs) - 1}"
-    text += ", and there are more." if found.more else ": all that were found."
-    st.markdown(text)
-    _table(found, study, query, part)
-    st.caption(
-        "Choose a row to open the run below; a click on a head sorts these rows. ELBO "
-        "terms and gaps in nats per image, lower is better; times of training in UTC."
-    )
-    if found.more or part > 1:
-        most = part + found.more
-        st.number_input("Part", 1, most, key="part", bind="query-params", width=160)
-
-
-def _query(store: Store, study: Study, names: list[str]) -> Query | None:
-    """What the reader asks for; None where it is nonsense."""
-    above, below = st.columns(4), st.columns(4)
-    with above[0]:
-        dataset = components.choose("Dataset", "dataset", names)
-    with st.spinner("Searching …"):
-        newest = tracking.search(store, Query(dataset))
-    here = [run for run in study.index.runs if run.dataset == dataset]
-    models = study.in_order([*(run.model for run in here), *newest.runs["model"]])
-    seeds = {str(run.seed) for run in here} | set(newest.runs["seed"])
-    metrics = sorted(newest.metrics, key=lambda name: (name != FIRST, name)) or [FIRST]
-    with above[1]:
-        model = components.choose(
-            "Model",
-            "of",
-            [ANY, *models],
-            lambda name: "Any" if name == ANY else study.title(name),
-        )
-    with above[2]:
-        ordered = sorted(seeds, key=lambda seed: (len(seed), seed))
-        seed = components.choose(
-            "Seed", "with", [ANY, *ordered], lambda name: name.capitalize()
-        )
-    with above[3]:
-        status = components.choose("Status", "status", list(STATUSES), STATUSES.get)
-    with below[0]:
-        metric = components.choose("Metric", "measure", metrics)
-    with below[1]:
-        low = _bound("From", "from")
-    with below[2]:
-        high = _bound("To", "to")
-    with below[3]:
-        order = components.choose(
-            "Order, by the metric", "order", list(tracking.ORDERS), tracking.ORDERS.get
-        )
-    if low is not None and high is not None and low > high:
-        st.error(
-            plain(
-                f"{metric}: no value is at least {low:g} and at most {high:g}. "
-                "Exchange From and To, or empty one of them."
+    yield el.Text("One run is one dataset, model and seed.")
+    dataset = ask.one(el.Choice("Dataset", "dataset", study.datasets))
+    here = study.runs_on(dataset)
+    names = study.in_order(run.model for run in here)
+    table = study.of("runs", dataset)
+    splits = ["test"]
+    if table is not None:
+        splits = summary.splits_in_order(table["split"])
+    split = ask.one(el.Choice("Split", "split", splits, summary.split_title))
+    shown_as = ask.each(el.Choice("Rows", "rows", list(BY), BY.get, written=["models"]))
+    models = ask.some(el.Choice("Models", "models", names, study.title, names))
+    chosen = [run for run in here if run.model in models]
+    if table is None:
+        yield from study.lacking("runs")
+    if not chosen:
+        yield el.Notice("There is no such run: choose at least one model above.")
+    for by in shown_as if chosen else ():
+        rows = _rows(chosen, study, table, split)
+        if by == "models":
+            yield _by_model(rows)
+            yield el.Caption(
+                _units(rows) + " Mean ± standard deviation over the seeds."
             )
-        )
-        return None
-    chosen = [("" if name == ANY else name) for name in (model, seed, status)]
-    return Query(dataset, *chosen, metric, low, high, order)
+        else:
+            yield from _by_run(rows, chosen, study, ask)
+    yield from _mlflow(study, dataset)
 
 
-def _bound(label: str, key: str) -> float | None:
-    return st.number_input(
-        label,
-        value=None,
-        format="%g",
-        step=0.1,
-        placeholder="any value",
-        key=key,
-        bind="query-params",
+def _rows(
+    chosen: Sequence[Run], study: Study, table: pd.DataFrame | None, split: str
+) -> pd.DataFrame:
+    """One row per run: model, seed, status, the quantities of the split, commit."""
+    commits = {run.folder: _commit(run) for run in chosen}
+    rows = pd.DataFrame(
+        {
+            "model": [run.model for run in chosen],
+            "seed": [run.seed for run in chosen],
+            "Model": [study.title(run.model) for run in chosen],
+            "Status": [runs.STATUSES.get(run.status, run.status) for run in chosen],
+            "Commit": [commits[run.folder] for run in chosen],
+        }
     )
+    if table is None:
+        return rows
+    of_split = table[table["split"] == split]
+    values = of_split[["model", "seed", *summary.measured_in(of_split)]]
+    return rows.merge(values, how="left", on=["model", "seed"])
 
 
-def _part(query: Query) -> int:
-    """Which part of the runs is shown: the first again when the search changes."""
-    state = st.session_state
-    if state.get("last-query", query) != query:
-        state["part"] = 1
-    state["last-query"] = query
-    wanted = state.get("part", st.query_params.get("part", "1"))
-    return int(wanted) if str(wanted).isdecimal() and int(wanted) > 0 else 1
+def _commit(run: Run) -> str:
+    try:
+        return str((runs.load_provenance(run) or {}).get("git_commit", ""))
+    except ResultsError:
+        return "damaged"
 
 
-def _table(found: Found, study: Study, query: Query, part: int) -> None:
-    """The runs; choosing one puts it into the address as `?run=name`."""
-    state, url = st.session_state, st.query_params.get("run")
-    names = found.runs["name"].tolist()
-    if url != state.get("run-shown", url):
-        # the browser's Back or a link: a new table, which begins with that run
-        state["table"] = state.get("table", 0) + 1
-    default = {"selection": {"rows": [names.index(url)] if url in names else []}}
-    event = st.dataframe(
-        _shown(found, study, query),
-        hide_index=True,
-        column_config=_columns(found),
-        on_select="rerun",
-        selection_mode="single-row",
-        selection_default=default,
-        key=f"runs-{state.get('table', 0)}-{part}-{hash(query)}",
-        alt=f"{len(found.runs)} runs on {query.dataset} with their metrics.",
+def _titled(rows: pd.DataFrame, heads: Sequence[str]) -> tuple[pd.DataFrame, dict]:
+    """The heads and then the quantities, by their titles; and how they are written."""
+    kept = summary.in_order(rows)
+    titles = {name: QUANTITIES[name].title for name in kept}
+    formats = {titles[name]: ".2f" if QUANTITIES[name].unit else ".0f" for name in kept}
+    table = rows[[*heads, *kept, "Commit"]].rename(columns=titles)
+    return table.rename(columns={"seed": "Seed"}), formats | {"Seed": ".0f"}
+
+
+def _units(rows: pd.DataFrame) -> str:
+    """The unit of each quantity shown, in one sentence."""
+    by_unit: dict[str, list[str]] = {}
+    for name in summary.in_order(rows):
+        if unit := QUANTITIES[name].unit:
+            by_unit.setdefault(unit, []).append(QUANTITIES[name].title)
+    units = "; ".join(
+        f"{', '.join(names)} in {unit}" for unit, names in by_unit.items()
     )
-    chosen = [names[row] for row in event.selection.rows if row < len(names)]
-    if chosen:
-        st.query_params["run"] = chosen[0]
-    elif url in names:
-        st.query_params.pop("run", None)
-    state["run-shown"] = st.query_params.get("run")
+    return f"{units}." if units else ""
 
 
-def _shown(found: Found, study: Study, query: Query) -> pd.DataFrame:
-    metrics = dict.fromkeys((query.metric, *ALWAYS))
-    kept = [name for name in metrics if name in found.metrics]
-    table = found.runs[["model", "seed", "status", *kept, "started"]]
-    return table.assign(
-        model=[study.title(model) for model in table["model"]],
-        seed=pd.to_numeric(table["seed"], errors="coerce"),
-        status=table["status"].str.lower(),
+def _by_model(rows: pd.DataFrame) -> el.Table:
+    """Mean and standard deviation of each quantity over the seeds of a model."""
+    found = []
+    for title, of_model in rows.groupby("Model", sort=False):
+        row = {"Model": title, "Seeds": f"{len(of_model)}"}
+        for name in summary.in_order(rows):
+            values, digits = of_model[name], 2 if QUANTITIES[name].unit else 0
+            text = number(values.mean(), digits)
+            if values.nunique() > 1:
+                text += f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{number(values.std())}"
+            row[QUANTITIES[name].title] = text
+        row["Commit"] = ", ".join(filter(None, dict.fromkeys(of_model["Commit"])))
+        found.append(row)
+    says = f"Means and deviations of {len(found)} models over their seeds."
+    return el.Table(pd.DataFrame(found), says)
+
+
+def _by_run(
+    rows: pd.DataFrame, chosen: Sequence[Run], study: Study, ask: el.Ask
+) -> Iterator[el.Element]:
+    """Every run; those that are chosen beside each other below."""
+    table, formats = _titled(rows, ["Model", "seed", "Status"])
+    says = f"{len(table)} runs on {chosen[0].dataset} with their quantities."
+    by_name = {f"{run.model}:{run.seed}": run for run in chosen}
+    names = ask.rows("run", list(by_name), el.SortableTable(table, says, formats))
+    yield el.Caption(
+        f"{_units(rows)} Choose rows to see those runs beside each other; a click on a "
+        "head sorts."
     )
-
-
-def _columns(found: Found) -> dict:
-    number = {
-        name: st.column_config.NumberColumn(name, format="%.3f")
-        for name in found.metrics
-    }
-    return number | {
-        "model": st.column_config.TextColumn("Model", width=270),
-        "seed": st.column_config.NumberColumn("Seed", format="%d"),
-        "status": st.column_config.TextColumn("Status"),
-        "started": st.column_config.DatetimeColumn(
-            "Started", format="YYYY-MM-DD HH:mm"
-        ),
-    }
-
-
-def _opened(store: Store, study: Study) -> None:
-    name = st.query_params.get("run")
-    if name is None:
+    picked = [by_name[name] for name in names]
+    if not picked:
         return
-    run = tracking.open_run(store, name)
-    if run is None:
-        st.warning(
-            plain(
-                f"MLflow knows no run {name}. Its block may have been deleted or "
-                "renamed; choose another one above."
+    yield el.Heading("Beside each other")
+    heads = [f"{study.title(run.model)}, seed {run.seed}" for run in picked]
+    yield el.Row(
+        [
+            el.Link(
+                "run",
+                head,
+                {"dataset": run.dataset, "model": run.model, "seed": str(run.seed)},
             )
-        )
-        return
-    models = [each.model for each in study.index.runs]
-    mark = theme.marks([*models, run.cell[1]], components.dark())[run.cell[1]]
-    mlflow_run.show(store, study, run, mark)
+            for run, head in zip(picked, heads, strict=True)
+        ]
+    )
+    places = [list(by_name).index(name) for name in names]
+    beside = table.iloc[places].drop(columns=["Model", "Seed"])
+    lines = {
+        name: [
+            f"{value:,{formats[name]}}" if name in formats else str(value)
+            for value in beside[name]
+        ]
+        for name in beside
+    }
+    problems: list[str] = []
+    settings: dict[str, dict[str, str]] = {head: {} for head in heads}
+    for run, head in zip(picked, heads, strict=True):
+        with noting(problems):
+            settings[head] = records.settings_of(runs.load_settings(run) or {})
+    _, differing = records.compared(settings)
+    numbers = pd.DataFrame(lines, index=heads).T
+    rows = pd.concat([numbers, differing]).rename_axis("What").reset_index()
+    yield el.Table(rows, f"{len(picked)} runs beside each other.")
+    yield el.Caption(
+        "Below the quantities stand the settings in which the runs differ."
+    )
+    yield from warnings(problems)
 
 
-page()
+def _mlflow(study: Study, dataset: str) -> Iterator[el.Element]:
+    """How to look at the same runs in MLflow's own pages."""
+    uri = str(study.plan.get("tracking_uri") or "")
+    found: list[el.Element] = [el.Heading("In MLflow")]
+    text = f"MLflow holds the same runs in the experiment {dataset}"
+    if uri.startswith(("http://", "https://")):
+        address = without_password(uri).rstrip("/")
+        found += [
+            el.Text(f"{text}, with their artifacts."),
+            el.WebLink(f"{address}/#/experiments", "Open MLflow"),
+        ]
+    else:
+        default = study.results.resolve() / "mlflow" / "mlflow.db"
+        command = "make mlflow"
+        if uri or default != Path("results/mlflow/mlflow.db").resolve():
+            store = shlex.quote(without_password(uri) or f"sqlite:///{default}")
+            address = f"--host 127.0.0.1 --port 5000 --backend-store-uri {store}"
+            command = f"mlflow ui {address}"
+        found += [
+            el.Text(
+                f"{text}, with their artifacts. In a terminal this shows its pages:"
+            ),
+            el.Code(command, "bash"),
+            el.WebLink(f"{UI}/#/experiments", "Open MLflow"),
+        ]
+    yield el.Private(found)

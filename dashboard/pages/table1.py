@@ -1,61 +1,54 @@
 """Table 1: ours beside the paper's, per dataset and split."""
 
+from collections.abc import Iterator
 from functools import partial
 
-import altair as alt
-import pandas as pd
-
-from dashboard import charts, summary, theme
-from dashboard.sections.blocks import (
-    Block,
-    Caption,
-    Chart,
-    Heading,
-    Notice,
-    Table,
-    Text,
-)
-
-INTRO = Text(
-    "Every model of the paper's Table 1, retrained across seeds: the mean with its "
-    "95% interval over seeds, beside the paper's single value."
-)
+from comvae.results.quantities import SPLITS
+from dashboard import elements as el
+from dashboard import summary
+from dashboard.charts.means import means
+from dashboard.study import Study
 
 
-def splits_of(table1: pd.DataFrame, dataset: str) -> list[str]:
-    """The splits of a dataset, the known ones first and in their order."""
-    known = table1.loc[table1["dataset"] == dataset, "split"].unique().tolist()
-    ordered = [split for split in summary.SPLITS if split in known]
-    return ordered + [split for split in known if split not in summary.SPLITS]
+def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
+    """The whole page."""
+    yield el.Text(
+        "Every model of the paper's Table 1, retrained across seeds: the mean with its "
+        "95% interval over seeds, beside the paper's single value."
+    )
+    dataset = ask.one(el.Choice("Dataset", "dataset", study.datasets))
+    here = study.of("table1", dataset)
+    if here is None:
+        yield from study.lacking("table1")
+        return
+    splits = summary.splits_in_order(here["split"])
+    chosen = ask.each(
+        el.Choice("Split", "split", splits, summary.split_title), headed=True
+    )
+    metrics = summary.in_order(here["metric"])
+    metric = ask.one(
+        el.Choice("Term in the chart", "metric", metrics, summary.title_of)
+    )
+    progress = summary.progress(study, dataset)
+    if progress is not None:
+        yield el.Caption(progress)
+        yield from summary.absent_runs(study, dataset)
+    for split in chosen:
+        yield from _chart(study, dataset, split, metric)
+        yield from _table(study, dataset, split)
+    yield el.File("tables/table1.csv")
 
 
-def progress(
-    cells: pd.DataFrame | None, titles: dict[str, str], dataset: str
-) -> tuple[Block | None, Table | None]:
-    """How many runs are finished; and which are not, if any."""
-    here = None if cells is None else cells[cells["dataset"] == dataset]
-    if here is None or here.empty:
-        return None, None
-    text = f"On {dataset}: {summary.progress(here)}."
-    absent = summary.absent_runs(cells, titles, dataset)
-    if absent.empty:
-        return Caption(text), None
-    says = f"{len(absent)} runs on {dataset} are not finished."
-    return Notice(text, warning=True), Table(absent, says)
-
-
-def chart(
-    rows: pd.DataFrame, view: summary.View, metric: str, models: list[str]
-) -> list[Block]:
-    """One term of all models, beside the paper's."""
-    name, split = summary.METRICS[metric], summary.SPLITS.get(view.split, view.split)
+def _chart(study: Study, dataset: str, split: str, metric: str) -> Iterator[el.Element]:
+    """One metric of all models, beside the paper's."""
+    rows = summary.metric_rows(study, dataset, split, metric)
+    title = summary.split_title(split).lower()
+    yield el.Heading(f"{summary.title_of(metric)} on {dataset}, {title}")
     message = summary.finding(rows, metric)
-    blocks = [
-        Heading(f"{name} on {view.dataset}, {split.lower()}"),
-        Text(message),
-    ]
+    yield el.Text(message)
     if rows[["mean", "paper"]].isna().all(axis=None):
-        return blocks
+        return
+    yield el.Chart(f"{metric}-{split}", partial(means, rows, metric), message)
     caption = (
         "How to read it: a filled mark is the mean over our seeds, the line through it "
         "the 95% interval of that mean (Student's t over seeds)."
@@ -63,28 +56,21 @@ def chart(
     if rows["paper"].notna().any():
         caption += " A hollow diamond is the paper's value, which has no interval."
     else:
-        caption += f" The paper has no value for {view.dataset} and this split."
-    caption = f"{caption} {summary.SPLIT_NOTES.get(view.split, '')}".strip()
-    draw = partial(_draw, rows, metric, models)
-    drawn = Chart(f"{metric}-{view.split}", draw, message)
-    return [*blocks, drawn, Caption(caption)]
+        caption += f" The paper has no value for {dataset} and this split."
+    if split in SPLITS:
+        caption += f" {SPLITS[split].description}"
+    yield el.Caption(caption)
 
 
-def _draw(
-    rows: pd.DataFrame, metric: str, models: list[str], dark: bool
-) -> alt.LayerChart:
-    marks = theme.marks(models, dark)
-    return charts.intervals(rows, metric, marks, theme.ink(dark))
-
-
-def table(
-    table1: pd.DataFrame,
-    cells: pd.DataFrame | None,
-    titles: dict[str, str],
-    view: summary.View,
-) -> list[Block]:
-    """All three terms as text."""
-    shown = summary.display_table(table1, cells, titles, view)
+def _table(study: Study, dataset: str, split: str) -> Iterator[el.Element]:
+    """All metrics as text."""
+    shown = summary.display_table(study, dataset, split)
+    yield el.Subheading("All three terms")
+    yield el.Table(
+        shown,
+        f"Reconstruction, latent KL and their sum for {len(shown)} models on "
+        f"{dataset}, {split}.",
+    )
     text = (
         "Nats per image: mean ± half the width of the 95% interval over seeds. The "
         "negative ELBO is reconstruction + latent KL, without the KL of the weights, "
@@ -92,8 +78,4 @@ def table(
     )
     if shown.columns.nlevels == 2:
         text += " Difference: ours minus the paper's."
-    says = (
-        f"Reconstruction, latent KL and their sum for {len(shown)} models on "
-        f"{view.dataset}, {view.split}."
-    )
-    return [Heading("All three terms"), Table(shown, says), Caption(text)]
+    yield el.Caption(text)

@@ -1,5 +1,5 @@
-"""The dashboard as a folder of HTML that needs no server and no network.
+"""Two ways to show a page: Streamlit asks its visitor, HTML is written for readers.
 
-`python -m dashboard.site` writes it. The pages hold the same blocks as the dashboard's,
-with each choice at its first value, one page per dataset.
+`streamlit run dashboard/render/app.py` serves the dashboard, `python -m
+dashboard.render` writes the same pages as a folder that needs no server.
 """

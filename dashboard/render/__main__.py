@@ -1,4 +1,4 @@
-"""`python -m dashboard.site`: write the static site."""
+"""`python -m dashboard.render`: write the static site."""
 
 import argparse
 import sys
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from comvae.errors import ComvaeError
 from dashboard import data
-from dashboard.site.build import build
-from dashboard.site.figures import write_figures
+from dashboard.render.figures import write_figures
+from dashboard.render.site import build
 
 
 def main() -> int:
     """Write the site; 0 also where some results could not be read, which it names."""
     parser = argparse.ArgumentParser(
-        prog="python -m dashboard.site",
+        prog="python -m dashboard.render",
         description="Write the study's charts and tables as a folder of static HTML. "
         "It reads results/, or the folder in COMVAE_RESULTS.",
     )

@@ -1,12 +1,11 @@
 """The main figures of a study as SVG files, for its Snakemake report and for papers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from dashboard.sections.blocks import Chart
-from dashboard.site import vega
-from dashboard.site.material import load
-from dashboard.site.pages import PAGES
+from dashboard.elements import Ask, Chart
+from dashboard.pages import PAGES
+from dashboard.render import vega
+from dashboard.render.site import load_written
 
 MAIN = {  # page and chart, by the name of the figure
     "test-negative-elbo": ("overview", "means"),
@@ -20,24 +19,22 @@ MAIN = {  # page and chart, by the name of the figure
 
 def write_figures(results: Path, folder: Path) -> list[Path]:
     """Write `<dataset>/<figure>.svg` below `folder`, those that there are data for."""
-    found = load(results)
+    study = load_written(results)
+    needed = {page for page, _ in MAIN.values()}
     written = []
-    for dataset in found.datasets:
+    for dataset in study.datasets:
+        nobody = Ask(dataset, lambda element: None)
         charts = {
-            (page.name, chart.name): chart
+            (page.path, element.name): element
             for page in PAGES
-            if page.name in {page for page, _ in MAIN.values()}
-            for chart in _charts(page.blocks(found, dataset))
+            if page.path in needed
+            for element in page.elements(study, nobody)
+            if isinstance(element, Chart)
         }
         for figure, place in MAIN.items():
             if place in charts:
                 path = folder / dataset / f"{figure}.svg"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                light = vega.specification(charts[place].draw, dark=False)
-                path.write_text(vega.still(light), "utf-8")
+                path.write_text(vega.picture(charts[place]), "utf-8")
                 written.append(path)
     return written
-
-
-def _charts(blocks) -> Iterator[Chart]:
-    return (block for block in blocks if isinstance(block, Chart))

@@ -1,111 +1,138 @@
-"""Blocks as HTML. Jinja escapes every text, none is markup."""
+"""Pages as HTML. Jinja escapes every text, none is markup."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dashboard.sections import blocks as kinds
-from dashboard.site import vega
-from dashboard.summary import NOTHING
+from dashboard import data
+from dashboard import elements as el
+from dashboard.render import vega
+from dashboard.text import NOTHING
 
 NUMBER = re.compile(r"[+\N{MINUS SIGN}-]?\d[\d,.]*(\s.*)?")
 NO_NUMBER = ("", NOTHING, "no result")
+TABLES = "tables"  # the folder of results whose files a site has
 ENVIRONMENT = Environment(
-    loader=PackageLoader("dashboard.site"),
+    loader=PackageLoader("dashboard.render"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+Item = dict[str, Any]
 
 
-@dataclass
-class Rendered:
-    """A page's sections for the template, and the files that belong to it by name."""
+class Written:
+    """A page's sections for the template, and the files that belong to it by name.
 
-    sections: list[dict[str, Any]]
-    files: dict[str, bytes] = field(default_factory=dict)
-    chart: str = ""  # the name of the last one
-
-
-def render(blocks: Iterable[kinds.Block], stem: str, tables: set[str]) -> Rendered:
-    """Sections and files of a page; `stem` is in the names of its files.
-
-    `tables` are those that can be downloaded.
+    `results` has the tables to copy; `stem` is in the names of the page's files;
+    `paths` are those of the other pages by theirs in the dashboard.
     """
-    page = Rendered([{"id": "top", "head": None, "items": []}])
-    listed = list(blocks)
-    for place, block in enumerate(listed):
-        if isinstance(block, kinds.Heading):
-            number = len(page.sections)
-            page.sections.append(
-                {"id": f"section-{number}", "head": block.text, "items": []}
-            )
-            continue
-        after = listed[place + 1] if place + 1 < len(listed) else None
-        before = listed[place - 1] if place else None
-        if isinstance(block, kinds.Caption) and isinstance(before, kinds.Chart):
-            continue  # it is in the chart's figure
-        item = _item(page, block, stem, tables)
-        if isinstance(block, kinds.Chart):
-            item["caption"] = after.text if isinstance(after, kinds.Caption) else ""
-        page.sections[-1]["items"].append({"kind": type(block).__name__} | item)
-    return page
+
+    def __init__(self, results: Path, stem: str, paths: dict[str, str]) -> None:
+        self._results, self._stem, self._paths = results, stem, paths
+        self.sections: list[Item] = [{"id": "top", "head": None, "items": []}]
+        self.files: dict[str, bytes] = {}
+
+    def add(self, element: el.Element) -> None:
+        """Write an element below the others; a heading begins a section."""
+        if isinstance(element, el.Heading):
+            name = f"section-{len(self.sections)}"
+            section = {"id": name, "head": element.text, "items": []}
+            self.sections.append(section)
+        else:
+            self._into(self.sections[-1]["items"], element)
+
+    def _into(self, items: list[Item], element: el.Element) -> None:
+        last = items[-1] if items else {}
+        match element:
+            case el.Private():
+                return
+            case el.Caption(text) if last.get("caption") == "":
+                last["caption"] = text  # it stands in the figure
+                return
+            case el.Link(page) if page not in self._paths:
+                return
+            case el.File(path) if not self._copied(path):
+                return
+            case el.Updating(_, compose):
+                for part in compose():
+                    self.add(part)
+                return
+        items.append({"kind": type(element).__name__} | self._item(element))
+
+    def _items(self, parts: Iterable[el.Element]) -> list[Item]:
+        items: list[Item] = []
+        for part in parts:
+            self._into(items, part)
+        return items
+
+    def _item(self, element: el.Element) -> Item:
+        match element:
+            case el.Chart():
+                return self._chart(element)
+            case el.Picture(name, content):
+                path = self._file(f"pictures/{self._stem}-{name}.png", content)
+                return {"path": path, "element": element}
+            case el.Table(rows, says):
+                return {"says": says} | _table(rows)
+            case el.SortableTable(rows, says, formats):
+                return {"says": says} | _table(_as_text(rows, formats))
+            case el.File(path):
+                return {"path": path}
+            case el.Download(file, content):
+                return {"path": self._file(f"data/{self._stem}-{file}", content)}
+            case el.Columns(columns):
+                return {"columns": [self._items(parts) for parts in columns]}
+            case el.Row(parts):
+                return {"items": self._items(parts)}
+            case el.Details(title, parts):
+                return {"title": title, "items": self._items(parts)}
+            case _:
+                return {"element": element}
+
+    def _chart(self, chart: el.Chart) -> Item:
+        path = f"figures/{self._stem}-{chart.name}.svg"
+        if path in self.files:
+            raise ValueError(f"two charts of page {self._stem} are called {chart.name}")
+        return {
+            "id": f"chart-{chart.name}",
+            "path": self._file(path, vega.picture(chart).encode()),
+            "says": chart.says,
+            "caption": "",
+            "specification": vega.both_themes(chart),
+        }
+
+    def _file(self, path: str, content: bytes) -> str:
+        """Where a file is written: a second one of the same name gets a number."""
+        stem, dot, ending = path.rpartition(".")
+        number = 1
+        while path in self.files:
+            number += 1
+            path = f"{stem}-{number}{dot}{ending}"
+        self.files[path] = content
+        return path
+
+    def _copied(self, path: str) -> bool:
+        """Whether the site has a copy of a file of the results."""
+        content = None
+        if Path(path).parts[0] == TABLES:
+            content = data.load_bytes(self._results / path)
+        if content is not None:
+            self.files[path] = content
+        return content is not None
+
+    def page(self, **values: Any) -> str:
+        """The HTML of the whole page."""
+        template = ENVIRONMENT.get_template("page.html")
+        return template.render(sections=self.sections, paths=self._paths, **values)
 
 
-def _item(
-    page: Rendered, block: kinds.Block, stem: str, tables: set[str]
-) -> dict[str, Any]:
-    match block:
-        case kinds.Chart():
-            return _chart(page, block, stem)
-        case kinds.Charts(charts):
-            return {"charts": [_chart(page, c, stem) | {"caption": ""} for c in charts]}
-        case kinds.Pictures(pictures):
-            shown = []
-            for picture in pictures:
-                path = f"pictures/{stem}-{picture.name}.png"
-                page.files[path] = picture.content
-                shown.append({"path": path, "says": picture.says})
-            return {"pictures": shown}
-        case kinds.Table(rows, says):
-            return {"says": says} | _table(rows)
-        case kinds.TableFile(name):
-            return {"path": f"tables/{name}.csv" if name in tables else None}
-        case kinds.Download(file, content):
-            path = f"data/{stem}-{_own_name(page, file)}"
-            page.files[path] = content
-            return {"path": path}
-        case _:
-            return {"block": block}
-
-
-def _own_name(page: Rendered, file: str) -> str:
-    """`differences.csv` below the chart differences-elbo is `differences-elbo.csv`."""
-    stem, _, ending = file.rpartition(".")
-    return f"{page.chart}.{ending}" if page.chart.startswith(stem) else file
-
-
-def _chart(page: Rendered, chart: kinds.Chart, stem: str) -> dict[str, Any]:
-    path = f"figures/{stem}-{chart.name}.svg"
-    if path in page.files:
-        raise ValueError(f"two charts of page {stem} are called {chart.name}")
-    page.chart = chart.name
-    light, dark = (vega.specification(chart.draw, dark=d) for d in (False, True))
-    page.files[path] = vega.still(light).encode()
-    return {
-        "id": f"chart-{chart.name}",
-        "path": path,
-        "says": chart.says,
-        "specification": vega.both_themes(light, dark),
-    }
-
-
-def _table(rows: pd.DataFrame) -> dict[str, Any]:
+def _table(rows: pd.DataFrame) -> Item:
     """Heads and cells; columns of two levels get a row of groups above."""
     groups: list[tuple[str, int]] = []
     if rows.columns.nlevels == 2:
@@ -120,11 +147,17 @@ def _table(rows: pd.DataFrame) -> dict[str, Any]:
     return {"groups": groups, "heads": heads, "numbers": numbers, "rows": cells}
 
 
-def _are_numbers(column: tuple[str, ...]) -> bool:
+def _are_numbers(column: Sequence[str]) -> bool:
     found = [text for text in column if text not in NO_NUMBER]
     return bool(found) and all(NUMBER.fullmatch(text) for text in found)
 
 
-def page_html(**values: Any) -> str:
-    """The HTML of one page."""
-    return ENVIRONMENT.get_template("page.html").render(values)
+def _as_text(rows: pd.DataFrame, formats: dict[str, str]) -> pd.DataFrame:
+    """A table of values as one of text; what is not there is empty."""
+
+    def text(name: str, value: Any) -> str:
+        if pd.isna(value):
+            return ""
+        return f"{value:{formats[name]}}" if name in formats else str(value)
+
+    return pd.DataFrame({n: [text(n, v) for v in rows[n]] for n in rows.columns})

@@ -5,13 +5,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from comvae.errors import ResultsError
-from dashboard.sections.blocks import Notice
-from dashboard.site import html, vega
-from dashboard.site.material import Material, load
-from dashboard.site.pages import PAGES, Page
+from dashboard.elements import Ask
+from dashboard.pages import PAGES, Page
+from dashboard.render import vega
+from dashboard.render.html import Written
+from dashboard.study import Study, load_study
 
 STYLE, CHARTS, LIBRARIES = "site.css", "charts.js", "vega.js"
 MARK = '<meta name="generator" content="comvae site">'  # in every page
+FIRST = "index"  # the file of the first page
 
 
 def build(results: Path, output: Path) -> list[str]:
@@ -20,24 +22,35 @@ def build(results: Path, output: Path) -> list[str]:
     The same results give the same bytes. Raises ResultsError where there are no results
     at all, and where `output` holds something else than such a site.
     """
-    found = load(results)
+    study = load_written(results)
     _may_replace(output)
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _write(found, partial)
+        _write(study, partial)
         if output.exists():
             shutil.rmtree(output)
         partial.rename(output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return found.problems
+    return list(dict.fromkeys([*study.index.problems, *study.damaged.values()]))
+
+
+def load_written(results: Path) -> Study:
+    """A study to write. Raises ResultsError where there is nothing at all."""
+    study = load_study(results)
+    if not study.datasets and not study.index.problems and not study.damaged:
+        raise ResultsError(
+            f"{results}: holds no results, expected those of a study; run `make study` "
+            "first, or name another folder in COMVAE_RESULTS"
+        )
+    return study
 
 
 def _may_replace(output: Path) -> None:
     if not output.exists():
         return
-    index = output / "index.html"
+    index = output / f"{FIRST}.html"
     if output.is_dir() and not any(output.iterdir()):
         return
     if output.is_dir() and index.is_file() and MARK in index.read_text("utf-8"):
@@ -48,59 +61,51 @@ def _may_replace(output: Path) -> None:
     )
 
 
-def _write(found: Material, folder: Path) -> None:
-    tables = _tables(found, folder)
-    datasets = found.datasets or [""]
-    for dataset in datasets:
-        for page in PAGES:
-            _page(found, folder, page, dataset, tables)
-    templates = files("dashboard.site") / "templates"
+def _write(study: Study, folder: Path) -> None:
+    for dataset in study.datasets or [""]:
+        for page in written_pages():
+            _page(study, folder, page, dataset)
+    templates = files("dashboard.render") / "templates"
     for name in (STYLE, CHARTS):
         _put(folder / "assets" / name, (templates / name).read_bytes())
     _put(folder / "assets" / LIBRARIES, vega.javascript().encode())
 
 
-def _tables(found: Material, folder: Path) -> set[str]:
-    """Copy the tables as they are, the damaged ones not."""
-    whole = {name for name, table in found.tables.items() if table is not None}
-    for name in whole:
-        path = found.results / "tables" / f"{name}.csv"
-        _put(folder / "tables" / path.name, path.read_bytes())
-    return whole
+def written_pages() -> list[Page]:
+    """The pages that a site has."""
+    return [page for page in PAGES if page.written]
 
 
-def _page(
-    found: Material, folder: Path, page: Page, dataset: str, tables: set[str]
-) -> None:
-    first = (found.datasets or [""])[0]
-    stem = _stem(page, dataset, first)
-    notices = [Notice(text, warning=True) for text in found.study.index.problems]
-    rendered = html.render([*notices, *page.blocks(found, dataset)], stem, tables)
-    name = found.study.name
-    text = html.page_html(
+def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
+    first, name = (study.datasets or [""])[0], study.name
+
+    def stem(other: Page, of: str) -> str:
+        """The file of a page on a dataset: that of the first one has no dataset."""
+        base = FIRST if other is PAGES[0] else other.path
+        return base if of == first else f"{base}-{of}"
+
+    paths = {other.path: f"{stem(other, dataset)}.html" for other in written_pages()}
+    written = Written(study.results, stem(page, dataset), paths)
+    for element in page.elements(study, Ask(dataset, written.add)):
+        written.add(element)
+    title = f"Study: {name}" if name else "The study"
+    text = written.page(
         mark=MARK,
-        study=f"Study: {name}" if name else "The study",
+        study=title,
         page=page,
+        head=title if page is PAGES[0] else page.title,
         dataset=dataset,
-        pages=[
-            {"title": p.title, "path": f"{_stem(p, dataset, first)}.html", "is": p}
-            for p in PAGES
-        ],
+        pages=written_pages(),
         datasets=[
-            {"name": d, "path": f"{_stem(page, d, first)}.html"} for d in found.datasets
+            {"name": other, "path": f"{stem(page, other)}.html"}
+            for other in study.datasets
         ],
-        paths={p.name: f"{_stem(p, dataset, first)}.html" for p in PAGES},
-        sections=rendered.sections,
     )
     # a site is read by others: where it was written is nothing to them
-    text = text.replace(f"{found.results}/", "")
-    _put(folder / f"{stem}.html", text.encode())
-    for path, content in rendered.files.items():
+    text = text.replace(f"{study.results}/", "")
+    _put(folder / f"{stem(page, dataset)}.html", text.encode())
+    for path, content in written.files.items():
         _put(folder / path, content)
-
-
-def _stem(page: Page, dataset: str, first: str) -> str:
-    return page.file if dataset == first else f"{page.file}-{dataset}"
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -5,16 +5,15 @@ site draws with the versions that Altair writes for.
 """
 
 import re
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import altair as alt
 import vl_convert
 
+from dashboard.elements import Chart, Draw
 from dashboard.theme import Ink, ink
 
-Draw = Callable[[bool], alt.LayerChart]  # given whether the theme is dark
 FONT = "system-ui, sans-serif"
 STILL_WIDTH = 760  # pixels
 
@@ -32,32 +31,33 @@ def javascript() -> str:
 
 
 def specification(draw: Draw, dark: bool) -> dict[str, Any]:
-    """The chart that `draw` gives, as wide as its place, in the colours of a theme."""
+    """The chart that `draw` gives, in the colours of a theme."""
     with alt.data_transformers.enable("default", max_rows=None):
         values = draw(dark).to_dict()
     del values["$schema"]  # an address, which nothing here has
     values["config"] = _config(ink(dark)) | values["config"]
-    values["width"] = "container"
     values["autosize"] = {"type": "fit-x", "contains": "padding"}
     return values
 
 
-def still(light: dict[str, Any]) -> str:
-    """The light theme's specification as an SVG picture, for print and papers."""
-    values = light | {"width": STILL_WIDTH, "background": ink(False).paper}
+def picture(chart: Chart) -> str:
+    """The chart in the light theme as an SVG picture, for print and papers."""
+    values = specification(chart.still or chart.draw, dark=False)
+    values = {"width": STILL_WIDTH} | values | {"background": ink(False).paper}
     return vl_convert.vegalite_to_svg(
         values, vl_version=version(), allowed_base_urls=[]
     )
 
 
-def both_themes(light: dict[str, Any], dark: dict[str, Any]) -> dict[str, Any]:
-    """Both specifications, and the data that they share."""
-    datasets = light["datasets"] | dark["datasets"]
-    alone = [
-        {key: value for key, value in each.items() if key != "datasets"}
-        for each in (light, dark)
+def both_themes(chart: Chart) -> dict[str, Any]:
+    """The specification in both themes, as wide as its place; and their data."""
+    both = [
+        specification(chart.draw, dark=dark) | {"width": "container"}
+        for dark in (False, True)
     ]
-    return {"light": alone[0], "dark": alone[1], "datasets": datasets}
+    light, dark = ({k: v for k, v in each.items() if k != "datasets"} for each in both)
+    datasets = both[0]["datasets"] | both[1]["datasets"]
+    return {"light": light, "dark": dark, "datasets": datasets}
 
 
 def _config(colours: Ink) -> dict[str, Any]:

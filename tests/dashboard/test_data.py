@@ -1,38 +1,46 @@
 """What the dashboard's pages are made of: loading, summaries, charts, marks."""
 
-import io
 import math
 import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from PIL import Image
 
 from comvae.errors import ResultsError
-from dashboard import charts, components, data, pictures, runs, summary, theme
+from dashboard import data, runs, summary, text, theme
+from dashboard.charts import curves, means
+from dashboard.render.streamlit import table_behind
+from dashboard.study import load_study
+from tests.dashboard.studies import FEW
 from tests.results.written import MODELS, OPTIONS, write_results
 
-FEW = ("vanilla", "simplified-mixture", "compound-mixture")
-VIEW = summary.View("digits", "test")
 ELBO = "negative_elbo"
 
 
-def rows(*values, metric=ELBO):
+@pytest.fixture
+def rows(tmp_path):
     """Rows of one metric, from (mean, half width, paper) of models named a, b, ..."""
-    table = pd.DataFrame(values, columns=["mean", "half", "paper"], dtype=float)
-    names = [chr(ord("a") + i) for i in range(len(table))]
-    table1 = table.assign(
-        dataset="digits",
-        model=names,
-        split="test",
-        metric=metric,
-        std=0.0,
-        ci_low=table["mean"] - table["half"],
-        ci_high=table["mean"] + table["half"],
-        n_seeds=table["mean"].notna() * 3.0,
-    )
-    return summary.metric_rows(table1, None, {"a": "Model A"}, VIEW, metric)
+
+    def write(*values, metric=ELBO):
+        table = pd.DataFrame(values, columns=["mean", "half", "paper"], dtype=float)
+        table = table.assign(
+            dataset="digits",
+            model=[chr(ord("a") + i) for i in range(len(table))],
+            split="test",
+            metric=metric,
+            std=0.0,
+            ci_low=table["mean"] - table["half"],
+            ci_high=table["mean"] + table["half"],
+            n_seeds=table["mean"].notna() * 3.0,
+        )
+        (tmp_path / "tables").mkdir(exist_ok=True)
+        table.to_csv(tmp_path / "tables" / "table1.csv", index=False)
+        (tmp_path / "study.json").write_text('{"models": {"a": "Model A"}}')
+        study = load_study(tmp_path)
+        return summary.metric_rows(study, "digits", "test", metric)
+
+    return write
 
 
 # Loading
@@ -141,41 +149,41 @@ def test_index_names_a_run_without_seeds(tmp_path, seeds):
 # Summaries
 
 
-def test_finding_names_every_rival_inside_the_noise():
+def test_finding_names_every_rival_inside_the_noise(rows):
     text = summary.finding(rows((10, 1, None), (11.5, 1, None), (20, 1, None)), ELBO)
     assert "from 10.00 nats per image (Model A) to 20.00 nats per image (c)" in text
     assert text.endswith("The 95% interval of the lowest overlaps that of b.")
 
 
-def test_finding_says_where_nothing_overlaps():
+def test_finding_says_where_nothing_overlaps(rows):
     text = summary.finding(rows((10, 1, None), (15, 1, None)), ELBO)
     assert text.endswith("The 95% interval of the lowest overlaps no other.")
 
 
-def test_finding_claims_no_order_without_intervals():
+def test_finding_claims_no_order_without_intervals(rows):
     for values in [(10, None, None), (15, 1, None)], [(10, 1, None), (15, None, None)]:
         assert "nothing tells how sure" in summary.finding(rows(*values), ELBO)
 
 
-def test_finding_calls_no_latent_kl_better():
+def test_finding_calls_no_latent_kl_better(rows):
     table = rows((1, 0.1, None), (2, 0.1, None), metric="latent_kl")
     assert "overlap" not in summary.finding(table, "latent_kl")
 
 
-def test_finding_of_nothing_and_of_one():
+def test_finding_of_nothing_and_of_one(rows):
     assert "No model has a finished run" in summary.finding(rows((None,) * 3), ELBO)
     assert "Model A has a negative ELBO of 3.00" in summary.finding(
         rows((3, 1, None)), ELBO
     )
 
 
-def test_difference_is_ours_minus_the_papers():
+def test_difference_is_ours_minus_the_papers(rows):
     table = rows((10, 1, 12), (10, 1, None))
     assert table["difference"].iloc[0] == -2
     assert math.isnan(table["difference"].iloc[1])
 
 
-def test_a_skewed_interval_is_written_out():
+def test_a_skewed_interval_is_written_out(rows):
     row = next(rows((10, 1, None)).assign(high=12.5).itertuples())
     assert summary.ours_text(row) == "10.00 [9.00, 12.50]"
 
@@ -183,10 +191,9 @@ def test_a_skewed_interval_is_written_out():
 # Charts and marks
 
 
-def test_interval_chart_holds_every_model_in_order(tmp_path):
+def test_interval_chart_holds_every_model_in_order(rows):
     table = rows((10, 1, 9), (None, None, 9), (12, None, None))
-    marks = theme.marks(table["model"].tolist(), dark=False)
-    spec = charts.intervals(table, ELBO, marks, theme.ink(False)).to_dict()
+    spec = means.means(table, ELBO, dark=False).to_dict()
     values = next(iter(spec["datasets"].values()))
     assert [value["model"] for value in values] == ["a", "b", "c"]
     assert values[1]["label"] == "b  (no result: no finished run)"
@@ -198,22 +205,20 @@ def test_interval_chart_holds_every_model_in_order(tmp_path):
     assert spec["layer"][3]["mark"]["filled"] is False
 
 
-def test_interval_chart_without_paper_has_no_diamond():
+def test_interval_chart_without_paper_has_no_diamond(rows):
     table = rows((10, 1, None), metric="latent_kl")
-    marks = theme.marks(["a"], dark=True)
-    spec = charts.intervals(table, "latent_kl", marks, theme.ink(True)).to_dict()
+    spec = means.means(table, "latent_kl", dark=True).to_dict()
     assert len(spec["layer"]) == 3
     assert spec["layer"][1]["encoding"]["x"]["title"] == "Latent KL, nats per image"
 
 
 def test_curve_leaves_out_what_is_not_finite():
     history = pd.DataFrame({"epoch": [1, 2, 3], "weight_kl": [5.0, math.inf, math.nan]})
-    mark = theme.marks(["a"], dark=False)["a"]
-    spec = charts.curve(history, "weight_kl", mark, theme.ink(False)).to_dict()
+    spec = curves.curve(history, "weight_kl", "vanilla", dark=False).to_dict()
     assert list(spec["datasets"].values()) == [[{"epoch": 1, "weight_kl": 5.0}]]
     assert spec["layer"][0]["encoding"]["x"]["scale"]["domain"] == [1, 3]
     assert spec["layer"][0]["encoding"]["y"]["title"] == "nats"
-    message = charts.curve_message(history, "weight_kl")
+    message = curves.curve_message(history, "weight_kl")
     assert message == "Weight KL goes from 5.00 in epoch 1 to 5.00 nats in epoch 1."
 
 
@@ -272,41 +277,7 @@ def luminance(colour):
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-# Text and pictures
-
-
-def test_plain_escapes_all_markup_and_keeps_the_words():
-    text = "a *b* [c](d) <e> :red[f] $g$\n# h | `i` \\"
-    escaped = components.plain(text)
-    assert escaped.replace("\\", "") == text.replace("\n", " ").replace("\\", "")
-    for i, character in enumerate(escaped):
-        if character in "*[]()<>:$#|`":
-            assert escaped[i - 1] == "\\"
-    assert "\n" not in escaped
-
-
-def test_plain_makes_no_links():
-    escaped = components.plain("https://e.test www.e.test a@e.test")
-    shown = escaped.replace("\\", "")
-    for link in ("://", "www.", "a@"):
-        assert link not in shown
-        assert link in shown.replace("\N{WORD JOINER}", "")
-
-
-def test_pictures_are_enlarged_without_blur():
-    small = Image.new("L", (2, 1))
-    small.putpixel((1, 0), 255)
-    buffer = io.BytesIO()
-    small.save(buffer, "PNG")
-    large = Image.open(io.BytesIO(pictures.enlarged(buffer.getvalue(), "x.png")))
-    assert large.size == (900, 450)
-    assert sorted(colour for _, colour in large.getcolors()) == [0, 255]
-
-
-@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n\0\0"])
-def test_a_damaged_picture_is_one_message(content):
-    with pytest.raises(ResultsError, match=r"x\.png: is not a readable PNG"):
-        pictures.enlarged(content, "x.png")
+# Text
 
 
 def test_results_folder_is_a_setting(monkeypatch):
@@ -317,8 +288,33 @@ def test_results_folder_is_a_setting(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "value,text",
+    ("value", "words"),
     [(0.004, "0.00"), (-0.004, "0.00"), (0.006, "+0.01"), (-0.006, "\u22120.01")],
 )
-def test_a_difference_that_rounds_to_nothing_has_no_sign(value, text):
-    assert summary.signed(value) == text
+def test_a_difference_that_rounds_to_nothing_has_no_sign(value, words):
+    assert text.signed(value) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (3540, "59 min"),
+        (3599, "1 h"),
+        (12_000, "3 h 20 min"),
+        (86_399, "1 d"),
+        (187_200, "2 d 4 h"),
+    ],
+)
+def test_durations_are_short(seconds, words):
+    assert text.duration(seconds) == words
+
+
+def test_a_download_holds_what_is_drawn(tmp_path):
+    write_results(tmp_path, models=FEW, epochs=4)
+    history = runs.load_history(runs.load_index(tmp_path).runs[0])
+    table = table_behind(curves.curve(history, "latent_kl", "vanilla", dark=False))
+    assert table["epoch"].tolist() == [1, 2, 3, 4]
+    assert table["latent_kl"].tolist() == history["latent_kl"].tolist()

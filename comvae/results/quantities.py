@@ -1,0 +1,248 @@
+"""The vocabulary: every quantity that is measured, and every split it is measured on.
+
+Columns of tables, names in MLflow, titles, units and directions in the report and the
+dashboard, and docs/quantities.md derive from here. A metric is one function in
+comvae/evaluation/metrics.py and one entry of the same name here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+NATS = "nats per image"
+SOURCES = {
+    "evaluation": "Evaluation: `metrics.csv` and, by epoch, `history.csv`",
+    "training": "Training: `training.json`",
+    "gap": "Gaps: `gaps.parquet`, image by image (docs/gap.md)",
+}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number that a run has, or an image under a run."""
+
+    name: str
+    title: str
+    unit: str = NATS  # empty for counts and shares
+    better: Literal["lower", "higher"] | None = None  # None where neither is
+    source: Literal["evaluation", "gap", "training"] = "evaluation"
+    in_paper: bool = False
+    description: str = ""
+    short: str = ""  # the heading of a narrow column, where that is not the title
+    tables: tuple[str, ...] = ("runs", "table1")  # those that have it
+    difference: tuple[str, str] | None = None  # a gap is the first minus the second
+    optional: bool = False  # runs.csv has no such column where no run has a value
+
+    @property
+    def heading(self) -> str:
+        """The heading of a column."""
+        return self.short or self.title
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images that a mean is over."""
+
+    name: str
+    title: str
+    images: str
+    description: str
+    evaluated: bool = True  # in a pass after training, and there alone with gaps
+
+
+def _of_training(name: str, title: str, description: str, **more: Any) -> Quantity:
+    once = {"source": "training", "tables": ("runs",)} | more
+    return Quantity(name, title, description=description, **once)
+
+
+def _bound(name: str, title: str, description: str, **more: Any) -> Quantity:
+    bound = {"better": "higher", "source": "gap", "tables": ("runs", "gaps")} | more
+    return Quantity(name, title, description=description, **bound)
+
+
+def _gap(name: str, title: str, of: str, minus: str, **more: Any) -> Quantity:
+    gap = {"better": "lower", "difference": (of, minus)} | more
+    return _bound(name, title, f"`{of} - {minus}`", **gap)
+
+
+def _diagnostic(name: str, title: str, description: str, **more: Any) -> Quantity:
+    return _bound(name, title, description, **{"tables": ("gaps",)} | more)
+
+
+_ENTRIES = [
+    Quantity(
+        "reconstruction",
+        "Reconstruction",
+        description="-E_q[log p(x given z)], Bernoulli, summed over pixels",
+        better="lower",
+        in_paper=True,
+        short="L_rec",
+    ),
+    Quantity(
+        "latent_kl",
+        "Latent KL",
+        description="KL(q(z given x) to p(z))",
+        in_paper=True,
+        short="D_KL",
+    ),
+    Quantity(
+        "negative_elbo",
+        "Negative ELBO",
+        description="The sum of both, without weight_kl: a bound on -log p(x)",
+        better="lower",
+        in_paper=True,
+        short="L_rec + D_KL",
+    ),
+    Quantity(
+        "weight_kl",
+        "Weight KL",
+        description="KL(q(w given x) to p(w)) of a network, not divided by images",
+        unit="nats",
+        tables=("runs",),
+    ),
+    Quantity(
+        "negative_bound",
+        "Negative bound",
+        description="What an objective other than the ELBO minimises",
+        better="lower",
+        tables=("runs",),
+        optional=True,
+    ),
+    _of_training("parameters", "Parameters", "Trained numbers of a network", unit=""),
+    _of_training("epochs", "Epochs", "Passes over the training split", unit=""),
+    _of_training(
+        "train_seconds",
+        "Training time",
+        "Wall time of the block divided by its seeds",
+        unit="seconds",
+        better="lower",
+    ),
+    _bound("log_px", "log p(x)", "The better one of its two estimates"),
+    _bound("elbo", "ELBO", "L[q], weights sampled: the paper's number"),
+    _bound("elbo_mean_weights", "ELBO, mean weights", "L[q], weights at their means"),
+    _bound("elbo_marginal", "ELBO, marginal q", "L[q] of q as a mixture over weights"),
+    _bound(
+        "elbo_optimal",
+        "Best ELBO",
+        "L[q*] of the best diagonal Gaussian of each image",
+        short="best ELBO",
+    ),
+    _gap(
+        "approximation_gap",
+        "Approximation gap",
+        "log_px",
+        "elbo_optimal",
+        short="approximation",
+    ),
+    _gap(
+        "amortization_gap",
+        "Amortization gap",
+        "elbo_optimal",
+        "elbo",
+        short="amortization",
+    ),
+    _gap("inference_gap", "Inference gap", "log_px", "elbo"),
+    _gap(
+        "amortization_gap_mean_weights",
+        "Amortization gap, mean weights",
+        "elbo_optimal",
+        "elbo_mean_weights",
+        tables=("gaps",),
+    ),
+    _gap(
+        "amortization_gap_marginal",
+        "Amortization gap, marginal q",
+        "elbo_optimal",
+        "elbo_marginal",
+        tables=("gaps",),
+    ),
+    _diagnostic("log_px_is", "log p(x), importance sampling", "A lower bound"),
+    _diagnostic("log_px_ais", "log p(x), annealing", "Of the images that it ran on"),
+    _diagnostic("ess", "Effective sample size", "Of log_px_is", unit="draws"),
+    _diagnostic(
+        "iterations", "Iterations", "Of the search for q*", unit="", better=None
+    ),
+    _diagnostic("converged", "Converged", "Share of the searches for q*", unit=""),
+    _diagnostic(
+        "start_difference",
+        "Difference of starts",
+        "Between the optima found from both starts of the search for q*",
+        better=None,
+    ),
+]
+QUANTITIES = {quantity.name: quantity for quantity in _ENTRIES}
+"""By name, in the order of the tables' columns and rows."""
+
+_SPLITS = [
+    Split(
+        "train",
+        "Train",
+        "training images",
+        "One pass over the whole training split after training.",
+    ),
+    Split(
+        "test",
+        "Test",
+        "test images",
+        "One pass over the whole test split after training.",
+    ),
+    Split(
+        "train-running",
+        "Train, running average",
+        "training images, average over the last epoch",
+        "Average over the last epoch while training, which is what the paper's "
+        "training rows seem to be.",
+        evaluated=False,
+    ),
+]
+SPLITS = {split.name: split for split in _SPLITS}
+"""By name, in the order of the tables' rows."""
+
+
+def names(source: str | None = None, table: str | None = None) -> list[str]:
+    """The quantities from a source, of a table, or of a table and from a source."""
+    return [
+        name
+        for name, quantity in QUANTITIES.items()
+        if source in (None, quantity.source) and table in (None, *quantity.tables)
+    ]
+
+
+PAPER_METRICS = [name for name, quantity in QUANTITIES.items() if quantity.in_paper]
+EVALUATED_SPLITS = [name for name, split in SPLITS.items() if split.evaluated]
+
+
+def quantities_page() -> str:
+    """The text of docs/quantities.md."""
+    parts = [
+        "# Quantities",
+        "<!-- Generated from comvae/results/quantities.py by `python -m comvae "
+        "schemas`; do not edit. -->",
+        "What is measured, by its name in the tables and in MLflow. What has no unit "
+        "is a count or a share; the paper's Table 1 has those with a star.",
+    ]
+    for source, heading in SOURCES.items():
+        rows = [
+            [
+                f"`{name}`" + " *" * quantity.in_paper,
+                quantity.title,
+                quantity.unit,
+                quantity.better or "",
+                ", ".join(f"{table}.csv" for table in quantity.tables),
+                quantity.description,
+            ]
+            for name, quantity in QUANTITIES.items()
+            if quantity.source == source
+        ]
+        columns = ["name", "title", "unit", "better", "tables", "what it is"]
+        parts += [f"## {heading}", markdown_table(columns, rows)]
+    rows = [[f"`{s.name}`", s.title, s.description] for s in SPLITS.values()]
+    parts += ["## Splits", markdown_table(["name", "title", "what it is"], rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of texts in Markdown."""
+    columns = list(columns)
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
