@@ -3,7 +3,7 @@
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,36 +14,40 @@ from dashboard import data
 from dashboard.runs import Run
 
 WIDTH = 900  # pixels, at least: browsers blur what they must enlarge themselves
-UNREADABLE = (  # what NumPy raises of damaged archives
-    OSError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 REMEDY = "delete it and run `make study`, which evaluates this block again"
+AXES = {  # n images of h x w pixels, l latents, k draws, t traversals of s steps
+    "image": "n",
+    "original": "nhw",
+    "reconstruction": "nhw",
+    "reconstruction_nats": "n",
+    "mean": "nl",
+    "deviation": "nl",
+    "sample": "khw",
+    "traversal": "tlshw",
+    "traversal_image": "t",
+    "traversal_step": "s",
+}
+UNREADABLE = (OSError, ValueError, TypeError, AttributeError, EOFError)
+UNREADABLE += (NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
     """The arrays of `pictures/seed-<s>.npz`, which results/README.md describes.
 
-    Letters: n images of h x w pixels, l latents, k draws from the prior, t traversals.
+    Their axes are AXES; what ends in `hw` is uint8.
     """
 
-    image: np.ndarray  # (n,), numbers in the test split
-    original: np.ndarray  # (n, h, w), uint8
-    reconstruction: np.ndarray  # (n, h, w), uint8
-    reconstruction_nats: np.ndarray  # (n,)
-    mean: np.ndarray  # (n, l), of q(z given x)
-    deviation: np.ndarray  # (n, l)
-    sample: np.ndarray  # (k, h, w), uint8
-    traversal: np.ndarray  # (t, l, steps, h, w), uint8
-    traversal_image: np.ndarray  # (t,), -1 for the mean of the prior
-    traversal_step: np.ndarray  # (steps,)
+    image: np.ndarray  # numbers in the test split
+    original: np.ndarray
+    reconstruction: np.ndarray
+    reconstruction_nats: np.ndarray
+    mean: np.ndarray  # of q(z given x)
+    deviation: np.ndarray
+    sample: np.ndarray
+    traversal: np.ndarray
+    traversal_image: np.ndarray  # -1 for the mean of the prior
+    traversal_step: np.ndarray
 
     def places(self, images: list[int]) -> list[int]:
         """Where `images` stand, all of which must be there."""
@@ -71,56 +75,35 @@ def load_arrays(run: Run) -> Arrays | None:
 
 @lru_cache(maxsize=32)
 def _read(file: data.Identity) -> Arrays:
-    names = [field.name for field in fields(Arrays)]
     try:
         with np.load(file[0], allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive.files]
-            if missing:
-                raise ResultsError(
-                    f"{file[0]}: has no array {', '.join(f'`{m}`' for m in missing)}, "
-                    f"expected {', '.join(names)}; {REMEDY}"
-                )
-            found = Arrays(**{name: archive[name] for name in names})
+            found = {name: archive[name] for name in AXES if name in archive.files}
         _check(found)
     except UNREADABLE as error:
         raise ResultsError(
             f"{file[0]}: is no readable archive of pictures "
             f"({' '.join(str(error).split())[:200]}); {REMEDY}"
         ) from None
-    return found
+    return Arrays(**found)
 
 
-def _check(found: Arrays) -> None:
-    """Raises ValueError where the arrays are not what they must be, or do not belong
-    together."""
-    if found.mean.ndim != 2 or found.original.ndim != 3:
-        raise ValueError("`mean` or `original` has another number of axes")
-    n, latent = found.mean.shape
-    size = found.original.shape[1:]
-    traversed, steps = len(found.traversal_image), len(found.traversal_step)
-    expected: dict[str, tuple[tuple[int, ...], str]] = {  # shape, kind of numbers
-        "image": ((n,), "i"),
-        "original": ((n, *size), "u"),
-        "reconstruction": ((n, *size), "u"),
-        "reconstruction_nats": ((n,), "f"),
-        "mean": ((n, latent), "f"),
-        "deviation": ((n, latent), "f"),
-        "sample": ((len(found.sample), *size), "u"),
-        "traversal": ((traversed, latent, steps, *size), "u"),
-        "traversal_image": ((traversed,), "i"),
-        "traversal_step": ((steps,), "f"),
-    }
-    for name, (shape, kind) in expected.items():
-        array = getattr(found, name)
-        if array.shape != shape or array.dtype.kind != kind or not array.size:
+def _check(found: dict[str, np.ndarray]) -> None:
+    """Raises ValueError where arrays are missing, wrong, or do not belong together."""
+    sizes: dict[str, int] = {}
+    for name, axes in AXES.items():
+        if name not in found:
+            raise ValueError(f"it has no array `{name}`, expected {', '.join(AXES)}")
+        array = found[name]
+        sizes = dict(zip(axes, array.shape, strict=False)) | sizes
+        kind = "u" if axes.endswith("hw") else "if"
+        if array.shape != tuple(map(sizes.get, axes)) or array.dtype.kind not in kind:
+            expected = " x ".join(str(sizes.get(axis, axis)) for axis in axes)
             raise ValueError(
-                f"`{name}` is {array.dtype} {array.shape}, expected {shape}"
+                f"`{name}` is {array.dtype} {array.shape}, expected {expected}"
             )
-        if kind == "u" and array.dtype != np.uint8:
-            raise ValueError(f"`{name}` is {array.dtype}, expected uint8")
-        if not np.isfinite(array).all():
-            raise ValueError(f"`{name}` holds what is not finite")
-    if (found.deviation <= 0).any():
+        if not array.size or not np.isfinite(array).all():
+            raise ValueError(f"`{name}` is empty or holds what is not finite")
+    if (found["deviation"] <= 0).any():
         raise ValueError("`deviation` holds what is not positive")
 
 
@@ -131,26 +114,17 @@ def enlarged(png: bytes, name: str) -> bytes:
     """
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-            factor = -(-WIDTH // picture.width)
-            large = picture.resize(
-                (picture.width * factor, picture.height * factor),
-                Image.Resampling.NEAREST,
-            )
+            return sharp(picture, WIDTH)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ResultsError(
             f"{name}: is not a readable PNG picture ({error}); {REMEDY}"
         ) from None
-    return _png(large)
 
 
-def sharp(image: np.ndarray, width: int) -> bytes:
-    """An image, (h, w) in uint8, as a PNG about `width` pixels wide, without blur."""
-    factor = max(1, width // image.shape[1])
-    large = image.repeat(factor, axis=0).repeat(factor, axis=1)
-    return _png(Image.fromarray(large))
-
-
-def _png(picture: Image.Image) -> bytes:
+def sharp(picture: Image.Image, width: int) -> bytes:
+    """A picture as a PNG at least `width` pixels wide, each pixel a sharp square."""
+    factor = -(-width // picture.width)
+    size = (picture.width * factor, picture.height * factor)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    picture.resize(size, Image.Resampling.NEAREST).save(buffer, "PNG")
     return buffer.getvalue()

@@ -10,9 +10,9 @@ import pandas as pd
 from comvae.errors import ResultsError
 from dashboard import data, runs
 from dashboard.charts.curves import COLUMNS, over_seeds
+from dashboard.charts.effects import effect_row
 from dashboard.differences import VERDICTS, by_seed, difference
 from dashboard.study import Study
-from dashboard.text import effect_text
 
 
 def histories(
@@ -58,21 +58,10 @@ def differences(
     first = models[0]
     for model in models[1:]:
         found = difference(table, *view, (model, first))
-        effect, low, high = found["effect"], found["ci_low"], found["ci_high"]
-        rows.append(
-            {
-                "group": model,
-                "title": f"{study.title(model)} \N{MINUS SIGN} {study.title(first)}",
-                "model": model,
-                "part": "",
-                "effect": effect,
-                "low": low,
-                "high": high,
-                "text": effect_text(effect, low, high),
-                "n_seeds": found["n_seeds"],
-                "verdict": VERDICTS[str(found["verdict"])],
-            }
-        )
+        title = f"{study.title(model)} \N{MINUS SIGN} {study.title(first)}"
+        verdict = VERDICTS[str(found["verdict"])]
+        more = {"n_seeds": found["n_seeds"], "verdict": verdict}
+        rows.append(effect_row(model, title, model, found) | more)
         for seed, value in by_seed(table, *view, (model, first)).items():
             values.append({"group": model, "part": "", "seed": seed, "value": value})
     columns = ["group", "part", "seed", "value"]

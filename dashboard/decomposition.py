@@ -3,8 +3,9 @@
 import pandas as pd
 
 from comvae.results.quantities import QUANTITIES
+from dashboard.charts.effects import effect_row
 from dashboard.study import Study
-from dashboard.text import effect_text, number, with_interval
+from dashboard.text import number, with_interval
 
 MAIN_GAP = "amortization_gap"
 PARTS = [MAIN_GAP, "approximation_gap"]  # of the inference gap, from the ELBO up
@@ -33,45 +34,35 @@ def measured(table: pd.DataFrame, study: Study) -> list[str]:
     return study.in_order(rows.index[rows["mean"].notna()])
 
 
-def levels(table: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """The rows of the stack from log p(x) down to the ELBO."""
-    elbo, best, log_px = (
-        of_quantity(table, name) for name in ("elbo", "elbo_optimal", "log_px")
-    )
+def stack_rows(table: pd.DataFrame, study: Study, from_log_px: bool) -> pd.DataFrame:
+    """The rows of the stack of both gaps, from the ELBO up to log p(x).
+
+    `from_log_px` sets log p(x) of every model to 0: the gaps alone, downwards.
+    """
     rows = []
     for model in measured(table, study):
-        ends = [float(each["mean"].get(model)) for each in (elbo, best, log_px)]
-        rows += _bars(table, study, model, ends, elbo.loc[model])
+        here = table[table["model"] == model].set_index("quantity")
+        ends = here.loc[["elbo", "elbo_optimal", "log_px"], "mean"].tolist()
+        at = here.loc["elbo"]
+        if from_log_px:
+            inner = here.loc["approximation_gap", "mean"]
+            at = here.loc["inference_gap"]
+            ends = [at["mean"], inner, 0.0]
+        for place, part in enumerate(PARTS):
+            rows.append(
+                {
+                    "model": model,
+                    "title": study.title(model),
+                    "part": part,
+                    "start": ends[place],
+                    "stop": ends[place + 1],
+                    "elbo": at["mean"],
+                    "low": at["ci_low"],
+                    "high": at["ci_high"],
+                    "text": _interval(here.loc[part]),
+                }
+            )
     return pd.DataFrame(rows)
-
-
-def below(table: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """The same stack with log p(x) of every model at 0: the gaps alone."""
-    rows = []
-    for model in measured(table, study):
-        whole = of_quantity(table, "inference_gap").loc[model]
-        inner = of_quantity(table, "approximation_gap").loc[model, "mean"]
-        rows += _bars(table, study, model, [whole["mean"], inner, 0.0], whole)
-    return pd.DataFrame(rows)
-
-
-def _bars(
-    table: pd.DataFrame, study: Study, model: str, ends: list[float], at: pd.Series
-) -> list[dict]:
-    return [
-        {
-            "model": model,
-            "title": study.title(model),
-            "part": part,
-            "start": ends[place],
-            "stop": ends[place + 1],
-            "elbo": at["mean"],
-            "low": at["ci_low"],
-            "high": at["ci_high"],
-            "text": _interval(of_quantity(table, part).loc[model]),
-        }
-        for place, part in enumerate(PARTS)
-    ]
 
 
 def _interval(row: pd.Series) -> str:
@@ -103,21 +94,10 @@ def gains(attribution: pd.DataFrame, study: Study) -> pd.DataFrame:
         if not set(GAIN) <= set(of_model.index) or of_model["effect"].isna().all():
             continue
         for part in GAIN:
-            effect, low, high = of_model.loc[part, ["effect", "ci_low", "ci_high"]]
-            heading = QUANTITIES[part].heading
-            rows.append(
-                {
-                    "group": model,
-                    "title": study.title(model),
-                    "model": model,
-                    "part": "ELBO gain" if part == "elbo" else heading,
-                    "quantity": part,
-                    "effect": effect,
-                    "low": low,
-                    "high": high,
-                    "text": effect_text(effect, low, high),
-                }
-            )
+            name = "ELBO gain" if part == "elbo" else QUANTITIES[part].heading
+            found = of_model.loc[part]
+            row = effect_row(model, study.title(model), model, found, name)
+            rows.append(row | {"quantity": part})
     return pd.DataFrame(rows)
 
 

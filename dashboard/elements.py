@@ -12,6 +12,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from dashboard.text import flat, shown
+
 Draw = Callable[[bool], alt.LayerChart]  # given whether the theme is dark
 
 
@@ -21,7 +23,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Words(Element):
-    """A text: one of the next four."""
+    """A text: one of the next five."""
 
     text: str
 
@@ -42,6 +44,10 @@ class Caption(Words):
     """A paragraph below a chart or table: how to read it."""
 
 
+class Code(Words):
+    """What is typed or compared letter by letter."""
+
+
 @dataclass(frozen=True)
 class Notice(Element):
     """What the reader must know first; `kind` is info, warning or error."""
@@ -51,26 +57,11 @@ class Notice(Element):
 
 
 @dataclass(frozen=True)
-class Code(Element):
-    """What is typed or compared letter by letter."""
-
-    text: str
-    language: str | None = None
-
-
-@dataclass(frozen=True)
 class Bar(Element):
     """How much is done, from 0 to 1, in words too."""
 
     done: float
     text: str
-
-
-@dataclass(frozen=True)
-class Terms(Element):
-    """Words and what they mean."""
-
-    terms: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -147,6 +138,12 @@ class Table(Element):
 
     rows: pd.DataFrame
     says: str
+
+
+def pairs(values: dict[str, Any], heads: tuple[str, str], says: str) -> Table:
+    """A table of settings and their values, nested ones as `outer.inner`."""
+    rows = [(key, shown(value)) for key, value in flat(values)]
+    return Table(pd.DataFrame(rows, columns=list(heads)), says)
 
 
 @dataclass(frozen=True)

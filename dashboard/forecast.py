@@ -9,6 +9,7 @@ import pandas as pd
 
 from dashboard.progress import Progress, Seen
 from dashboard.text import duration
+from dashboard.trails import Trail
 
 Key = tuple[str, str]  # dataset, model
 
@@ -21,26 +22,24 @@ class Forecast:
     running: int  # blocks at a time
     to_come: int  # blocks that wait
     guessed: int  # of these, whose model no finished block has on this dataset
-    told_by: int  # finished blocks or runs that tell how long one takes
 
 
 def forecast(
-    progress: Progress, left: Mapping[str, float | None], runs: pd.DataFrame | None
+    progress: Progress, trails: Mapping[str, Trail | None], runs: pd.DataFrame | None
 ) -> Forecast:
     """The time left if as many blocks go on side by side as do now.
 
-    `left` gives the seconds that each running block, by its folder, has left itself, as
-    far as it tells; `runs` is runs.csv.
+    `trails` are those of the running blocks by their folder; `runs` is runs.csv.
     """
     running = progress.with_status("running")
     waiting = progress.with_status("waiting", "silent", "stopped")
     known = _seconds_per_seed(progress, runs)
     guesses = [_guess(seen, known) for seen in waiting]
-    rest = [left.get(str(seen.block.folder)) for seen in running]
-    rest = [
-        _guess(seen, known)[0] if seconds is None else seconds
-        for seen, seconds in zip(running, rest, strict=True)
-    ]
+    rest = []
+    for seen in running:
+        trail = trails.get(seen.folder)
+        told = trail and trail.seconds_left
+        rest.append(_guess(seen, known)[0] if told is None else told)
     seconds = [guess for guess, _ in guesses] + rest
     total = None
     if running and None not in seconds:
@@ -50,7 +49,6 @@ def forecast(
         len(running),
         len(waiting),
         sum(rough for _, rough in guesses),
-        sum(map(len, known.values())),
     )
 
 

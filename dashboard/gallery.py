@@ -1,6 +1,7 @@
 """From the pictures of several models to what the page Pictures shows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -95,59 +96,52 @@ def extremes(values: dict[str, float], study: Study, what: str) -> str:
 
 
 def reconstruction_rows(found: Found, study: Study, images: list[int]) -> list[Row]:
-    """The images above their reconstructions by each model."""
-    first = next(iter(found.values()))
-    tips = [f"image {number}" for number in images]
-    rows = [Row("Original test images", first.original[first.places(images)], tips)]
-    for model, pictures in found.items():
-        places = pictures.places(images)
-        nats = pictures.reconstruction_nats[places]
-        rows.append(
-            Row(
-                study.title(model),
-                pictures.reconstruction[places],
-                [
-                    f"{t}: error {number(e)} nats"
-                    for t, e in zip(tips, nats, strict=True)
-                ],
-                model=model,
-            )
-        )
-    return rows
+    """The images above their reconstructions by each model, with their errors."""
+
+    def error(model: str, image: int) -> str:
+        [place] = found[model].places([image])
+        nats = number(found[model].reconstruction_nats[place])
+        return f"image {image}: error {nats} nats"
+
+    return _rows(found, study, images, error)
 
 
 def widest_rows(
     found: Found, study: Study, table: pd.DataFrame, under: str
 ) -> list[Row]:
     """The images with the widest gap under a model, their reconstructions by all, and
-    the gap of each; widest first."""
-    first = next(iter(found.values()))
+    the gap of each; widest first. `table` has a column of gaps for each model."""
     widest = table[under].sort_values(ascending=False, kind="stable").index[:WIDEST]
-    images = [int(number) for number in widest]
-    rows = [
-        Row(
-            "Original test images, by number",
-            first.original[first.places(images)],
-            [f"image {number}" for number in images],
-            [str(number) for number in images],
-        )
+    models = [under, *(model for model in found if model != under)]
+
+    def note(model: str, image: int) -> str:
+        return number(table.loc[image, model]) if model in table else ""
+
+    def gap(model: str, image: int) -> str:
+        nats = note(model, image)
+        return f"image {image}: gap {nats} nats" if nats else f"image {image}"
+
+    first, *rows = _rows({m: found[m] for m in models}, study, list(widest), gap)
+    numbered = replace(
+        first, name=f"{first.name}, by number", notes=[str(i) for i in widest]
+    )
+    return [
+        numbered,
+        *(replace(row, notes=[note(row.model, i) for i in widest]) for row in rows),
     ]
-    for model in [under, *(model for model in found if model != under)]:
-        pictures = found[model]
-        measured = model in table
-        nats = [number(table.loc[i, model]) if measured else "" for i in images]
-        rows.append(
-            Row(
-                study.title(model),
-                pictures.reconstruction[pictures.places(images)],
-                [
-                    f"image {i}: gap {n} nats" if measured else f"image {i}"
-                    for i, n in zip(images, nats, strict=True)
-                ],
-                nats,
-                model,
-            )
-        )
+
+
+def _rows(
+    found: Found, study: Study, images: list[int], tip: Callable[[str, int], str]
+) -> list[Row]:
+    """The images above their reconstructions by each model; `tip` says more of each."""
+    arrays = next(iter(found.values()))
+    tips = [f"image {number}" for number in images]
+    rows = [Row("Original test images", arrays.original[arrays.places(images)], tips)]
+    for model, arrays in found.items():
+        drawn = arrays.reconstruction[arrays.places(images)]
+        tips = [tip(model, image) for image in images]
+        rows.append(Row(study.title(model), drawn, tips, model=model))
     return rows
 
 

@@ -74,6 +74,10 @@ class Study:
         """The runs on a dataset."""
         return [run for run in self.index.runs if run.dataset == dataset]
 
+    def damage(self, *names: str) -> list[el.Element]:
+        """Why tables that a page can do without cannot be read."""
+        return warnings(self.damaged[name] for name in names if name in self.damaged)
+
     def lacking(self, name: str) -> list[el.Element]:
         """Why a page has no row of a table to show."""
         file = f"tables/{name}.csv"
@@ -81,7 +85,7 @@ class Study:
             text = f"There is nothing to show here: {file} has no row of this study."
             return [el.Notice(text)]
         if name in self.damaged:
-            return warnings([self.damaged[name]])
+            return self.damage(name)
         done = ""
         if not (self.results / "tables").exists():
             trained = [r for r in self.index.runs if r.status in TRAINED]
@@ -139,7 +143,7 @@ def nothing_yet(results: Path) -> list[el.Element]:
             f"There are no results in {results} yet. In a terminal, at the root of "
             "the repository, run"
         ),
-        el.Code("make study", "bash"),
+        el.Code("make study"),
         el.Text(
             "It trains every model of the study and fills this page; then reload it. "
             "Results that lie elsewhere are found through the environment variable "

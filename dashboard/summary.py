@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
@@ -18,11 +19,13 @@ def split_title(split: str) -> str:
     return SPLITS[split].title if split in SPLITS else split
 
 
-def splits_in_order(splits: Iterable[str]) -> list[str]:
-    """The test split first, then the other known ones in their order."""
-    there = list(dict.fromkeys(splits))
+def split_choice(table: pd.DataFrame | None, **more: Any) -> el.Choice:
+    """The splits of a table: test first, then the other known ones in their order."""
+    there = ["test"] if table is None else table["split"].unique().tolist()
     known = [split for split in ["test", *SPLITS] if split in there]
-    return list(dict.fromkeys([*known, *there]))
+    splits = list(dict.fromkeys([*known, *there]))
+    asked = {"label": "Split", "key": "split", "options": splits, "name": split_title}
+    return el.Choice(**asked | more)
 
 
 def title_of(quantity: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from comvae.errors import ResultsError
 from dashboard import data
 from dashboard.progress import Seen, seeds_text
-from dashboard.study import Study
+from dashboard.study import Study, noting
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,16 @@ def _positive(value: object) -> float | None:
     if type(value) in (int, float) and math.isfinite(value) and value >= 0:
         return float(value)
     return None
+
+
+def load_trails(running: Sequence[Seen]) -> tuple[dict[str, Trail | None], list[str]]:
+    """The trail of each running block by its folder, and what is damaged."""
+    found: dict[str, Trail | None] = dict.fromkeys(seen.folder for seen in running)
+    problems: list[str] = []
+    for seen in running:
+        with noting(problems):
+            found[seen.folder] = load_trail(seen)
+    return found, problems
 
 
 def histories(seen: Sequence[Seen]) -> tuple[dict[str, pd.DataFrame], list[str]]:

@@ -1,16 +1,30 @@
 """Effects with their intervals, around zero."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
 from dashboard import theme
 from dashboard.charts import scales
+from dashboard.text import effect_text
 from dashboard.theme import Ink, Mark
 
 ROW_HEIGHT = 23
 AXIS_HEIGHT = 70
 SYMLOG = 0.1  # nats: below it the scale is about linear, above about logarithmic
 TICKS = [-100, -10, -1, -0.1, 0, 0.1, 1, 10, 100]  # of the wide scale
+
+
+def effect_row(
+    group: str, title: str, model: str, found: Mapping[str, Any], part: str = ""
+) -> dict[str, Any]:
+    """A row of the chart, from what has effect, ci_low and ci_high."""
+    effect, low, high = (float(found[name]) for name in ("effect", "ci_low", "ci_high"))
+    names = {"group": group, "title": title, "model": model, "part": part}
+    text = effect_text(effect, low, high)
+    return names | {"effect": effect, "low": low, "high": high, "text": text}
 
 
 def effects(
@@ -53,10 +67,7 @@ def effects(
     scale, x_axis = _scale(rows, seeds, wide), scales.value_axis(ink)
     if wide:
         x_axis.values, x_axis.format = TICKS, "~g"
-
-    def x(field: str) -> alt.X:
-        return alt.X(f"{field}:Q", title=x_title, scale=scale, axis=x_axis)
-
+    x = scales.along_x(x_title, scale, x_axis)
     tooltip = [
         alt.Tooltip("title:N", title="What"),
         alt.Tooltip("part:N", title="Part"),

@@ -37,15 +37,9 @@ def means(rows: pd.DataFrame, metric: str, dark: bool) -> alt.LayerChart:
     colour, shape = scales.mark_scales(models, theme.marks(models, dark))
     better = QUANTITIES[metric].better
     better = f" ({better} is better)" if better else ""
-
-    def x(field: str) -> alt.X:
-        return alt.X(
-            f"{field}:Q",
-            title=f"{with_unit(metric)}{better}",
-            scale=alt.Scale(zero=False, nice=False, padding=14),
-            axis=scales.value_axis(ink),
-        )
-
+    scale = alt.Scale(zero=False, nice=False, padding=14)
+    title = f"{with_unit(metric)}{better}"
+    x = scales.along_x(title, scale, scales.value_axis(ink))
     tooltip = [
         alt.Tooltip("title:N", title="Model"),
         alt.Tooltip("ours_text:N", title="Ours, mean and 95% interval"),

@@ -32,11 +32,7 @@ def posterior(rows: pd.DataFrame, dark: bool) -> alt.LayerChart:
     reach = max(REACH, float(rows[["low", "high"]].abs().max().max()) + 0.2)
     x_title = "z, in standard deviations of the prior"
     scale = alt.Scale(domain=[-reach, reach], nice=False)
-
-    def x(field: str) -> alt.X:
-        axis = scales.value_axis(ink)
-        return alt.X(f"{field}:Q", title=x_title, scale=scale, axis=axis)
-
+    x = scales.along_x(x_title, scale, scales.value_axis(ink))
     axis = alt.Axis(domain=False, ticks=False, labelPadding=8, titleColor=ink.text)
     y = alt.Y("rank:O", title="latent, by its KL", axis=axis)
     y = y.scale(paddingInner=LATENT_GAP / (LATENT_GAP + MARK_HEIGHT * len(titles)))

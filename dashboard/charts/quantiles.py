@@ -20,12 +20,8 @@ def quantiles(rows: pd.DataFrame, dark: bool, *, x_title: str) -> alt.LayerChart
     ink, models = theme.ink(dark), rows["model"].tolist()
     colour, shape = scales.mark_scales(models, theme.marks(models, dark))
     scale = alt.Scale(nice=False, padding=14)
+    x = scales.along_x(x_title, scale, scales.value_axis(ink))
     base = alt.Chart(rows).encode(y=scales.model_rows(models))
-
-    def x(field: str) -> alt.X:
-        axis = scales.value_axis(ink)
-        return alt.X(f"{field}:Q", title=x_title, scale=scale, axis=axis)
-
     tooltip = [
         alt.Tooltip("title:N", title="Model"),
         alt.Tooltip("mean:Q", title="Mean", format=".3f"),

@@ -1,6 +1,6 @@
 """Scales, axes and marks that several charts share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import altair as alt
 
@@ -55,6 +55,11 @@ def names_above(base: alt.Chart, field: str, ink: Ink, dy: int = -4) -> alt.Char
     return base.mark_text(
         align="left", baseline="bottom", dy=dy, fontSize=13, color=ink.text
     ).encode(x=alt.value(0), text=f"{field}:N")
+
+
+def along_x(title: str, scale: alt.Scale, axis: alt.Axis) -> Callable[[str], alt.X]:
+    """Fields of numbers that share one axis."""
+    return lambda field: alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
 def finished(layers: Sequence[alt.Chart], height: int) -> alt.LayerChart:

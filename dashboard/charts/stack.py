@@ -23,11 +23,7 @@ def stack(rows: pd.DataFrame, dark: bool, *, x_title: str) -> alt.LayerChart:
     parts = {part: QUANTITIES[part].title for part in dict.fromkeys(rows["part"])}
     shown = rows.assign(part_title=rows["part"].map(parts))
     scale = alt.Scale(zero=False, nice=False, padding=16)
-
-    def x(field: str) -> alt.X:
-        axis = scales.value_axis(ink)
-        return alt.X(f"{field}:Q", title=x_title, scale=scale, axis=axis)
-
+    x = scales.along_x(x_title, scale, scales.value_axis(ink))
     fill = alt.Color(
         "part_title:N",
         legend=alt.Legend(

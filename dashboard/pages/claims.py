@@ -8,7 +8,7 @@ import pandas as pd
 from comvae.results.claims import RESOLUTION
 from dashboard import elements as el
 from dashboard import theme
-from dashboard.charts.effects import effects
+from dashboard.charts.effects import effect_row, effects
 from dashboard.study import Study
 from dashboard.summary import title_of
 from dashboard.text import effect_text, number
@@ -41,19 +41,15 @@ def _rule() -> Iterator[el.Element]:
         "is greater than a bar, which is 0 unless it says otherwise. The effect is "
         "paired by seed, with a 95% interval (Student's t over the seeds)."
     )
-    yield el.Terms(
-        [
-            ("Supported", "the whole interval lies above the bar."),
-            ("Contradicted", "the whole interval lies below it."),
-            (
-                "Inconclusive",
-                "the interval holds the bar, or there is one seed, or the effect is "
-                f"within {RESOLUTION:g} nats of the bar, which the estimators cannot "
-                "tell apart.",
-            ),
-            ("Not run", "no seed has all that the effect is made of."),
-        ]
-    )
+    rules = {
+        "Supported": "the whole interval lies above the bar.",
+        "Contradicted": "the whole interval lies below it.",
+        "Inconclusive": "the interval holds the bar, or there is one seed, or the "
+        f"effect is within {RESOLUTION:g} nats of the bar, which the estimators cannot "
+        "tell apart.",
+        "Not run": "no seed has all that the effect is made of.",
+    }
+    yield el.pairs(rules, ("Verdict", "Where"), "What each verdict means.")
     yield el.Text(
         "A claim of several parts needs all of them; one contradicted part contradicts "
         "it. Intervals are not corrected for the number of claims."
@@ -94,20 +90,16 @@ def _effect_rows(claims: pd.DataFrame) -> pd.DataFrame:
     for claim, parts in claims.groupby("claim", sort=False):
         for place, part in enumerate(parts.itertuples(), start=1):
             verdict = part.part_verdict
-            known = verdict in theme.VERDICT_MARKS
-            text = effect_text(part.effect, part.ci_low, part.ci_high)
-            rows.append(
-                {
-                    "group": claim,
-                    "title": claim.replace("-", " "),
-                    "model": verdict if known else "not run",
-                    "part": f"part {place}" if len(parts) > 1 else "",
-                    "effect": part.effect - part.at_least,
-                    "low": part.ci_low - part.at_least,
-                    "high": part.ci_high - part.at_least,
-                    "text": f"{title_of(part.metric)}: {part.definition}: {text}",
-                }
+            known = verdict if verdict in theme.VERDICT_MARKS else "not run"
+            name = f"part {place}" if len(parts) > 1 else ""
+            row = effect_row(
+                claim, claim.replace("-", " "), known, part._asdict(), name
             )
+            row["text"] = f"{title_of(part.metric)}: {part.definition}: {row['text']}"
+            beyond = {
+                end: row[end] - part.at_least for end in ("effect", "low", "high")
+            }
+            rows.append(row | beyond)
     return pd.DataFrame(rows)
 
 

@@ -47,10 +47,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     yield from _curves(chosen, study, models, ask)
     yield el.Heading("Differences, seed by seed")
     runs = study.of("runs", dataset)
-    splits = ["test"]
-    if runs is not None:
-        splits = summary.splits_in_order(runs["split"])
-    split = ask.one(el.Choice("Split", "split", splits, summary.split_title))
+    split = ask.one(summary.split_choice(runs))
     if runs is None:
         yield from study.lacking("runs")
     else:

@@ -11,7 +11,7 @@ from dashboard import elements as el
 from dashboard.charts.effects import effects
 from dashboard.charts.quantiles import quantiles
 from dashboard.charts.stack import stack
-from dashboard.study import Study, bounds_alone, warnings
+from dashboard.study import Study, bounds_alone
 from dashboard.text import number
 
 SHOWN = {
@@ -37,8 +37,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if gaps is None:
         yield from study.lacking("gaps")
         return
-    splits = summary.splits_in_order(gaps["split"])
-    split = ask.one(el.Choice("Images", "split", splits, _images))
+    split = ask.one(summary.split_choice(gaps, label="Images", name=_images))
     here = gaps[gaps["split"] == split]
     measured = decomposition.measured(here, study)
     absent = [m for m in study.in_order(here["model"]) if m not in measured]
@@ -76,12 +75,11 @@ def _stack(
     yield el.Heading(f"What the ELBO lacks on {dataset}")
     message = decomposition.widest(here, study)
     for shown in ask.each(el.Choice("Show", "show", list(SHOWN), SHOWN.get)):
+        rows = decomposition.stack_rows(here, study, shown == "gaps")
         if shown == "levels":
-            rows = decomposition.levels(here, study)
             title = "nats per image (higher is better)"
             text = "ends at log p(x) on the right and begins at the ELBO, where"
         else:
-            rows = decomposition.below(here, study)
             title = "log p(x) minus ELBO, nats per image (lower is better)"
             text = "begins at log p(x), which is set to 0, and ends at the ELBO, where"
         yield el.Text(message)
@@ -99,7 +97,7 @@ def _gains(
     """What the gains over vanilla are made of."""
     yield el.Heading("What the gain over vanilla is made of")
     attribution = study.of("attribution", dataset)
-    yield from warnings(filter(None, [study.damaged.get("attribution")]))
+    yield from study.damage("attribution")
     rows = pd.DataFrame()
     if attribution is not None:
         here = attribution["split"].eq(split) & attribution["model"].isin(models)

@@ -7,7 +7,6 @@ from functools import partial
 
 import pandas as pd
 
-from comvae.errors import ResultsError
 from dashboard import elements as el
 from dashboard import forecast, progress, summary, trails
 from dashboard.charts.curves import bands, ends, over_seeds
@@ -39,13 +38,8 @@ def _now(study: Study, ask: el.Ask, updates: bool) -> Iterator[el.Element]:
         return
     yield from warnings(p for p in found.problems if p not in study.index.problems)
     running = found.with_status("running")
-    told: dict[str, Trail | None] = {}
-    for seen in running:
-        told[seen.folder] = None
-        try:
-            told[seen.folder] = trails.load_trail(seen)
-        except ResultsError as error:
-            yield from warnings([str(error)])
+    told, problems = trails.load_trails(running)
+    yield from warnings(problems)
     yield from _outlook(found, told, study)
     yield from _running(running, told, study)
     yield from _interrupted(found, study, ask.zone)
@@ -61,17 +55,12 @@ def _outlook(
     yield el.Heading("The study")
     done = counts.get("finished", 0) / sum(counts.values())
     yield el.Bar(done, progress.in_words(counts))
-    left = {
-        str(seen.block.folder): trail and trail.seconds_left
-        for seen in found.with_status("running")
-        for trail in [told[seen.folder]]
-    }
-    outlook = forecast.forecast(found, left, study.table("runs"))
+    outlook = forecast.forecast(found, told, study.table("runs"))
     if text := forecast.in_words(outlook):
         yield el.Text(text)
     if not outlook.running and outlook.to_come:
         yield el.Text("In a terminal, at the root of the repository, this goes on:")
-        yield el.Code("make study", "bash")
+        yield el.Code("make study")
 
 
 def _running(

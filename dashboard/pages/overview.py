@@ -1,16 +1,14 @@
 """The first page: what the study is, how far it is, and what it found."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 
-from comvae.errors import ResultsError
 from dashboard import elements as el
 from dashboard import findings, forecast, progress, summary
 from dashboard.charts.means import means
 from dashboard.differences import RULE, VERDICTS
-from dashboard.study import Study, bounds_alone, warnings
-from dashboard.trails import load_trail
+from dashboard.study import Study, bounds_alone
+from dashboard.trails import load_trails
 
 
 def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
@@ -43,12 +41,8 @@ def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
         measured = sum(seen.measured for seen in here.seen)
         text += f"; gaps measured in {measured} of {finished}"
     yield el.Bar(finished / sum(counts.values()), text)
-    left = {}
-    for seen in now.with_status("running"):
-        with suppress(ResultsError):  # the page Live says so
-            trail = load_trail(seen)
-            left[str(seen.block.folder)] = trail and trail.seconds_left
-    outlook = forecast.forecast(now, left, study.table("runs"))
+    told, _ = load_trails(now.with_status("running"))  # the page Live warns
+    outlook = forecast.forecast(now, told, study.table("runs"))
     if text := forecast.in_words(outlook):
         yield el.Caption(text)
         yield el.Link("live", "More: Live")
@@ -62,9 +56,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
         yield from study.lacking("runs")
         return
     attribution, gaps = study.table("attribution"), study.table("gaps")
-    yield from warnings(
-        study.damaged[name] for name in ("attribution", "gaps") if name in study.damaged
-    )
+    yield from study.damage("attribution", "gaps")
     left_out = bounds_alone(study)
     found = findings.lead(runs, dataset, left_out)
     if found is None:
@@ -106,7 +98,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
 def _chart(study: Study, dataset: str) -> Iterator[el.Element]:
     """The test negative ELBO of all models, if one has a result."""
     if study.of("table1", dataset) is None:
-        yield from warnings(filter(None, [study.damaged.get("table1")]))
+        yield from study.damage("table1")
         return
     rows = summary.metric_rows(study, dataset, "test", summary.METRIC)
     rows = rows[~rows["model"].isin(bounds_alone(study))].reset_index(drop=True)
@@ -129,7 +121,7 @@ def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
     """How many of the paper's claims have which verdict, if the table is there."""
     claims = study.of("claims", dataset)
     if claims is None:
-        yield from warnings(filter(None, [study.damaged.get("claims")]))
+        yield from study.damage("claims")
         return
     counts = claims.drop_duplicates("claim")["verdict"].value_counts()
     words = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)

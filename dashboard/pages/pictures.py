@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 
 import pandas as pd
+from PIL import Image
 
 from dashboard import elements as el
 from dashboard import gallery
@@ -231,7 +232,7 @@ def _posterior(arrays: Arrays, image: int, table: pd.DataFrame) -> list[el.Eleme
         message += f" to {number(narrow.max())} ({narrow.idxmax()})"
     message += "."
     [place] = arrays.places([image])
-    png = sharp(arrays.original[place], WIDTH)
+    png = sharp(Image.fromarray(arrays.original[place]), WIDTH)
     drawn = table[table["rank"] <= gallery.DIMENSIONS]
     draw = partial(posterior, drawn)
     return [

@@ -1,14 +1,12 @@
 """Provenance: what the results were made from, with what, and how; and all tables."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pandas as pd
 
 from dashboard import elements as el
 from dashboard import records
 from dashboard.study import Study, warnings
-from dashboard.text import flat, shown
 
 RULES = "snakemake --rulegraph --forceall | dot -Tsvg > rules.svg"
 REPORT = "snakemake --report report.html"
@@ -58,11 +56,11 @@ def _trained(study: Study) -> Iterator[el.Element]:
     code = records.recorded(blocks, records.of_code(blocks))
     if when := records.finished(blocks):
         code["finished"] = when
-    yield _pairs(code, ("What", of), f"Code and libraries of {len(blocks)} blocks.")
+    yield el.pairs(code, ("What", of), f"Code and libraries of {len(blocks)} blocks.")
     machines = records.recorded(blocks, records.MACHINES)
     if machines:
         says = f"Machines of {len(blocks)} blocks."
-        yield el.Private([_pairs(machines, ("Machine", of), says)])
+        yield el.Private([el.pairs(machines, ("Machine", of), says)])
     yield el.Details("Block by block", list(_blocks(blocks, study)))
 
 
@@ -85,13 +83,13 @@ def _settings(study: Study) -> Iterator[el.Element]:
     shared, differing = records.compared(records.load_settings(study.results))
     if study.plan:
         plan = records.plan_in_short(study.plan)
-        planned = _pairs(plan, ("Study", "Value"), "What study.json says.")
+        planned = el.pairs(plan, ("Study", "Value"), "What study.json says.")
     else:
         planned = el.Text("There is no `study.json` that can be read.")
     yield el.Private([planned])
     if shared:
         says = f"{len(shared)} settings that all models share."
-        yield _pairs(shared, ("Setting of all models", "Value"), says)
+        yield el.pairs(shared, ("Setting of all models", "Value"), says)
     if len(differing):
         yield el.Subheading("Where the models differ")
         differing = differing[study.in_order(differing.columns)]
@@ -111,7 +109,7 @@ def _datasets(study: Study) -> Iterator[el.Element]:
         yield el.Subheading(str(record.get("title", name)))
         rest = {key: value for key, value in record.items() if key != "arrays"}
         says = f"Source, size and changes of {name}."
-        yield _pairs(rest, ("Dataset", "Value"), says)
+        yield el.pairs(rest, ("Dataset", "Value"), says)
         arrays = record.get("arrays")
         if isinstance(arrays, dict):
             yield el.Text("SHA-256 of the bytes of its arrays:")
@@ -126,10 +124,4 @@ def _rules() -> Iterator[el.Element]:
         "to the tables, to MLflow and to the report. Snakemake draws its rules, and "
         "its report tells when each of them ran:"
     )
-    yield el.Code(f"{RULES}\n{REPORT}", "bash")
-
-
-def _pairs(values: dict[str, Any], heads: tuple[str, str], says: str) -> el.Table:
-    """Settings and their values, nested ones as `outer.inner`."""
-    rows = [(key, shown(value)) for key, value in flat(values)]
-    return el.Table(pd.DataFrame(rows, columns=list(heads)), says)
+    yield el.Code(f"{RULES}\n{REPORT}")

@@ -15,7 +15,7 @@ from dashboard.arrays import enlarged
 from dashboard.charts.curves import curve, curve_message
 from dashboard.runs import Run
 from dashboard.study import Study, warnings
-from dashboard.text import flat, number, shown
+from dashboard.text import number
 
 MODES = {
     "default": "weights sampled, running statistics",
@@ -195,6 +195,4 @@ def _settings(settings: dict | None, training: dict | None) -> Iterator[el.Eleme
 def _pairs(name: str, values: object) -> list[el.Element]:
     if not isinstance(values, dict) or not values:
         return []
-    rows = [(key, shown(value)) for key, value in flat(values)]
-    says = f"{name}: {len(values)} settings."
-    return [el.Table(pd.DataFrame(rows, columns=[name, "Value"]), says)]
+    return [el.pairs(values, (name, "Value"), f"{name}: {len(values)} settings.")]

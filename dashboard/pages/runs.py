@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from comvae.errors import ResultsError
 from comvae.results.quantities import QUANTITIES
 from comvae.study.passwords import without_password
 from dashboard import elements as el
@@ -16,6 +15,7 @@ from dashboard.study import Study, noting, warnings
 from dashboard.text import number
 
 BY = {"runs": "Run by run", "models": "By model, over its seeds"}
+COMMIT = "git_commit"  # a column of runs.csv
 UI = "http://127.0.0.1:5000"  # where `make mlflow` shows it
 
 
@@ -26,11 +26,10 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     here = study.runs_on(dataset)
     names = study.in_order(run.model for run in here)
     table = study.of("runs", dataset)
-    splits = ["test"]
-    if table is not None:
-        splits = summary.splits_in_order(table["split"])
-    split = ask.one(el.Choice("Split", "split", splits, summary.split_title))
-    shown_as = ask.each(el.Choice("Rows", "rows", list(BY), BY.get, written=["models"]))
+    split = ask.one(summary.split_choice(table))
+    shown_as = ask.each(
+        el.Choice("Rows", "rows", list(BY), BY.get, written=["models"]), headed=True
+    )
     models = ask.some(el.Choice("Models", "models", names, study.title, names))
     chosen = [run for run in here if run.model in models]
     if table is None:
@@ -53,37 +52,28 @@ def _rows(
     chosen: Sequence[Run], study: Study, table: pd.DataFrame | None, split: str
 ) -> pd.DataFrame:
     """One row per run: model, seed, status, the quantities of the split, commit."""
-    commits = {run.folder: _commit(run) for run in chosen}
     rows = pd.DataFrame(
         {
             "model": [run.model for run in chosen],
             "seed": [run.seed for run in chosen],
             "Model": [study.title(run.model) for run in chosen],
             "Status": [runs.STATUSES.get(run.status, run.status) for run in chosen],
-            "Commit": [commits[run.folder] for run in chosen],
         }
     )
     if table is None:
         return rows
-    of_split = table[table["split"] == split]
-    values = of_split[["model", "seed", *summary.measured_in(of_split)]]
-    return rows.merge(values, how="left", on=["model", "seed"])
+    here = table[table["split"] == split]
+    kept = [*summary.measured_in(here), *(name for name in [COMMIT] if name in here)]
+    return rows.merge(here[["model", "seed", *kept]], how="left", on=["model", "seed"])
 
 
-def _commit(run: Run) -> str:
-    try:
-        return str((runs.load_provenance(run) or {}).get("git_commit", ""))
-    except ResultsError:
-        return "damaged"
-
-
-def _titled(rows: pd.DataFrame, heads: Sequence[str]) -> tuple[pd.DataFrame, dict]:
-    """The heads and then the quantities, by their titles; and how they are written."""
+def _titled(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The rows with titles as heads; and how the quantities are written."""
     kept = summary.in_order(rows)
     titles = {name: QUANTITIES[name].title for name in kept}
     formats = {titles[name]: ".2f" if QUANTITIES[name].unit else ".0f" for name in kept}
-    table = rows[[*heads, *kept, "Commit"]].rename(columns=titles)
-    return table.rename(columns={"seed": "Seed"}), formats | {"Seed": ".0f"}
+    table = rows.drop(columns="model").rename(columns=titles)
+    return table.rename(columns={"seed": "Seed", COMMIT: "Commit"}), formats
 
 
 def _units(rows: pd.DataFrame) -> str:
@@ -109,7 +99,8 @@ def _by_model(rows: pd.DataFrame) -> el.Table:
             if values.nunique() > 1:
                 text += f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{number(values.std())}"
             row[QUANTITIES[name].title] = text
-        row["Commit"] = ", ".join(filter(None, dict.fromkeys(of_model["Commit"])))
+        if COMMIT in of_model:
+            row["Commit"] = ", ".join(of_model[COMMIT].dropna().unique())
         found.append(row)
     says = f"Means and deviations of {len(found)} models over their seeds."
     return el.Table(pd.DataFrame(found), says)
@@ -119,7 +110,7 @@ def _by_run(
     rows: pd.DataFrame, chosen: Sequence[Run], study: Study, ask: el.Ask
 ) -> Iterator[el.Element]:
     """Every run; those that are chosen beside each other below."""
-    table, formats = _titled(rows, ["Model", "seed", "Status"])
+    table, formats = _titled(rows)
     says = f"{len(table)} runs on {chosen[0].dataset} with their quantities."
     by_name = {f"{run.model}:{run.seed}": run for run in chosen}
     names = ask.rows("run", list(by_name), el.SortableTable(table, says, formats))
@@ -188,7 +179,7 @@ def _mlflow(study: Study, dataset: str) -> Iterator[el.Element]:
             el.Text(
                 f"{text}, with their artifacts. In a terminal this shows its pages:"
             ),
-            el.Code(command, "bash"),
+            el.Code(command),
             el.WebLink(f"{UI}/#/experiments", "Open MLflow"),
         ]
     yield el.Private(found)

@@ -21,10 +21,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if here is None:
         yield from study.lacking("table1")
         return
-    splits = summary.splits_in_order(here["split"])
-    chosen = ask.each(
-        el.Choice("Split", "split", splits, summary.split_title), headed=True
-    )
+    chosen = ask.each(summary.split_choice(here), headed=True)
     metrics = summary.in_order(here["metric"])
     metric = ask.one(
         el.Choice("Term in the chart", "metric", metrics, summary.title_of)

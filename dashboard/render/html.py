@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dashboard import data
 from dashboard import elements as el
 from dashboard.render import vega
+from dashboard.study import Study
 from dashboard.text import NOTHING
 
 NUMBER = re.compile(r"[+\N{MINUS SIGN}-]?\d[\d,.]*(\s.*)?")
@@ -29,12 +30,12 @@ Item = dict[str, Any]
 class Written:
     """A page's sections for the template, and the files that belong to it by name.
 
-    `results` has the tables to copy; `stem` is in the names of the page's files;
+    `study` has the tables to copy; `stem` is in the names of the page's files;
     `paths` are those of the other pages by theirs in the dashboard.
     """
 
-    def __init__(self, results: Path, stem: str, paths: dict[str, str]) -> None:
-        self._results, self._stem, self._paths = results, stem, paths
+    def __init__(self, study: Study, stem: str, paths: dict[str, str]) -> None:
+        self._study, self._stem, self._paths = study, stem, paths
         self.sections: list[Item] = [{"id": "top", "head": None, "items": []}]
         self.files: dict[str, bytes] = {}
 
@@ -118,10 +119,10 @@ class Written:
         return path
 
     def _copied(self, path: str) -> bool:
-        """Whether the site has a copy of a file of the results."""
-        content = None
-        if Path(path).parts[0] == TABLES:
-            content = data.load_bytes(self._results / path)
+        """Whether the site has a copy of a file of the results: a whole table."""
+        content, name = None, Path(path)
+        if name.parts[0] == TABLES and name.stem not in self._study.damaged:
+            content = data.load_bytes(self._study.results / path)
         if content is not None:
             self.files[path] = content
         return content is not None

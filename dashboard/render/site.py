@@ -85,7 +85,7 @@ def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
         return base if of == first else f"{base}-{of}"
 
     paths = {other.path: f"{stem(other, dataset)}.html" for other in written_pages()}
-    written = Written(study.results, stem(page, dataset), paths)
+    written = Written(study, stem(page, dataset), paths)
     for element in page.elements(study, Ask(dataset, written.add)):
         written.add(element)
     title = f"Study: {name}" if name else "The study"

@@ -87,13 +87,10 @@ class Shown:
                 st.caption(plain(text))
             case el.Notice(text, kind):
                 NOTICES[kind](plain(text))
-            case el.Code(text, language):
-                st.code(text, language=language)
+            case el.Code(text):
+                st.code(text, language=None)  # its colours are too pale to read
             case el.Bar(done, text):
                 st.progress(done, text=plain(text))
-            case el.Terms(terms):
-                lines = [f"- *{plain(word)}*: {plain(says)}" for word, says in terms]
-                st.markdown("\n".join(lines))
             case el.Verdicts(statements):
                 for statement in statements:
                     _verdict(*statement)

@@ -14,7 +14,7 @@ from comvae.results.trail import COLUMNS, Trail
 from comvae.study.lock import held
 from comvae.study.plan import Block
 from comvae.study.settings import RunConfig, Training, load_run_config
-from dashboard import forecast, progress
+from dashboard import forecast, progress, trails
 from dashboard.progress import Progress, Seen, look
 from tests.dashboard.studies import FEW, write_study
 from tests.dashboard.visitor import (
@@ -406,6 +406,10 @@ def seen(status, model="vanilla", seeds=(0, 1), seconds=None):
     return Seen(block, str(block.folder), status, seconds=seconds)
 
 
+def trail(seconds_left):
+    return trails.Trail(1, 2, 0.5, (0,), seconds_left, None, "")
+
+
 def test_time_left_by_model_and_by_the_blocks_at_a_time():
     blocks = [
         seen("trained", seconds=20.0),  # 10 s per seed
@@ -414,8 +418,11 @@ def test_time_left_by_model_and_by_the_blocks_at_a_time():
         seen("waiting", seeds=(4,)),
         seen("stopped", seeds=(5, 6)),
     ]
-    left = {"digits/vanilla/seeds-2-3": 4.0, "digits/compound-mixture/seeds-0-1": 6.0}
-    found = forecast.forecast(Progress(blocks, []), left, None)
+    told = {
+        "digits/vanilla/seeds-2-3": trail(4.0),
+        "digits/compound-mixture/seeds-0-1": trail(6.0),
+    }
+    found = forecast.forecast(Progress(blocks, []), told, None)
     assert found.seconds == pytest.approx((4 + 6 + 10 + 20) / 2)
     assert (found.running, found.to_come, found.guessed) == (2, 2, 0)
     assert forecast.in_words(found) == (
@@ -426,8 +433,11 @@ def test_time_left_by_model_and_by_the_blocks_at_a_time():
 
 def test_time_left_is_at_least_that_of_the_slowest_running_block():
     blocks = [seen("running"), seen("running", seeds=(2, 3))]
-    left = {"digits/vanilla/seeds-0-1": 1.0, "digits/vanilla/seeds-2-3": 99.0}
-    assert forecast.forecast(Progress(blocks, []), left, None).seconds == 99.0
+    told = {
+        "digits/vanilla/seeds-0-1": trail(1.0),
+        "digits/vanilla/seeds-2-3": trail(99.0),
+    }
+    assert forecast.forecast(Progress(blocks, []), told, None).seconds == 99.0
 
 
 def test_time_left_learns_from_the_tables():

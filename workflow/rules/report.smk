@@ -67,5 +67,5 @@ rule site:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dashboard.site --output {output.site}"
+        "python -m dashboard.render --output {output.site}"
         " --figures {output.figures} &> {log}"
