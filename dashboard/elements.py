@@ -150,12 +150,22 @@ def pairs(values: dict[str, Any], heads: tuple[str, str], says: str) -> Table:
 class SortableTable(Element):
     """A table of values that its reader may sort.
 
-    `formats` are those of Python for columns of numbers, such as `.2f`.
+    `formats` are those of Python for columns of numbers, such as `,.2f`.
     """
 
     rows: pd.DataFrame
     says: str
     formats: dict[str, str] = field(default_factory=dict)
+
+    def as_text(self) -> pd.DataFrame:
+        """The same rows as text; what is not there is empty."""
+
+        def text(name: str, value: Any) -> str:
+            return "" if pd.isna(value) else f"{value:{self.formats.get(name, '')}}"
+
+        rows = self.rows
+        columns = {name: [text(name, v) for v in rows[name]] for name in rows.columns}
+        return pd.DataFrame(columns, index=rows.index)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 NATS = "nats per image"
+RUNNING = "train-running"  # the split of what training itself averages
 SOURCES = {
     "evaluation": "Evaluation: `metrics.csv` and, by epoch, `history.csv`",
     "training": "Training: `training.json`",
@@ -50,9 +51,11 @@ class Split:
     evaluated: bool = True  # in a pass after training, and there alone with gaps
 
 
-def _of_training(name: str, title: str, description: str, **more: Any) -> Quantity:
-    once = {"source": "training", "tables": ("runs",)} | more
-    return Quantity(name, title, description=description, **once)
+def _of_training(
+    name: str, title: str, unit: str, description: str, **more: Any
+) -> Quantity:
+    more |= {"source": "training", "tables": ("runs",)}
+    return Quantity(name, title, unit, description=description, **more)
 
 
 def _bound(name: str, title: str, description: str, **more: Any) -> Quantity:
@@ -73,48 +76,48 @@ _ENTRIES = [
     Quantity(
         "reconstruction",
         "Reconstruction",
-        description="-E_q[log p(x given z)], Bernoulli, summed over pixels",
         better="lower",
         in_paper=True,
+        description="-E_q[log p(x given z)], Bernoulli, summed over pixels",
         short="L_rec",
     ),
     Quantity(
         "latent_kl",
         "Latent KL",
-        description="KL(q(z given x) to p(z))",
         in_paper=True,
+        description="KL(q(z given x) to p(z))",
         short="D_KL",
     ),
     Quantity(
         "negative_elbo",
         "Negative ELBO",
-        description="The sum of both, without weight_kl: a bound on -log p(x)",
         better="lower",
         in_paper=True,
+        description="The sum of both, without weight_kl: a bound on -log p(x)",
         short="L_rec + D_KL",
     ),
     Quantity(
         "weight_kl",
         "Weight KL",
+        "nats",
         description="KL(q(w given x) to p(w)) of a network, not divided by images",
-        unit="nats",
         tables=("runs",),
     ),
     Quantity(
         "negative_bound",
         "Negative bound",
-        description="What an objective other than the ELBO minimises",
         better="lower",
+        description="What an objective other than the ELBO minimises",
         tables=("runs",),
         optional=True,
     ),
-    _of_training("parameters", "Parameters", "Trained numbers of a network", unit=""),
-    _of_training("epochs", "Epochs", "Passes over the training split", unit=""),
+    _of_training("parameters", "Parameters", "", "Trained numbers of a network"),
+    _of_training("epochs", "Epochs", "", "Passes over the training split"),
     _of_training(
         "train_seconds",
         "Training time",
+        "seconds",
         "Wall time of the block divided by its seeds",
-        unit="seconds",
         better="lower",
     ),
     _bound("log_px", "log p(x)", "The better one of its two estimates"),
@@ -122,52 +125,44 @@ _ENTRIES = [
     _bound("elbo_mean_weights", "ELBO, mean weights", "L[q], weights at their means"),
     _bound("elbo_marginal", "ELBO, marginal q", "L[q] of q as a mixture over weights"),
     _bound(
-        "elbo_optimal",
-        "Best ELBO",
-        "L[q*] of the best diagonal Gaussian of each image",
-        short="best ELBO",
+        "elbo_optimal", "Best ELBO", "L[q*], the best Gaussian's", short="best ELBO"
     ),
     _gap(
         "approximation_gap",
         "Approximation gap",
-        "log_px",
-        "elbo_optimal",
+        of="log_px",
+        minus="elbo_optimal",
         short="approximation",
     ),
     _gap(
         "amortization_gap",
         "Amortization gap",
-        "elbo_optimal",
-        "elbo",
+        of="elbo_optimal",
+        minus="elbo",
         short="amortization",
     ),
-    _gap("inference_gap", "Inference gap", "log_px", "elbo"),
+    _gap("inference_gap", "Inference gap", of="log_px", minus="elbo"),
     _gap(
         "amortization_gap_mean_weights",
         "Amortization gap, mean weights",
-        "elbo_optimal",
-        "elbo_mean_weights",
+        of="elbo_optimal",
+        minus="elbo_mean_weights",
         tables=("gaps",),
     ),
     _gap(
         "amortization_gap_marginal",
         "Amortization gap, marginal q",
-        "elbo_optimal",
-        "elbo_marginal",
+        of="elbo_optimal",
+        minus="elbo_marginal",
         tables=("gaps",),
     ),
     _diagnostic("log_px_is", "log p(x), importance sampling", "A lower bound"),
     _diagnostic("log_px_ais", "log p(x), annealing", "Of the images that it ran on"),
     _diagnostic("ess", "Effective sample size", "Of log_px_is", unit="draws"),
-    _diagnostic(
-        "iterations", "Iterations", "Of the search for q*", unit="", better=None
-    ),
+    _diagnostic("iterations", "Iterations", "Of the search", unit="", better=None),
     _diagnostic("converged", "Converged", "Share of the searches for q*", unit=""),
     _diagnostic(
-        "start_difference",
-        "Difference of starts",
-        "Between the optima found from both starts of the search for q*",
-        better=None,
+        "start_difference", "Difference of starts", "Between two optima", better=None
     ),
 ]
 QUANTITIES = {quantity.name: quantity for quantity in _ENTRIES}
@@ -187,7 +182,7 @@ _SPLITS = [
         "One pass over the whole test split after training.",
     ),
     Split(
-        "train-running",
+        RUNNING,
         "Train, running average",
         "training images, average over the last epoch",
         "Average over the last epoch while training, which is what the paper's "

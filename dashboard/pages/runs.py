@@ -16,6 +16,7 @@ from dashboard.text import number
 
 BY = {"runs": "Run by run", "models": "By model, over its seeds"}
 COMMIT = "git_commit"  # a column of runs.csv
+HEADS = {"seed": "Seed", COMMIT: "Commit"}
 UI = "http://127.0.0.1:5000"  # where `make mlflow` shows it
 
 
@@ -55,8 +56,8 @@ def _rows(
     rows = pd.DataFrame(
         {
             "model": [run.model for run in chosen],
-            "seed": [run.seed for run in chosen],
             "Model": [study.title(run.model) for run in chosen],
+            "seed": [run.seed for run in chosen],
             "Status": [runs.STATUSES.get(run.status, run.status) for run in chosen],
         }
     )
@@ -65,15 +66,6 @@ def _rows(
     here = table[table["split"] == split]
     kept = [*summary.measured_in(here), *(name for name in [COMMIT] if name in here)]
     return rows.merge(here[["model", "seed", *kept]], how="left", on=["model", "seed"])
-
-
-def _titled(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The rows with titles as heads; and how the quantities are written."""
-    kept = summary.in_order(rows)
-    titles = {name: QUANTITIES[name].title for name in kept}
-    formats = {titles[name]: ".2f" if QUANTITIES[name].unit else ".0f" for name in kept}
-    table = rows.drop(columns="model").rename(columns=titles)
-    return table.rename(columns={"seed": "Seed", COMMIT: "Commit"}), formats
 
 
 def _units(rows: pd.DataFrame) -> str:
@@ -110,46 +102,44 @@ def _by_run(
     rows: pd.DataFrame, chosen: Sequence[Run], study: Study, ask: el.Ask
 ) -> Iterator[el.Element]:
     """Every run; those that are chosen beside each other below."""
-    table, formats = _titled(rows)
-    says = f"{len(table)} runs on {chosen[0].dataset} with their quantities."
-    by_name = {f"{run.model}:{run.seed}": run for run in chosen}
-    names = ask.rows("run", list(by_name), el.SortableTable(table, says, formats))
+    kept = summary.in_order(rows)
+    titles = {name: QUANTITIES[name].title for name in kept}
+    formats = {
+        titles[name]: ",.2f" if QUANTITIES[name].unit else ",.0f" for name in kept
+    }
+    table = el.SortableTable(
+        rows.drop(columns="model").rename(columns=titles | HEADS),
+        f"{len(rows)} runs on {chosen[0].dataset} with their quantities.",
+        formats,
+    )
+    by_name = {f"{run.model}:{run.seed}": place for place, run in enumerate(chosen)}
+    places = [by_name[name] for name in ask.rows("run", list(by_name), table)]
     yield el.Caption(
         f"{_units(rows)} Choose rows to see those runs beside each other; a click on a "
         "head sorts."
     )
-    picked = [by_name[name] for name in names]
-    if not picked:
-        return
+    if places:
+        numbers = table.as_text().iloc[places].drop(columns=["Model", "Seed"])
+        yield from _beside([chosen[place] for place in places], numbers, study)
+
+
+def _beside(
+    picked: Sequence[Run], numbers: pd.DataFrame, study: Study
+) -> Iterator[el.Element]:
+    """Runs beside each other: their quantities, and where their settings differ."""
     yield el.Heading("Beside each other")
     heads = [f"{study.title(run.model)}, seed {run.seed}" for run in picked]
-    yield el.Row(
-        [
-            el.Link(
-                "run",
-                head,
-                {"dataset": run.dataset, "model": run.model, "seed": str(run.seed)},
-            )
-            for run, head in zip(picked, heads, strict=True)
-        ]
-    )
-    places = [list(by_name).index(name) for name in names]
-    beside = table.iloc[places].drop(columns=["Model", "Seed"])
-    lines = {
-        name: [
-            f"{value:,{formats[name]}}" if name in formats else str(value)
-            for value in beside[name]
-        ]
-        for name in beside
-    }
-    problems: list[str] = []
+    links, problems = [], []
     settings: dict[str, dict[str, str]] = {head: {} for head in heads}
     for run, head in zip(picked, heads, strict=True):
+        of_run = {"dataset": run.dataset, "model": run.model, "seed": str(run.seed)}
+        links.append(el.Link("run", head, of_run))
         with noting(problems):
             settings[head] = records.settings_of(runs.load_settings(run) or {})
+    yield el.Row(links)
     _, differing = records.compared(settings)
-    numbers = pd.DataFrame(lines, index=heads).T
-    rows = pd.concat([numbers, differing]).rename_axis("What").reset_index()
+    rows = pd.concat([numbers.set_axis(heads).T, differing])
+    rows = rows.rename_axis("What").reset_index()
     yield el.Table(rows, f"{len(picked)} runs beside each other.")
     yield el.Caption(
         "Below the quantities stand the settings in which the runs differ."
@@ -159,27 +149,27 @@ def _by_run(
 
 def _mlflow(study: Study, dataset: str) -> Iterator[el.Element]:
     """How to look at the same runs in MLflow's own pages."""
-    uri = str(study.plan.get("tracking_uri") or "")
-    found: list[el.Element] = [el.Heading("In MLflow")]
-    text = f"MLflow holds the same runs in the experiment {dataset}"
-    if uri.startswith(("http://", "https://")):
-        address = without_password(uri).rstrip("/")
-        found += [
-            el.Text(f"{text}, with their artifacts."),
+    uri = without_password(str(study.plan.get("tracking_uri") or ""))
+    address = uri.rstrip("/") if _is_server(uri) else UI
+    yield el.Private(
+        [
+            el.Heading("In MLflow"),
+            el.Text(f"MLflow has the same runs, in the experiment {dataset}."),
+            *([] if _is_server(uri) else _started(study, uri)),
             el.WebLink(f"{address}/#/experiments", "Open MLflow"),
         ]
-    else:
-        default = study.results.resolve() / "mlflow" / "mlflow.db"
-        command = "make mlflow"
-        if uri or default != Path("results/mlflow/mlflow.db").resolve():
-            store = shlex.quote(without_password(uri) or f"sqlite:///{default}")
-            address = f"--host 127.0.0.1 --port 5000 --backend-store-uri {store}"
-            command = f"mlflow ui {address}"
-        found += [
-            el.Text(
-                f"{text}, with their artifacts. In a terminal this shows its pages:"
-            ),
-            el.Code(command),
-            el.WebLink(f"{UI}/#/experiments", "Open MLflow"),
-        ]
-    yield el.Private(found)
+    )
+
+
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def _started(study: Study, uri: str) -> list[el.Element]:
+    """What starts MLflow's pages on this machine."""
+    own = study.results.resolve() / "mlflow" / "mlflow.db"
+    command = "make mlflow"
+    if uri or own != Path("results/mlflow/mlflow.db").resolve():
+        store = shlex.quote(uri or f"sqlite:///{own}")
+        command = f"mlflow ui --port 5000 --backend-store-uri {store}"
+    return [el.Text("In a terminal this shows its pages:"), el.Code(command)]

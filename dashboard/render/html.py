@@ -81,8 +81,8 @@ class Written:
                 return {"path": path, "element": element}
             case el.Table(rows, says):
                 return {"says": says} | _table(rows)
-            case el.SortableTable(rows, says, formats):
-                return {"says": says} | _table(_as_text(rows, formats))
+            case el.SortableTable():
+                return {"says": element.says} | _table(element.as_text())
             case el.File(path):
                 return {"path": path}
             case el.Download(file, content):
@@ -151,14 +151,3 @@ def _table(rows: pd.DataFrame) -> Item:
 def _are_numbers(column: Sequence[str]) -> bool:
     found = [text for text in column if text not in NO_NUMBER]
     return bool(found) and all(NUMBER.fullmatch(text) for text in found)
-
-
-def _as_text(rows: pd.DataFrame, formats: dict[str, str]) -> pd.DataFrame:
-    """A table of values as one of text; what is not there is empty."""
-
-    def text(name: str, value: Any) -> str:
-        if pd.isna(value):
-            return ""
-        return f"{value:{formats[name]}}" if name in formats else str(value)
-
-    return pd.DataFrame({n: [text(n, v) for v in rows[n]] for n in rows.columns})
