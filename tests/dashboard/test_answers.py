@@ -155,13 +155,6 @@ def test_the_order_of_models_is_in_the_url(whole):
     assert app.multiselect(key="models").value == ["compound-mixture", "vanilla"]
 
 
-def test_compare_asks_for_two_models(whole):
-    app = show("compare", models="vanilla")
-    assert "Choose at least two models" in text(app) and not charts(app)
-    app = show("compare", models="<b>,no-such")
-    assert app.multiselect(key="models").value == list(FEW)
-
-
 @pytest.mark.parametrize("path", ANSWERS)
 def test_unknown_choices_fall_back(results, path):
     write_study(results, models=FEW[:2], seeds=(0, 1), datasets=("digits", "mnist"))
@@ -171,19 +164,6 @@ def test_unknown_choices_fall_back(results, path):
 
 
 # Partial, failed and damaged results
-
-
-@pytest.mark.parametrize("path", ANSWERS)
-def test_one_finished_block(results, path):
-    write_study(results, missing=[("digits", m) for m in FEW if m != "vanilla"])
-    words = text(show(path))
-    expected = {
-        "overview": "Only vanilla has a finished run",
-        "claims": "No claim has a finished seed yet",
-        "gaps": "no other model has a seed whose gaps are measured",
-        "compare": "No seed in common with the first model here",
-    }
-    assert expected[path] in words
 
 
 @pytest.mark.parametrize("path", ANSWERS)

@@ -49,11 +49,6 @@ def test_finding_names_every_rival_inside_the_noise(rows):
     assert text.endswith("The 95% interval of the lowest overlaps that of b.")
 
 
-def test_finding_says_where_nothing_overlaps(rows):
-    text = summary.finding(rows((10, 1, None), (15, 1, None)), ELBO)
-    assert text.endswith("The 95% interval of the lowest overlaps no other.")
-
-
 def test_finding_claims_no_order_without_intervals(rows):
     for values in [(10, None, None), (15, 1, None)], [(10, 1, None), (15, None, None)]:
         assert "nothing tells how sure" in summary.finding(rows(*values), ELBO)
@@ -97,13 +92,6 @@ def test_interval_chart_holds_every_model_in_order(rows):
     assert titles == {"Negative ELBO, nats per image (lower is better)"}
     assert spec["layer"][3]["mark"]["shape"] == theme.PAPER_SHAPE
     assert spec["layer"][3]["mark"]["filled"] is False
-
-
-def test_interval_chart_without_paper_has_no_diamond(rows):
-    table = rows((10, 1, None), metric="latent_kl")
-    spec = means.means(table, "latent_kl", dark=True).to_dict()
-    assert len(spec["layer"]) == 3
-    assert spec["layer"][1]["encoding"]["x"]["title"] == "Latent KL, nats per image"
 
 
 def test_curve_leaves_out_what_is_not_finite():

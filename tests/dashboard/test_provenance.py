@@ -2,13 +2,12 @@
 
 import json
 
-import pandas as pd
 import pytest
 
 from comvae.datasets.fetching import fetch
 from comvae.results.report import write_report
 from dashboard import records
-from tests.dashboard.studies import FEW, plan_of, write_study
+from tests.dashboard.studies import FEW, plan_of
 from tests.dashboard.visitor import buttons, show, table, text, warned
 
 
@@ -112,20 +111,6 @@ def test_changed_code_and_settings_are_flagged(full):
 # Partial and damaged results
 
 
-def test_one_finished_block(results):
-    write_study(results, missing=[("digits", model) for model in FEW[1:]])
-    app = show("provenance")
-    assert table(app).columns[1] == "Of 1 blocks"
-    assert not app.warning and "runs.csv" in buttons(app)
-    assert "None is fetched yet" in text(app)
-
-
-def test_before_anything_is_trained(results):
-    write_study(results, missing=[("digits", model) for model in FEW])
-    app = show("provenance")
-    assert "No block is trained yet" in text(app) and not app.warning
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -160,21 +145,8 @@ def test_a_damaged_record_of_training_is_named(full, content):
     assert table(app).columns[1] == "Of 2 blocks"
 
 
-def test_an_old_record_of_training_is_enough(full):
-    path = edit_training(full, "vanilla")
-    path.write_text('{"finished_at": "yesterday", "train_seconds": "long"}')
-    flagged = warned(show("provenance"))
-    assert any("not recorded (1 block)" in notice for notice in flagged)
-
-
 def test_a_damaged_study_is_named(full):
     (full / "study.json").write_bytes(b"{")
     app = show("provenance")
     assert ["study.json" in notice for notice in warned(app)] == [True]
     assert "There is no study.json that can be read" in text(app).replace("`", "")
-
-
-def test_the_table_of_blocks_can_be_sorted(full):
-    frame = show("provenance").dataframe[0].value
-    assert len(frame) == 3 and frame["training, s"].eq(12.5).all()
-    assert pd.api.types.is_datetime64_any_dtype(frame["finished, UTC"])

@@ -10,7 +10,6 @@ from dashboard.render.streamlit import plain
 from tests.dashboard.studies import BLOCK, EVIL, FEW
 from tests.dashboard.visitor import (
     APP,
-    buttons,
     charts,
     follow,
     frame,
@@ -122,40 +121,6 @@ def test_failed_and_missing_cells_say_so(results):
     assert "Compound, mixture prior  (1 failed)" in labels
 
 
-def test_one_seed_has_no_interval(results):
-    write_results(results, models=FEW, seeds=[0])
-    app = show()
-    assert table(app)["Negative ELBO"].iloc[0].endswith("(no interval)")
-    assert "nothing tells how sure the order is" in text(app)
-
-
-def test_nothing_finished(results):
-    write_results(results, missing=[("digits", model) for model in MODELS])
-    app = show()
-    assert "0 of 24 runs finished, 24 missing" in text(app)
-    assert not charts(app)
-    assert table(app, 1)["Negative ELBO"].eq("no result").all()
-
-
-def test_before_the_tables_the_runs_are_shown(results):
-    write_results(
-        results,
-        tables=False,
-        missing=[("digits", "vanilla")],
-        not_evaluated=[("digits", "compound-mixture")],
-        failed=[("digits", "compound-gaussian", 2)],
-    )
-    assert "tables/table1.csv is not written yet" in text(show())
-    app = show("run", model="vanilla")
-    assert "not trained yet" in text(app) and not charts(app)
-    app = show("run", model="compound-mixture")
-    assert "trained, not yet evaluated" in text(app) and len(charts(app)) == 4
-    app = show("run", model="simplified-mixture")
-    assert "seed 0: trained and evaluated" in text(app)
-    app = show("run", model="compound-gaussian", seed="2")
-    assert "negative_elbo is nan" in app.error[0].value.replace("\\", "")
-
-
 def test_run_shows_curves_results_pictures_and_settings(results):
     write_results(results, models=FEW)
     app = show("run", model="compound-mixture", seed="2")
@@ -217,12 +182,6 @@ def test_a_new_result_appears_without_a_restart(results):
     write_results(results, models=FEW)
     app.run()
     assert "9 of 9 runs finished" in text(app)
-
-
-def test_downloads_the_table_as_it_is(results):
-    write_results(results, models=FEW)
-    app = show()
-    assert buttons(app) == ["negative-elbo-test.csv", "table1.csv"]
 
 
 def test_dashboard_needs_no_heavy_library(tmp_path):

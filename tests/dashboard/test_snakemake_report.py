@@ -24,19 +24,21 @@ def test_the_report_has_tables_and_figures_with_captions(tmp_path):
     )
     report = tmp_path / "report.html"
     done = snakemake(
-        *("--directory", tmp_path, "--configfile", study),
-        *("--report", report, "all", "site"),
+        "--directory",
+        tmp_path,
+        "--configfile",
+        study,
+        "--report",
+        report,
+        "all",
+        "site",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     text = report.read_text()
-    files = {
-        *(
-            f"results/tables/{n}.csv"
-            for n in ("table1", "gaps", "claims", "attribution")
-        ),
-        *(f"results/report/{name}.md" for name in ("table1", "gaps", "claims")),
-        *(f"results/report/figures/digits/{figure}.svg" for figure in MAIN),
-    }
+    tables = ["table1", "gaps", "claims", "attribution"]
+    files = [f"results/tables/{name}.csv" for name in tables]
+    files += [f"results/report/{name}.md" for name in tables[:3]]
+    files += [f"results/report/figures/digits/{figure}.svg" for figure in MAIN]
     for name in files:
         assert f'"{name}"' in text, name
     for words in ("beside the paper's single value", "Right of 0 the claim holds"):
