@@ -111,11 +111,7 @@ def planned(results: Path, problems: list[str]) -> list[Block]:
     try:
         listed = (data.load_json(path) or {}).get("blocks")
         if isinstance(listed, list):
-            return [
-                Block(str(b["dataset"]), str(b["model"]), tuple(map(int, b["seeds"])))
-                for b in listed
-                if b["seeds"]
-            ]
+            return [_block(each) for each in listed]
     except ResultsError as error:
         problems.append(str(error))
     except (KeyError, TypeError, ValueError):
@@ -128,6 +124,13 @@ def planned(results: Path, problems: list[str]) -> list[Block]:
         with suppress(ValueError):  # a folder that the study did not name
             found.append(Block(*folder.parts[-3:-1], parse_seeds(folder.name)))
     return found
+
+
+def _block(listed: dict) -> Block:
+    seeds = tuple(map(int, listed["seeds"]))
+    if not seeds:
+        raise ValueError("no seeds")
+    return Block(str(listed["dataset"]), str(listed["model"]), seeds)
 
 
 def _look(
