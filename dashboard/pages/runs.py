@@ -92,7 +92,8 @@ def _by_model(rows: pd.DataFrame) -> el.Table:
                 text += f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{number(values.std())}"
             row[QUANTITIES[name].title] = text
         if COMMIT in of_model:
-            row["Commit"] = ", ".join(of_model[COMMIT].dropna().unique())
+            commits = of_model[COMMIT].fillna("").unique()
+            row["Commit"] = ", ".join(filter(None, commits))
         found.append(row)
     says = f"Means and deviations of {len(found)} models over their seeds."
     return el.Table(pd.DataFrame(found), says)
