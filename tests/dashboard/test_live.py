@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from comvae.results.trail import COLUMNS, Trail
 from comvae.study.lock import held
 from comvae.study.plan import Block
 from comvae.study.settings import RunConfig, Training, load_run_config
-from dashboard import forecast, progress, trails
+from dashboard import forecast, progress
 from dashboard.progress import Progress, Seen, look
 from tests.dashboard.studies import FEW, write_study
 from tests.dashboard.visitor import (
@@ -365,7 +366,7 @@ def seen(status, model="vanilla", seeds=(0, 1), seconds=None):
 
 
 def trail(seconds_left):
-    return trails.Trail(1, 2, 0.5, (0,), seconds_left, None, "")
+    return SimpleNamespace(seconds_left=seconds_left)
 
 
 def test_time_left_by_model_and_by_the_blocks_at_a_time():
