@@ -62,12 +62,10 @@ def _chart(study: Study, dataset: str, split: str, metric: str) -> Iterator[el.E
 def _table(study: Study, dataset: str, split: str) -> Iterator[el.Element]:
     """All metrics as text."""
     shown = summary.display_table(study, dataset, split)
-    yield el.Subheading("All three terms")
-    yield el.Table(
-        shown,
-        f"Reconstruction, latent KL and their sum for {len(shown)} models on "
-        f"{dataset}, {split}.",
-    )
+    yield el.Subheading("All terms")
+    terms = [str(name) for name in shown.columns.get_level_values(0).unique() if name]
+    listed = ", ".join(name for name in terms if name not in ("Model", "Seeds"))
+    yield el.Table(shown, f"{listed} of {len(shown)} models on {dataset}, {split}.")
     text = (
         "Nats per image: mean ± half the width of the 95% interval over seeds. The "
         "negative ELBO is reconstruction + latent KL, without the KL of the weights, "
