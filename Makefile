@@ -31,7 +31,7 @@ gap-selftest: $(INSTALLED) ## check the gap estimators against known answers
 	python -m comvae gap-selftest
 
 dashboard: $(INSTALLED) ## compare variants in the browser (loopback only)
-	streamlit run dashboard/app.py
+	streamlit run dashboard/render/app.py
 
 mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
 	@test -f results/mlflow/mlflow.db || { echo "no runs yet: make study first" >&2; exit 2; }
@@ -39,7 +39,7 @@ mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
 	  --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow/mlflow.db"
 
 site: $(INSTALLED) ## the dashboard as static HTML in results/site (SITE=folder)
-	python -m dashboard.site $(if $(SITE),--output $(SITE))
+	python -m dashboard.render $(if $(SITE),--output $(SITE))
 
 report: $(INSTALLED) ## tables and figures in one file, report.html (STUDY=config/…)
 	snakemake --cores 1 --configfile $(STUDY) -- site

@@ -1,4 +1,4 @@
-"""From runs and their files to what the page Compare shows."""
+"""From runs and their files to models beside each other."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -9,29 +9,17 @@ import pandas as pd
 
 from comvae.errors import ResultsError
 from dashboard import data, runs
-from dashboard.differences import VERDICTS, by_seed, difference, effect_text
+from dashboard.charts.curves import COLUMNS, over_seeds
+from dashboard.charts.effects import effect_row
+from dashboard.differences import VERDICTS, by_seed, difference
 from dashboard.study import Study
 
-METRICS = {
-    "negative_elbo": "Negative ELBO",
-    "reconstruction": "Reconstruction",
-    "latent_kl": "Latent KL",
-    "log_px": "log p(x)",
-    "elbo": "ELBO, on the images of the gaps",
-    "approximation_gap": "Approximation gap",
-    "amortization_gap": "Amortization gap",
-    "inference_gap": "Both gaps together",
-}
 
-
-def epochs(
-    chosen: Sequence[runs.Run], study: Study, term: str
-) -> tuple[pd.DataFrame, list[str]]:
-    """Mean, least and most over the seeds of each model by epoch, and what is damaged.
-
-    Columns: model, title, epoch, mean, least, most, n_seeds.
-    """
-    tables, problems = [], []
+def histories(
+    chosen: Sequence[runs.Run],
+) -> tuple[list[tuple[str, pd.DataFrame]], list[str]]:
+    """The history of each block of the chosen runs with its model; what is damaged."""
+    found, problems = [], []
     for folder, model, seeds in _blocks(chosen, "folder"):
         try:
             history = data.load_table(folder / "history.csv", data.HISTORY)
@@ -39,32 +27,24 @@ def epochs(
             problems.append(str(error))
             continue
         if history is not None:
-            rows = history.loc[history["seed"].isin(seeds), ["epoch", term]]
-            tables.append(rows.assign(model=model))
-    columns = ["model", "epoch", "mean", "least", "most", "n_seeds"]
-    if not tables:
-        return pd.DataFrame(columns=[*columns, "title"]), list(dict.fromkeys(problems))
-    together = pd.concat(tables)
-    finite = together[np.isfinite(together[term])]
-    found = (
-        finite.groupby(["model", "epoch"], sort=False)[term]
-        .agg(mean="mean", least="min", most="max", n_seeds="count")
-        .reset_index()
-    )
-    found["title"] = [study.title(model) for model in found["model"]]
-    return found, list(dict.fromkeys(problems))
+            found.append((model, history[history["seed"].isin(seeds)]))
+    return found, problems
 
 
-def curves_message(found: pd.DataFrame, name: str) -> str:
-    """Where the curves end, in one sentence."""
-    last = found.sort_values("epoch").groupby("model", sort=False).last()
-    best, worst = last.loc[last["mean"].idxmin()], last.loc[last["mean"].idxmax()]
-    if len(last) == 1:
-        return f"{name} of {best['title']} ends at {best['mean']:.2f}."
-    return (
-        f"{name} ends lowest for {best['title']}, {best['mean']:.2f}, and highest for "
-        f"{worst['title']}, {worst['mean']:.2f}."
-    )
+def epochs(
+    found: Sequence[tuple[str, pd.DataFrame]],
+    study: Study,
+    models: Sequence[str],
+    term: str,
+) -> pd.DataFrame:
+    """The rows of `charts.curves.bands`: one line for each of `models`."""
+    tables = [pd.DataFrame(columns=COLUMNS)]
+    for model in models:
+        of_model = [table for name, table in found if name == model and term in table]
+        if of_model:
+            names = {"line": model, "model": model, "title": study.title(model)}
+            tables.append(over_seeds(pd.concat(of_model), term, **names))
+    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def differences(
@@ -79,20 +59,9 @@ def differences(
     for model in models[1:]:
         found = difference(table, *view, (model, first))
         title = f"{study.title(model)} \N{MINUS SIGN} {study.title(first)}"
-        rows.append(
-            {
-                "group": model,
-                "title": title,
-                "model": model,
-                "part": "",
-                "effect": found["effect"],
-                "low": found["ci_low"],
-                "high": found["ci_high"],
-                "text": effect_text(found["effect"], found["ci_low"], found["ci_high"]),
-                "n_seeds": found["n_seeds"],
-                "verdict": VERDICTS[str(found["verdict"])],
-            }
-        )
+        verdict = VERDICTS[str(found["verdict"])]
+        more = {"n_seeds": found["n_seeds"], "verdict": verdict}
+        rows.append(effect_row(model, title, model, found) | more)
         for seed, value in by_seed(table, *view, (model, first)).items():
             values.append({"group": model, "part": "", "seed": seed, "value": value})
     columns = ["group", "part", "seed", "value"]
@@ -114,14 +83,13 @@ def image_gaps(
         except ResultsError as error:
             problems.append(str(error))
             continue
-        if table is not None:
+        if table is not None and gap in table:
             rows = table[table["seed"].isin(seeds) & (table["split"] == split)]
             tables.append(rows[["image", gap]].assign(model=model))
     if not tables:
-        return pd.DataFrame(), list(dict.fromkeys(problems))
+        return pd.DataFrame(), problems
     by_image = pd.concat(tables).pivot_table(index="image", columns="model", values=gap)
-    by_image = by_image.replace([np.inf, -np.inf], np.nan).dropna()
-    return by_image, list(dict.fromkeys(problems))
+    return by_image.replace([np.inf, -np.inf], np.nan).dropna(), problems
 
 
 def _blocks(
@@ -142,6 +110,7 @@ def _blocks(
 
 @lru_cache(maxsize=16)
 def _read_gaps(file: data.Identity) -> pd.DataFrame:
-    from comvae.results.gap_files import read_gaps
+    # it needs pyarrow, which few pages do
+    from comvae.results.tables.gaps import read_gaps
 
     return read_gaps(Path(file[0]))

@@ -3,13 +3,10 @@
 The statistics are those of results/statistics.py, the rule that of results/claims.py.
 """
 
-import math
-
 import pandas as pd
 
 from comvae.results.claims import RESOLUTION, verdict
 from comvae.results.statistics import effect, paired
-from dashboard.summary import NOTHING, signed
 
 VERDICTS = {
     "supported": "clearly positive",
@@ -31,7 +28,7 @@ RULE = (
 def by_seed(
     runs: pd.DataFrame, dataset: str, split: str, metric: str, models: tuple[str, str]
 ) -> pd.Series:
-    """The first model minus the second in `metric`, by seed, in nats per image."""
+    """The first model minus the second in `metric`, by seed, in its unit."""
     terms = [(1.0, models[0], split), (-1.0, models[1], split)]
     return paired(runs, dataset, metric, terms)
 
@@ -42,12 +39,3 @@ def difference(
     """effect, ci_low, ci_high, n_seeds and verdict of the first minus the second."""
     found = effect(by_seed(runs, dataset, split, metric, models))
     return found | {"verdict": verdict(found)}
-
-
-def effect_text(value: float, low: float, high: float) -> str:
-    """A difference with its interval, `+0.43 [+0.38, +0.48]`, as much as there is."""
-    if math.isnan(value):
-        return NOTHING
-    if math.isnan(low) or math.isnan(high):
-        return f"{signed(value)} (no interval)"
-    return f"{signed(value)} [{signed(low)}, {signed(high)}]"

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from comvae.results.claims import verdict
-from dashboard import summary
-from dashboard.differences import difference, effect_text
+from dashboard.differences import difference
 from dashboard.study import Study
-from dashboard.summary import number
+from dashboard.summary import METRIC
+from dashboard.text import counted, effect_text, listed, number, signed
 
 BASELINE = "vanilla"
-METRIC = "negative_elbo"
 CHANGES = {  # by whether there is a gain, and whether the gap narrows
     (True, "supported"): "{part} of {gain} nats",
     (True, "inconclusive"): "None shown: {part} of {gain} nats",
@@ -22,13 +21,7 @@ CHANGES = {  # by whether there is a gain, and whether the gap narrows
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A question, its answer in a few words, and what stands behind the answer."""
-
-    question: str
-    answer: str
-    because: str
+Finding = tuple[str, str]  # the answer in a few words, and what stands behind it
 
 
 @dataclass(frozen=True)
@@ -72,52 +65,41 @@ def best_model(study: Study, runs: pd.DataFrame, dataset: str, found: Lead) -> F
     n_seeds = here.loc[here["model"] == found.model, METRIC].notna().sum()
     lowest = (
         f"{study.title(found.model)} has the lowest test negative ELBO, "
-        f"{number(found.means.iloc[0])} nats per image ({seeds(n_seeds)}; lower is "
-        "better)"
+        f"{number(found.means.iloc[0])} nats per image ({counted(n_seeds, 'seed')}; "
+        "lower is better)"
     )
     if len(found.means) == 1:
-        return Finding(
-            "Which model is best?",
-            study.title(found.model),
-            f"{lowest}. It is the only one with a finished run.",
-        )
+        alone = f"{lowest}. It is the only one with a finished run."
+        return study.title(found.model), alone
     if not found.rivals:
-        return Finding(
-            "Which model is best?",
-            study.title(found.model),
-            f"{lowest}. Its paired difference to every other model is real.",
-        )
+        real = f"{lowest}. Its paired difference to every other model is real."
+        return study.title(found.model), real
     names = [study.title(model) for model in found.rivals]
     if len(names) > 4:
         names = [*names[:3], f"{len(names) - 3} others"]
-    return Finding(
-        "Which model is best?",
-        "No single winner",
-        f"{lowest}, but it cannot be told apart from "
-        f"{'; '.join(names[:-1]) + ' and ' if len(names) > 1 else ''}{names[-1]}.",
-    )
+    rivals = f"{lowest}, but it cannot be told apart from {listed(names)}."
+    return "No single winner", rivals
 
 
 def against_vanilla(
     study: Study, runs: pd.DataFrame, dataset: str, model: str | None
 ) -> Finding:
     """Is the best model's difference to vanilla real?"""
-    question = "Is the gain over vanilla real?"
     if model is None:
         text = "Only vanilla has a finished run: nothing can be compared with it."
-        return Finding(question, "Nothing to compare", text)
+        return "Nothing to compare", text
     gain = _behind(runs, dataset, BASELINE, model)
     name = study.title(model)
     if gain["n_seeds"] == 0:
         text = f"{name} and the vanilla VAE have no finished seed in common."
-        return Finding(question, "Cannot be told", text)
+        return "Cannot be told", text
     answers = {
         "supported": "Yes",
         "contradicted": "No: vanilla is better",
         "inconclusive": "Not shown",
     }
     effect = effect_text(gain["effect"], gain["ci_low"], gain["ci_high"])
-    measured = f"(95% interval, paired over {seeds(gain['n_seeds'])})"
+    measured = f"(95% interval, paired over {counted(gain['n_seeds'], 'seed')})"
     if gain["effect"] > 0:
         text = f"{name} gains {effect} nats per image over vanilla in test negative "
         text += f"ELBO {measured}."
@@ -129,7 +111,7 @@ def against_vanilla(
             text += " One seed has no interval."
         else:
             text += " That is inside the noise, or too small to be told from 0."
-    return Finding(question, answers[gain["verdict"]], text)
+    return answers[gain["verdict"]], text
 
 
 def amortization(
@@ -140,34 +122,42 @@ def amortization(
     model: str | None,
 ) -> Finding:
     """How much of the gain over vanilla is a narrower amortization gap?"""
-    question = "How much of it is amortization gap?"
     if not study.measures_gaps:
         text = "This study measures no gaps: its setting gap.images is 0."
-        return Finding(question, "Not measured", text)
+        return "Not measured", text
     parts = _parts(attribution, dataset, model)
     if parts is None:
         name = "this model" if model is None else study.title(model)
         text = f"There are no measured gaps of {name} beside those of vanilla."
-        return Finding(question, "Not measured", text)
+        return "Not measured", text
     gain, part = parts.loc["elbo"], parts.loc["amortization_gap"]
+
+    def interval(row: pd.Series) -> str:
+        return effect_text(row["effect"], row["ci_low"], row["ci_high"])
+
+    def change(name: str) -> str:
+        return signed(parts.loc[name, "effect"])
+
     answer = CHANGES[verdict(gain) == "supported", verdict(part)].format(
-        part=summary.signed(part["effect"]), gain=summary.signed(gain["effect"])
+        part=signed(part["effect"]), gain=signed(gain["effect"])
     )
     text = "What an encoder loses against the best Gaussian of each image"
-    widths = [_width(gaps, dataset, name) for name in (BASELINE, model)]
-    if None not in widths:
+    vanilla, own = (_of_gap(gaps, dataset, name) for name in (BASELINE, model))
+    if vanilla is not None and own is not None:
         text += (
-            f" is {widths[0]} nats per image in vanilla and {widths[1]} in "
-            f"{study.title(model)}"
+            f" is {number(vanilla['mean'])} nats per image in vanilla and "
+            f"{number(own['mean'])} in {study.title(model)}"
         )
     text += (
         ". Of the change in ELBO, "
-        f"{effect_text(gain['effect'], gain['ci_low'], gain['ci_high'])}, this gap "
-        f"makes {effect_text(part['effect'], part['ci_low'], part['ci_high'])}, the "
-        f"model itself, log p(x), {_of(parts, 'log_px')}, and the approximation gap "
-        f"{_of(parts, 'approximation_gap')}; plus is better than vanilla."
+        f"{interval(gain)}, this gap makes {interval(part)}, the "
+        f"model itself, log p(x), {change('log_px')}, and the approximation gap "
+        f"{change('approximation_gap')}; plus is better than vanilla."
     )
-    return Finding(question, answer, f"{text} {_measured_on(gaps, dataset, model)}")
+    if own is None:
+        return answer, f"{text} Measured on the images of gap-images.json."
+    images = f"{own['images']:.0f} test images"
+    return answer, f"{text} Measured on {images}, with fresh samples of z."
 
 
 def _parts(
@@ -186,15 +176,6 @@ def _parts(
     return here
 
 
-def _of(parts: pd.DataFrame, name: str) -> str:
-    return summary.signed(parts.loc[name, "effect"])
-
-
-def _width(gaps: pd.DataFrame | None, dataset: str, model: str) -> str | None:
-    here = _of_gap(gaps, dataset, model)
-    return None if here is None else number(here["mean"])
-
-
 def _of_gap(gaps: pd.DataFrame | None, dataset: str, model: str) -> pd.Series | None:
     """The amortization gap of a model on test images, if it is measured."""
     if gaps is None:
@@ -206,16 +187,3 @@ def _of_gap(gaps: pd.DataFrame | None, dataset: str, model: str) -> pd.Series | 
         & (gaps["quantity"] == "amortization_gap")
     ].dropna(subset="mean")
     return here.iloc[0] if len(here) else None
-
-
-def _measured_on(gaps: pd.DataFrame | None, dataset: str, model: str) -> str:
-    """On how many images, which need not be the whole split."""
-    here = _of_gap(gaps, dataset, model)
-    if here is None:
-        return "Measured on the images of gap-images.json."
-    return f"Measured on {here['images']:.0f} test images, with fresh samples of z."
-
-
-def seeds(count: float) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{count:.0f} seed" + ("" if count == 1 else "s")

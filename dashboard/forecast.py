@@ -8,6 +8,8 @@ from statistics import mean
 import pandas as pd
 
 from dashboard.progress import Progress, Seen
+from dashboard.text import duration
+from dashboard.trails import Trail
 
 Key = tuple[str, str]  # dataset, model
 
@@ -20,26 +22,24 @@ class Forecast:
     running: int  # blocks at a time
     to_come: int  # blocks that wait
     guessed: int  # of these, whose model no finished block has on this dataset
-    told_by: int  # finished blocks or runs that tell how long one takes
 
 
 def forecast(
-    progress: Progress, left: Mapping[str, float | None], runs: pd.DataFrame | None
+    progress: Progress, trails: Mapping[str, Trail | None], runs: pd.DataFrame | None
 ) -> Forecast:
     """The time left if as many blocks go on side by side as do now.
 
-    `left` gives the seconds that each running block, by its folder, has left itself, as
-    far as it tells; `runs` is runs.csv.
+    `trails` are those of the running blocks by their folder; `runs` is runs.csv.
     """
     running = progress.with_status("running")
     waiting = progress.with_status("waiting", "silent", "stopped")
     known = _seconds_per_seed(progress, runs)
     guesses = [_guess(seen, known) for seen in waiting]
-    rest = [left.get(str(seen.block.folder)) for seen in running]
-    rest = [
-        _guess(seen, known)[0] if seconds is None else seconds
-        for seen, seconds in zip(running, rest, strict=True)
-    ]
+    rest = []
+    for seen in running:
+        trail = trails.get(seen.folder)
+        told = trail and trail.seconds_left
+        rest.append(_guess(seen, known)[0] if told is None else told)
     seconds = [guess for guess, _ in guesses] + rest
     total = None
     if running and None not in seconds:
@@ -49,7 +49,6 @@ def forecast(
         len(running),
         len(waiting),
         sum(rough for _, rough in guesses),
-        sum(map(len, known.values())),
     )
 
 
@@ -99,18 +98,3 @@ def in_words(found: Forecast) -> str:
             f"{found.guessed} are of models that none has finished yet"
         )
     return f"{text}. Evaluation and gaps come on top."
-
-
-def duration(seconds: float) -> str:
-    """`8 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"

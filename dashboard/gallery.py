@@ -1,20 +1,21 @@
 """From the pictures of several models to what the page Pictures shows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from comvae.errors import ResultsError
 from dashboard import runs
+from dashboard.arrays import Arrays, load_arrays
 from dashboard.charts.tiles import Row
-from dashboard.comparison import image_gaps
-from dashboard.findings import BASELINE, METRIC
-from dashboard.pictures import Pictures, load_pictures
+from dashboard.findings import BASELINE
 from dashboard.study import Study, bounds_alone
-from dashboard.summary import number
+from dashboard.summary import METRIC
+from dashboard.text import number
 
-Found = dict[str, Pictures]  # by model
+Found = dict[str, Arrays]  # by model
 BEST = 3  # models shown beside the baseline, until others are chosen
 SHOWN = 40  # images of a row: more than any screen has room for
 WIDEST = 20  # of the images with the widest gaps
@@ -22,15 +23,19 @@ DIMENSIONS = 10  # latents of a posterior that are drawn: the most used ones
 USED = 0.1  # nats: a latent of less KL hardly tells images apart
 
 
-def default_models(
-    study: Study, table: pd.DataFrame | None, dataset: str, here: Sequence[str]
-) -> list[str]:
+def default_models(study: Study, dataset: str, here: Sequence[str]) -> list[str]:
     """The baseline and the best few of the models `here`, in the study's order."""
     rivals = [model for model in here if model not in bounds_alone(study)] or list(here)
     best = [model for model in rivals if model != BASELINE]
+    table = study.of("runs", dataset)
     if table is not None:
-        rows = table[(table["dataset"] == dataset) & (table["split"] == "test")]
-        means = rows.groupby("model")[METRIC].mean().dropna().sort_values()
+        means = (
+            table[table["split"] == "test"]
+            .groupby("model")[METRIC]
+            .mean()
+            .dropna()
+            .sort_values()
+        )
         best = [m for m in means.index if m in best] or best
     chosen = {BASELINE, *best[:BEST]}
     return [model for model in here if model in chosen]
@@ -44,7 +49,7 @@ def load(
     absent, problems = [], []
     for run in chosen:
         try:
-            pictures = load_pictures(run)
+            pictures = load_arrays(run)
         except ResultsError as error:
             problems.append(str(error))
             continue
@@ -91,68 +96,52 @@ def extremes(values: dict[str, float], study: Study, what: str) -> str:
 
 
 def reconstruction_rows(found: Found, study: Study, images: list[int]) -> list[Row]:
-    """The images above their reconstructions by each model."""
-    first = next(iter(found.values()))
-    tips = [f"image {number}" for number in images]
-    rows = [Row("Original test images", first.original[first.places(images)], tips)]
-    for model, pictures in found.items():
-        places = pictures.places(images)
-        nats = pictures.reconstruction_nats[places]
-        rows.append(
-            Row(
-                study.title(model),
-                pictures.reconstruction[places],
-                [
-                    f"{t}: error {number(e)} nats"
-                    for t, e in zip(tips, nats, strict=True)
-                ],
-                model=model,
-            )
-        )
-    return rows
+    """The images above their reconstructions by each model, with their errors."""
 
+    def error(model: str, image: int) -> str:
+        [place] = found[model].places([image])
+        nats = number(found[model].reconstruction_nats[place])
+        return f"image {image}: error {nats} nats"
 
-def gaps(
-    chosen: Sequence[runs.Run], gap: str, images: list[int]
-) -> tuple[pd.DataFrame, list[str]]:
-    """A gap of those `images` that all measured models have, in nats: a column per
-    model; and what is damaged."""
-    table, problems = image_gaps(chosen, "test", gap)
-    return table[table.index.isin(images)], problems
+    return _rows(found, study, images, error)
 
 
 def widest_rows(
     found: Found, study: Study, table: pd.DataFrame, under: str
 ) -> list[Row]:
     """The images with the widest gap under a model, their reconstructions by all, and
-    the gap of each; widest first."""
-    first = next(iter(found.values()))
+    the gap of each; widest first. `table` has a column of gaps for each model."""
     widest = table[under].sort_values(ascending=False, kind="stable").index[:WIDEST]
-    images = [int(number) for number in widest]
-    rows = [
-        Row(
-            "Original test images, by number",
-            first.original[first.places(images)],
-            [f"image {number}" for number in images],
-            [str(number) for number in images],
-        )
+    models = [under, *(model for model in found if model != under)]
+
+    def note(model: str, image: int) -> str:
+        return number(table.loc[image, model]) if model in table else ""
+
+    def gap(model: str, image: int) -> str:
+        nats = note(model, image)
+        return f"image {image}: gap {nats} nats" if nats else f"image {image}"
+
+    first, *rows = _rows({m: found[m] for m in models}, study, list(widest), gap)
+    numbered = replace(
+        first, name=f"{first.name}, by number", notes=[str(i) for i in widest]
+    )
+    return [
+        numbered,
+        *(replace(row, notes=[note(row.model, i) for i in widest]) for row in rows),
     ]
-    for model in [under, *(model for model in found if model != under)]:
-        pictures = found[model]
-        measured = model in table
-        nats = [number(table.loc[i, model]) if measured else "" for i in images]
-        rows.append(
-            Row(
-                study.title(model),
-                pictures.reconstruction[pictures.places(images)],
-                [
-                    f"image {i}: gap {n} nats" if measured else f"image {i}"
-                    for i, n in zip(images, nats, strict=True)
-                ],
-                nats,
-                model,
-            )
-        )
+
+
+def _rows(
+    found: Found, study: Study, images: list[int], tip: Callable[[str, int], str]
+) -> list[Row]:
+    """The images above their reconstructions by each model; `tip` says more of each."""
+    arrays = next(iter(found.values()))
+    tips = [f"image {number}" for number in images]
+    rows = [Row("Original test images", arrays.original[arrays.places(images)], tips)]
+    for model, arrays in found.items():
+        drawn = arrays.reconstruction[arrays.places(images)]
+        tips = [tip(model, image) for image in images]
+        rows.append(Row(study.title(model), drawn, tips, model=model))
     return rows
 
 
@@ -170,16 +159,12 @@ def sample_rows(found: Found, study: Study) -> list[Row]:
     ]
 
 
-def traversal_rows(pictures: Pictures, place: int) -> tuple[list[Row], list[str]]:
+def traversal_rows(pictures: Arrays, place: int) -> tuple[list[Row], list[str]]:
     """A traversal, the most used latent first, and the heads of its columns."""
     kl = pictures.dimension_kl()
     heads = [
-        f"{value:+g}".replace("-", "\N{MINUS SIGN}")
+        f"{value:+g}".replace("-", "\N{MINUS SIGN}") if value else "0"
         for value in pictures.traversal_step
-    ]
-    heads = [
-        "0" if value == 0 else head
-        for head, value in zip(heads, pictures.traversal_step, strict=True)
     ]
     rows = [
         Row(

@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +40,6 @@ class Seen:
     alive: float | None = None  # the last sign of life in `state/`, seconds since 1970
     trained: float | None = None  # when, seconds since 1970
     cells: dict[int, str] = field(default_factory=dict)  # seed -> a key of WORDS
-    failed: dict[int, str] = field(default_factory=dict)  # seed -> why, where known
     measured: int = 0  # seeds whose gaps are measured
     seconds: float | None = None  # of training, where it was read
 
@@ -81,6 +81,11 @@ def load_progress(results: Path) -> Progress:
     return progress
 
 
+def forget() -> None:
+    """Look again, whenever that was last."""
+    _last.clear()
+
+
 def look(results: Path) -> Progress:
     """How far the study is, from the files as they are now."""
     problems: list[str] = []
@@ -102,23 +107,22 @@ def look(results: Path) -> Progress:
 
 def planned(results: Path, problems: list[str]) -> list[Block]:
     """The blocks that study.json lists; without a list, those that have a folder."""
+    path = results / "study.json"
     try:
-        plan = data.load_json(results / "study.json") or {}
-        if isinstance(plan.get("blocks"), list):
-            return [_block(listed) for listed in plan["blocks"]]
+        listed = (data.load_json(path) or {}).get("blocks")
+        if isinstance(listed, list):
+            return [_block(each) for each in listed]
     except ResultsError as error:
         problems.append(str(error))
     except (KeyError, TypeError, ValueError):
         problems.append(
-            f"{results / 'study.json'}: its `blocks` are no list of dataset, model and "
-            "seeds; delete it and run `make study`, which writes it again"
+            f"{path}: its `blocks` are no list of dataset, model and seeds; delete it "
+            "and run `make study`, which writes it again"
         )
     found = []
     for folder in sorted(results.glob("runs/*/*/seeds-*")):
-        try:
+        with suppress(ValueError):  # a folder that the study did not name
             found.append(Block(*folder.parts[-3:-1], parse_seeds(folder.name)))
-        except ValueError:
-            continue  # a folder that the study did not name
     return found
 
 
@@ -163,7 +167,6 @@ def _look(
         status,
         trained=changed / 1e9,
         cells=cells,
-        failed=failed,
         measured=sum(word == "finished" for word in cells.values()) if gaps else 0,
         seconds=seconds,
     )
@@ -223,6 +226,18 @@ def reasons(seen: Seen) -> dict[int, str]:
     except ResultsError as error:
         failed = dict.fromkeys(seen.cells, str(error))
     return {s: failed.get(s, "") for s, word in seen.cells.items() if word == "failed"}
+
+
+def outcome(seen: Seen) -> str:
+    """What became of the seeds of a trained block, and why where they failed."""
+    words = list(seen.cells.values())
+    parts = [
+        f"{words.count(word)} {text}" for word, text in WORDS.items() if word in words
+    ]
+    if seen.measured:
+        parts.append(f"gaps measured in {seen.measured}")
+    why = [f"seed {seed}: {reason}" for seed, reason in reasons(seen).items()]
+    return "; ".join([", ".join(parts), *why])
 
 
 @lru_cache(maxsize=1 << 16)

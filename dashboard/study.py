@@ -1,35 +1,100 @@
-"""The study that the results are of: its models, their titles and their order."""
+"""A study's results: its models and tables, and why some of them are not there."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from comvae.errors import ResultsError
 from dashboard import data, runs
+from dashboard import elements as el
 
+TRAINED = ("trained", "evaluated")  # statuses of runs that no table has yet
 OWN_ENCODER = "model"  # the option `evaluated_encoder` of a model that is evaluated
+TABLES: dict[str, Callable[[Path], pd.DataFrame | None]] = {
+    "table1": data.load_table1,
+    "claims": data.load_claims,
+    "gaps": data.load_gaps,
+    "attribution": data.load_attribution,
+    "runs": data.load_runs,
+    "cells": data.load_cells,
+}
 
 
 @dataclass(frozen=True)
 class Study:
-    """What `study.json` says, and what the runs' own files add to it."""
+    """What `study.json` says, what the runs' own files add to it, and the tables."""
 
+    results: Path
     name: str
     titles: dict[str, str]  # by model, in the study's order
     measures_gaps: bool
+    plan: dict  # study.json; empty where it is not there or cannot be read
     index: runs.Index
+    damaged: dict[str, str] = field(default_factory=dict)  # why, by table that was read
 
     def title(self, model: str) -> str:
         """The model's title, or its name where no file tells one."""
         return self.titles.get(model) or self.index.title(model)
 
-    def in_order(self, models) -> list[str]:
+    def in_order(self, models: Iterable[str]) -> list[str]:
         """`models` once each, in the study's order; the unknown last, as they come."""
         names = list(dict.fromkeys(models))
         return [name for name in self.titles if name in names] + [
             name for name in names if name not in self.titles
         ]
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        """A table; None where it is not there, and where it is damaged."""
+        try:
+            return TABLES[name](self.results)
+        except ResultsError as error:
+            self.damaged[name] = str(error)
+            return None
+
+    def of(self, name: str, dataset: str) -> pd.DataFrame | None:
+        """The rows of a dataset; None where there is none."""
+        table = self.table(name)
+        here = None if table is None else table[table["dataset"] == dataset]
+        return None if here is None or here.empty else here
+
+    @property
+    def datasets(self) -> list[str]:
+        """Every dataset that has a row, a run or a plan, in the order of the tables."""
+        tables = [self.table(name) for name in ("table1", "runs", "cells")]
+        names = [n for t in tables if t is not None for n in t["dataset"].unique()]
+        names += [run.dataset for run in self.index.runs]
+        planned = self.plan.get("datasets")
+        names += map(str, planned) if isinstance(planned, list) else []
+        return list(dict.fromkeys(names))
+
+    def runs_on(self, dataset: str) -> list[runs.Run]:
+        """The runs on a dataset."""
+        return [run for run in self.index.runs if run.dataset == dataset]
+
+    def damage(self, *names: str) -> list[el.Element]:
+        """Why tables that a page can do without cannot be read."""
+        return warnings(self.damaged[name] for name in names if name in self.damaged)
+
+    def lacking(self, name: str) -> list[el.Element]:
+        """Why a page has no row of a table to show."""
+        file = f"tables/{name}.csv"
+        if self.table(name) is not None:
+            text = f"There is nothing to show here: {file} has no row of this study."
+            return [el.Notice(text)]
+        if name in self.damaged:
+            return self.damage(name)
+        done = ""
+        if not (self.results / "tables").exists():
+            trained = [r for r in self.index.runs if r.status in TRAINED]
+            done = f" {len(trained)} of {len(self.index.runs)} runs are trained so far."
+        text = (
+            f"{file} is not written yet.{done} `make study` writes the tables at its "
+            "end; meanwhile the page Runs leads to what there is."
+        )
+        return [el.Notice(text)]
 
 
 def load_study(results: Path) -> Study:
@@ -44,9 +109,11 @@ def load_study(results: Path) -> Study:
     if not isinstance(titles, dict):
         titles = {run.model: index.title(run.model) for run in index.runs}
     return Study(
+        results,
         str(plan.get("study") or ""),
         {str(name): str(title) for name, title in titles.items()},
         plan.get("gap_images", 1) != 0,
+        plan,
         index,
     )
 
@@ -69,7 +136,31 @@ def bounds_alone(study: Study) -> set[str]:
     return {model for model, encoder in found.items() if encoder != OWN_ENCODER}
 
 
-def datasets_of(*tables: pd.DataFrame | None) -> list[str]:
-    """The datasets of all tables, in the order in which they stand there."""
-    names = [name for t in tables if t is not None for name in t["dataset"].unique()]
-    return list(dict.fromkeys(names))
+def nothing_yet(results: Path) -> list[el.Element]:
+    """The page before the first result."""
+    return [
+        el.Notice(
+            f"There are no results in {results} yet. In a terminal, at the root of "
+            "the repository, run"
+        ),
+        el.Code("make study"),
+        el.Text(
+            "It trains every model of the study and fills this page; then reload it. "
+            "Results that lie elsewhere are found through the environment variable "
+            "COMVAE_RESULTS."
+        ),
+    ]
+
+
+@contextmanager
+def noting(problems: list[str]) -> Iterator[None]:
+    """Files that cannot be read are noted in `problems`; the rest goes on."""
+    try:
+        yield
+    except ResultsError as error:
+        problems.append(str(error))
+
+
+def warnings(problems: Iterable[str]) -> list[el.Element]:
+    """What could not be read, each once; the rest of the page stands."""
+    return [el.Notice(problem, "warning") for problem in dict.fromkeys(problems)]

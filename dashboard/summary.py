@@ -1,75 +1,81 @@
-"""From the tables to what a page says: rows of one split, their text, their message."""
+"""From table1.csv to what is said of one dataset and split: rows, text, message."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
-from dashboard import data
+from comvae.results.quantities import QUANTITIES, SPLITS
+from dashboard import elements as el
+from dashboard.study import Study
+from dashboard.text import listed, number, signed, with_interval
 
-METRICS = {
-    "negative_elbo": "Negative ELBO",
-    "reconstruction": "Reconstruction",
-    "latent_kl": "Latent KL",
-}
-LOWER_IS_BETTER = ("negative_elbo", "reconstruction")
-SPLITS = {
-    "test": "Test",
-    "train": "Train",
-    "train-running": "Train, running average",
-}
-SPLIT_NOTES = {
-    "test": "One pass over the whole test split after training.",
-    "train": "One pass over the whole training split after training.",
-    "train-running": "Average over the last epoch while training, which is what the "
-    "paper's training rows seem to be.",
-}
-NOTHING = "\N{EN DASH}"
+METRIC = "negative_elbo"  # what models are compared by, unless the reader chooses
 
 
-@dataclass(frozen=True)
-class View:
-    """What is looked at: one dataset and one split."""
-
-    dataset: str
-    split: str
+def split_title(split: str) -> str:
+    """The title of a split; an unknown one is its own."""
+    return SPLITS[split].title if split in SPLITS else split
 
 
-def models_in_order(table1: pd.DataFrame, cells: pd.DataFrame | None) -> list[str]:
-    """Every model of the study, in the order of table1.csv, then of cells.csv."""
-    names = list(table1["model"])
-    if cells is not None:
-        names += list(cells["model"])
-    return list(dict.fromkeys(names))
+def split_choice(table: pd.DataFrame | None, **more: Any) -> el.Choice:
+    """The splits of a table: test first, then the other known ones in their order."""
+    there = ["test"] if table is None else table["split"].unique().tolist()
+    known = [split for split in ["test", *SPLITS] if split in there]
+    splits = list(dict.fromkeys([*known, *there]))
+    asked = {"label": "Split", "key": "split", "options": splits, "name": split_title}
+    return el.Choice(**asked | more)
 
 
-def metric_rows(
-    table1: pd.DataFrame,
-    cells: pd.DataFrame | None,
-    titles: dict[str, str],
-    view: View,
-    metric: str,
-) -> pd.DataFrame:
+def title_of(quantity: str) -> str:
+    """The title of a quantity; an unknown one is its own."""
+    found = QUANTITIES.get(quantity)
+    return found.title if found else quantity.replace("_", " ")
+
+
+def with_unit(quantity: str) -> str:
+    """`Latent KL, nats per image`."""
+    return ", ".join(filter(None, [title_of(quantity), QUANTITIES[quantity].unit]))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """The quantities among `names` in their order, METRIC first."""
+    there = set(names)
+    found = [name for name in QUANTITIES if name in there]
+    return sorted(found, key=lambda name: name != METRIC)
+
+
+def measured_in(*tables: pd.DataFrame) -> list[str]:
+    """The quantities that have a value in one of the tables, METRIC first."""
+    return in_order(
+        name for table in tables for name in table.dropna(axis="columns", how="all")
+    )
+
+
+def metric_rows(study: Study, dataset: str, split: str, metric: str) -> pd.DataFrame:
     """One row per model of the dataset, in the study's order, finished or not.
 
     Columns: model, title, mean, low, high (the 95% interval), n_seeds, planned (seeds
     of the study, NaN if unknown), paper, difference (mean - paper), note (why seeds are
-    absent, else empty). All but text and counts in nats per image.
+    absent, else empty). All but text and counts in the metric's unit.
     """
-    ours = table1[table1["dataset"] == view.dataset]
-    planned = None if cells is None else cells[cells["dataset"] == view.dataset]
-    models = models_in_order(ours, planned)
-    ours = ours[(ours["split"] == view.split) & (ours["metric"] == metric)]
+    ours, planned = study.of("table1", dataset), study.of("cells", dataset)
+    models = list(ours["model"]) + ([] if planned is None else list(planned["model"]))
+    models = list(dict.fromkeys(models))
+    ours = ours[(ours["split"] == split) & (ours["metric"] == metric)]
     rows = ours.set_index("model").reindex(models)
     rows = rows.rename(columns={"ci_low": "low", "ci_high": "high"})
     rows["n_seeds"] = rows["n_seeds"].fillna(0)
-    rows["title"] = [titles.get(model, model) for model in models]
+    rows["title"] = [study.title(model) for model in models]
     rows["difference"] = rows["mean"] - rows["paper"]
-    absent = {} if planned is None else _absent(planned)
-    if planned is None:
-        rows["planned"] = math.nan
-    else:
+    absent, rows["planned"] = {}, math.nan
+    if planned is not None:
         rows["planned"] = planned["model"].value_counts().reindex(models).fillna(0)
+        absent = {
+            model: ", ".join(_unfinished(status))
+            for model, status in planned.groupby("model", sort=False)["status"]
+        }
     rows["note"] = [
         _note(absent.get(model, ""), count)
         for model, count in zip(models, rows["n_seeds"], strict=True)
@@ -78,16 +84,8 @@ def metric_rows(
     return rows[[*kept, "paper", "difference", "note"]].reset_index(names="model")
 
 
-def _absent(cells: pd.DataFrame) -> dict[str, str]:
-    """What became of each model's unfinished seeds, such as `1 failed, 2 missing`."""
-    unfinished = cells[cells["status"] != "finished"]
-    return {
-        model: ", ".join(_counts(status))
-        for model, status in unfinished.groupby("model", sort=False)["status"]
-    }
-
-
-def _counts(status: pd.Series) -> list[str]:
+def _unfinished(status: pd.Series) -> list[str]:
+    """What became of the runs that are not finished, such as `1 failed`."""
     counts = status[status != "finished"].value_counts()
     return [f"{n} {name or 'of unknown status'}" for name, n in counts.items()]
 
@@ -98,25 +96,22 @@ def _note(absent: str, finished: float) -> str:
     return absent
 
 
-def display_table(
-    table1: pd.DataFrame,
-    cells: pd.DataFrame | None,
-    titles: dict[str, str],
-    view: View,
-) -> pd.DataFrame:
-    """Table 1 as text, one row per model.
+def display_table(study: Study, dataset: str, split: str) -> pd.DataFrame:
+    """Every metric of the split as text, one row per model.
 
-    Where the paper has values the columns have two levels: the term, then ours, paper
-    and difference; elsewhere one level, the term.
+    Where the paper has values the columns have two levels: the metric, then ours, paper
+    and difference; elsewhere one level, the metric.
     """
     columns: dict[tuple[str, str], list[str]] = {}
-    for metric in data.TERMS:  # in the paper's order
-        name = METRICS[metric]
-        rows = metric_rows(table1, cells, titles, view, metric)
+    there = set(study.of("table1", dataset)["metric"])
+    for metric, quantity in QUANTITIES.items():
+        if metric not in there:
+            continue
+        name = quantity.title
+        rows = metric_rows(study, dataset, split, metric)
+        seeds = [seeds_text(row) for row in rows.itertuples()]
         columns.setdefault(("", "Model"), rows["title"].tolist())
-        columns.setdefault(
-            ("", "Seeds"), [seeds_text(row) for row in rows.itertuples()]
-        )
+        columns.setdefault(("", "Seeds"), seeds)
         columns[name, "ours"] = [ours_text(row) for row in rows.itertuples()]
         if rows["paper"].notna().any():
             columns[name, "paper"] = [number(x) for x in rows["paper"]]
@@ -138,85 +133,72 @@ def seeds_text(row) -> str:
 
 def ours_text(row) -> str:
     """The mean of a row with its 95% interval, or that there is none."""
-    if math.isnan(row.mean):
-        return "no result"
-    if math.isnan(row.low) or math.isnan(row.high):
-        return f"{number(row.mean)} (no interval)"
-    above, below = row.high - row.mean, row.mean - row.low
-    if math.isclose(above, below, abs_tol=0.005):
-        return f"{number(row.mean)}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{number(above)}"
-    return f"{number(row.mean)} [{number(row.low)}, {number(row.high)}]"
-
-
-def number(value: float, digits: int = 2) -> str:
-    """A number with a true minus sign, or a dash for NaN; what rounds to 0 has none."""
-    if math.isnan(value):
-        return NOTHING
-    return f"{value:z,.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def signed(value: float) -> str:
-    """A difference with its sign, or a dash for NaN."""
-    text = number(value)
-    return f"+{text}" if value > 0 and text != number(0) else text
+    return with_interval(row.mean, row.low, row.high, nothing="no result")
 
 
 def finding(rows: pd.DataFrame, metric: str) -> str:
     """What the rows of one metric say, in one or two sentences for the page and `alt`.
 
-    It names the lowest mean together with every model whose interval overlaps its own,
+    It names the best mean together with every model whose interval overlaps its own,
     so that nothing is called better inside the noise.
     """
-    name = METRICS[metric].replace("Negative", "negative")
+    quantity = QUANTITIES[metric]
+    name = quantity.title.replace("Negative", "negative")
     shown = rows[rows["mean"].notna()]
     if shown.empty:
         return f"No model has a finished run with a {name} here."
-    best, worst = shown.loc[shown["mean"].idxmin()], shown.loc[shown["mean"].idxmax()]
+
+    def value(row: pd.Series) -> str:
+        return f"{number(row['mean'])} {quantity.unit}".strip()
+
+    ends = [shown["mean"].idxmin(), shown["mean"].idxmax()]
+    first, last = (shown.loc[place] for place in ends)
     if len(shown) == 1:
-        return f"{best['title']} has a {name} of {_nats(best)}."
+        return f"{first['title']} has a {name} of {value(first)}."
     text = (
-        f"The {name} runs from {_nats(best)} ({best['title']}) to {_nats(worst)} "
-        f"({worst['title']})."
+        f"The {name} runs from {value(first)} ({first['title']}) to {value(last)} "
+        f"({last['title']})."
     )
-    if metric not in LOWER_IS_BETTER:
+    if quantity.better is None:
         return text
+    lower = quantity.better == "lower"
+    best, word = (first, "lowest") if lower else (last, "highest")
     others = shown[shown["model"] != best["model"]]
     unsure = others[others["low"].isna()] if pd.notna(best["high"]) else others
     if len(unsure):
         return (
             f"{text} Where one seed stands alone, nothing tells how sure the order is."
         )
-    rivals = others[others["low"] <= best["high"]]["title"].tolist()
+    reach = others["low"] <= best["high"] if lower else others["high"] >= best["low"]
+    rivals = others[reach]["title"].tolist()
     if not rivals:
-        return f"{text} The 95% interval of the lowest overlaps no other."
-    return f"{text} The 95% interval of the lowest overlaps that of {_listed(rivals)}."
+        return f"{text} The 95% interval of the {word} overlaps no other."
+    return f"{text} The 95% interval of the {word} overlaps that of {listed(rivals)}."
 
 
-def _nats(row: pd.Series) -> str:
-    return f"{number(row['mean'])} nats per image"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else "; ".join(names[:-1]) + " and " + names[-1]
-
-
-def progress(cells: pd.DataFrame) -> str:
-    """How many runs are finished, and what became of the others."""
+def progress(study: Study, dataset: str) -> str | None:
+    """How many runs are finished, and what became of the others, as the tables say."""
+    cells = study.of("cells", dataset)
+    if cells is None:
+        return None
     finished = (cells["status"] == "finished").sum()
     text = f"{finished} of {len(cells)} runs finished"
-    return ", ".join([text, *_counts(cells["status"])])
+    return f"On {dataset}: {', '.join([text, *_unfinished(cells['status'])])}."
 
 
-def absent_runs(
-    cells: pd.DataFrame, titles: dict[str, str], dataset: str
-) -> pd.DataFrame:
-    """The runs of a dataset that are not finished, and where to look, as text."""
-    rows = cells[(cells["dataset"] == dataset) & (cells["status"] != "finished")]
-    return pd.DataFrame(
+def absent_runs(study: Study, dataset: str) -> list[el.Element]:
+    """The runs of a dataset that are not finished, and where to look, if any."""
+    cells = study.of("cells", dataset)
+    rows = None if cells is None else cells[cells["status"] != "finished"]
+    if rows is None or rows.empty:
+        return []
+    table = pd.DataFrame(
         {
-            "Model": [titles.get(model, model) for model in rows["model"]],
+            "Model": [study.title(model) for model in rows["model"]],
             "Seed": [number(seed, 0) for seed in rows["seed"]],
             "Status": rows["status"].tolist(),
             "Detail": rows["detail"].tolist(),
         }
     )
+    says = f"{len(rows)} runs on {dataset} are not finished."
+    return [el.Details("Which runs are not finished, and why", [el.Table(table, says)])]

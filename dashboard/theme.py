@@ -6,20 +6,15 @@ told by colour alone: every model has its own shape and its name beside its mark
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import yaml
 
-LIGHT = (
-    *("#000000", "#D55E00", "#0072B2", "#E69F00"),
-    *("#009E73", "#CC79A7", "#56B4E9", "#5A4E00"),
-)
-DARK = (
-    *("#F2F2F2", "#D55E00", "#0072B2", "#E69F00"),
-    *("#009E73", "#CC79A7", "#56B4E9", "#F0E442"),
-)
+BOTH = ["#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]
+LIGHT = ["#000000", *BOTH, "#5A4E00"]
+DARK = ["#F2F2F2", *BOTH, "#F0E442"]
 STAR = (
     "M0,-1L0.235,-0.324L0.951,-0.309L0.38,0.124L0.588,0.809"
     "L0,0.4L-0.588,0.809L-0.38,0.124L-0.951,-0.309L-0.235,-0.324Z"
@@ -115,6 +110,19 @@ def models_in_file(path: Path) -> tuple[str, ...]:
         return tuple(str(name) for name in names or ())
     except (OSError, TypeError, ValueError, yaml.YAMLError):
         return ()
+
+
+def line_marks(models: dict[str, str], dark: bool) -> dict[str, Mark]:
+    """The mark of each line by the model of each; dashes tell those of one apart."""
+    of_model = marks(list(models.values()), dark)
+    found: dict[str, Mark] = {}
+    before = dict.fromkeys(of_model, 0)
+    for line, model in models.items():
+        mark = of_model[model]
+        turn = DASHES.index(mark.dash) + before[model]
+        found[line] = replace(mark, dash=DASHES[turn % len(DASHES)])
+        before[model] += 1
+    return found
 
 
 VERDICT_MARKS = {

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from comvae.errors import ResultsError
 from dashboard import data
 from dashboard.progress import Seen, seeds_text
-from dashboard.study import Study
-from dashboard.summary import number
+from dashboard.study import Study, noting
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,19 @@ def _positive(value: object) -> float | None:
     return None
 
 
-def curves(
-    seen: Sequence[Seen], study: Study, term: str
-) -> tuple[pd.DataFrame, list[str]]:
-    """Mean, least and most over the seeds of each block by epoch, and what is damaged.
+def load_trails(running: Sequence[Seen]) -> tuple[dict[str, Trail | None], list[str]]:
+    """The trail of each running block by its folder, and what is damaged."""
+    found: dict[str, Trail | None] = dict.fromkeys(seen.folder for seen in running)
+    problems: list[str] = []
+    for seen in running:
+        with noting(problems):
+            found[seen.folder] = load_trail(seen)
+    return found, problems
 
-    Columns: model (the block's folder), title, epoch, mean, least, most, n_seeds.
-    """
-    tables, problems = [], []
+
+def histories(seen: Sequence[Seen]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The epochs that each block has ended, by its folder, and what is damaged."""
+    found, problems = {}, []
     for one in seen:
         path = Path(one.folder, "state", "history.csv")
         try:
@@ -82,36 +85,9 @@ def curves(
             if path.exists():  # else it has just finished
                 problems.append(str(error))
             continue
-        if history is not None:
-            rows = history[np.isfinite(history[term])]
-            rows = rows.groupby("epoch")[term].agg(
-                mean="mean", least="min", most="max", n_seeds="count"
-            )
-            tables.append(
-                rows.reset_index().assign(
-                    model=str(one.block.folder), title=title(one, study)
-                )
-            )
-    columns = ["model", "title", "epoch", "mean", "least", "most", "n_seeds"]
-    if not tables:
-        return pd.DataFrame(columns=columns), problems
-    return pd.concat(tables, ignore_index=True)[columns], problems
-
-
-def curves_message(epochs: pd.DataFrame, name: str) -> str:
-    """Where the curves are now, in one sentence."""
-    last = epochs.sort_values("epoch").groupby("model", sort=False).last()
-    best, worst = last.loc[last["mean"].idxmin()], last.loc[last["mean"].idxmax()]
-    if len(last) == 1:
-        return (
-            f"{name} of {best['title']} is {number(best['mean'])} after epoch "
-            f"{best['epoch']:.0f}."
-        )
-    return (
-        f"{name} is lowest for {best['title']}, {number(best['mean'])} after epoch "
-        f"{best['epoch']:.0f}, and highest for {worst['title']}, "
-        f"{number(worst['mean'])} after epoch {worst['epoch']:.0f}."
-    )
+        if history is not None and len(history):
+            found[str(one.block.folder)] = history
+    return found, problems
 
 
 def title(seen: Seen, study: Study) -> str:

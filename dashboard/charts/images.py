@@ -3,42 +3,34 @@
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.scales import value_axis
-from dashboard.theme import Ink, Mark
+from dashboard import theme
+from dashboard.charts import scales
 
 
 def against(
-    images: pd.DataFrame, titles: tuple[str, str], mark: Mark, ink: Ink, *, gap: str
+    images: pd.DataFrame, titles: tuple[str, str], model: str, name: str, dark: bool
 ) -> alt.LayerChart:
-    """A gap of each image under the first model (x) and under the second (y).
+    """A quantity of each image under the first model (x) and under the second (y).
 
-    `images`: image, first, second, in nats. `mark` is that of the second model. On the
-    line both are equal.
+    `images`: image, first, second, in nats. `model` is the second, whose mark is
+    drawn; `name` that of the quantity. On the line both are equal.
     """
-    low = float(images[["first", "second"]].min().min())
-    high = float(images[["first", "second"]].max().max())
-    scale = alt.Scale(domain=[min(low, 0.0), high or 1.0], nice=True)
+    ink, mark = theme.ink(dark), theme.marks([model], dark)[model]
+    low = min(float(images[["first", "second"]].min().min()), 0.0)
+    high = float(images[["first", "second"]].max().max()) or 1.0
+    scale = alt.Scale(domain=[low, high], nice=True)
     diagonal = (
-        alt.Chart(pd.DataFrame({"at": [min(low, 0.0), high or 1.0]}))
+        alt.Chart(pd.DataFrame({"at": [low, high]}))
         .mark_line(color=ink.muted, strokeWidth=1.2, strokeDash=[5, 4])
         .encode(x=alt.X("at:Q", scale=scale), y=alt.Y("at:Q", scale=scale))
     )
+    place = {"scale": scale, "axis": scales.value_axis(ink)}
     points = (
         alt.Chart(images)
         .mark_point(filled=True, size=34, opacity=0.75, color=mark.colour)
         .encode(
-            x=alt.X(
-                "first:Q",
-                title=[f"{gap}, nats", f"{titles[0]}"],
-                scale=scale,
-                axis=value_axis(ink),
-            ),
-            y=alt.Y(
-                "second:Q",
-                title=[f"{gap}, nats", f"{titles[1]}"],
-                scale=scale,
-                axis=value_axis(ink),
-            ),
+            x=alt.X("first:Q", title=[f"{name}, nats", titles[0]], **place),
+            y=alt.Y("second:Q", title=[f"{name}, nats", titles[1]], **place),
             shape=alt.value(mark.shape),
             tooltip=[
                 alt.Tooltip("image:Q", title="Image"),
@@ -47,6 +39,4 @@ def against(
             ],
         )
     )
-    return (
-        alt.layer(points, diagonal).properties(height=380).configure_view(strokeWidth=0)
-    )
+    return scales.finished([points, diagonal], 380)

@@ -5,47 +5,41 @@ import math
 import altair as alt
 import pandas as pd
 
-from dashboard.summary import LOWER_IS_BETTER, METRICS, number, ours_text, seeds_text
-from dashboard.summary import signed as signed_text
-from dashboard.theme import PAPER_SHAPE, Ink, Mark
+from comvae.results.quantities import QUANTITIES
+from dashboard import theme
+from dashboard.charts import scales
+from dashboard.summary import ours_text, seeds_text, with_unit
+from dashboard.text import number, signed
 
 ROW_HEIGHT = 52  # pixels: a line of text above a mark
 AXIS_HEIGHT = 84  # pixels: tick labels and title
+BELOW = {"yOffset": 10}  # of marks, under the name of their row
 
 
-def intervals(
-    rows: pd.DataFrame, metric: str, marks: dict[str, Mark], ink: Ink
-) -> alt.LayerChart:
+def means(rows: pd.DataFrame, metric: str, dark: bool) -> alt.LayerChart:
     """Mean and 95% interval per model, the paper's value as a hollow diamond.
 
     `rows` are those of `summary.metric_rows`. A model without a result keeps its row,
-    which says why it is empty. Names stand above their marks, so that the chart can be
-    read on a phone and needs no legend.
+    which says why it is empty.
     """
+    ink = theme.ink(dark)
     shown = rows.assign(
-        label=[_label(row) for row in rows.itertuples()],
+        label=[
+            f"{row.title}  ({row.note})" if row.note else row.title
+            for row in rows.itertuples()
+        ],
         ours_text=[ours_text(row) for row in rows.itertuples()],
         seeds_text=[seeds_text(row) for row in rows.itertuples()],
         paper_text=rows["paper"].map(number),
-        difference_text=rows["difference"].map(signed_text),
+        difference_text=rows["difference"].map(signed),
     ).replace([math.inf, -math.inf], math.nan)
-    order = shown["model"].tolist()
-    colour = alt.Color("model:N", legend=None).scale(
-        domain=order, range=[marks[model].colour for model in order]
-    )
-    shape = alt.Shape("model:N", legend=None).scale(
-        domain=order, range=[marks[model].shape for model in order]
-    )
-    better = " (lower is better)" if metric in LOWER_IS_BETTER else ""
-
-    def x(field: str) -> alt.X:
-        return alt.X(
-            f"{field}:Q",
-            title=f"{METRICS[metric]}, nats per image{better}",
-            scale=alt.Scale(zero=False, nice=False, padding=14),
-            axis=alt.Axis(gridColor=ink.grid, tickCount=6, domain=False, ticks=False),
-        )
-
+    models = shown["model"].tolist()
+    colour, shape = scales.mark_scales(models, theme.marks(models, dark))
+    better = QUANTITIES[metric].better
+    better = f" ({better} is better)" if better else ""
+    scale = alt.Scale(zero=False, nice=False, padding=14)
+    title = f"{with_unit(metric)}{better}"
+    x = scales.along_x(title, scale, scales.value_axis(ink))
     tooltip = [
         alt.Tooltip("title:N", title="Model"),
         alt.Tooltip("ours_text:N", title="Ours, mean and 95% interval"),
@@ -53,39 +47,23 @@ def intervals(
         alt.Tooltip("paper_text:N", title="Paper"),
         alt.Tooltip("difference_text:N", title="Ours minus paper"),
     ]
-    base = alt.Chart(shown).encode(
-        y=alt.Y("model:N", sort=order, axis=None, scale=alt.Scale(paddingOuter=0.1))
-    )
-    labels = base.mark_text(
-        align="left", baseline="bottom", dy=-4, fontSize=13, color=ink.text
-    ).encode(x=alt.value(0), text="label:N")
-    finished = base.transform_filter("isValid(datum.mean)")
+    base = alt.Chart(shown).encode(y=scales.model_rows(models))
+    there = base.transform_filter("isValid(datum.mean)")
     lines = (
-        finished.transform_filter("isValid(datum.low) && isValid(datum.high)")
-        .mark_rule(strokeWidth=2.5, strokeCap="round", yOffset=10)
+        there.transform_filter(scales.HAS_INTERVAL)
+        .mark_rule(**scales.SPAN, **BELOW)
         .encode(x=x("low"), x2="high:Q", color=colour, tooltip=tooltip)
     )
-    dots = finished.mark_point(
-        filled=True,
-        size=140,
-        opacity=1,
-        stroke=ink.outline,
-        strokeWidth=0.8,
-        yOffset=10,
-    ).encode(x=x("mean"), color=colour, shape=shape, tooltip=tooltip)
-    layers = [labels, lines, dots]
+    dots = there.mark_point(**scales.dot(ink, 140, **BELOW)).encode(
+        x=x("mean"), color=colour, shape=shape, tooltip=tooltip
+    )
+    layers = [scales.names_above(base, "label", ink), lines, dots]
     if shown["paper"].notna().any():
+        hollow = {"filled": False, "size": 120, "strokeWidth": 1.8}
         diamonds = (
             base.transform_filter("isValid(datum.paper)")
-            .mark_point(
-                filled=False, size=120, shape=PAPER_SHAPE, strokeWidth=1.8, yOffset=10
-            )
+            .mark_point(**hollow, **BELOW, shape=theme.PAPER_SHAPE)
             .encode(x=x("paper"), stroke=alt.value(ink.text), tooltip=tooltip)
         )
         layers.append(diamonds)
-    chart = alt.layer(*layers).properties(height=ROW_HEIGHT * len(order) + AXIS_HEIGHT)
-    return chart.configure_view(strokeWidth=0)
-
-
-def _label(row) -> str:
-    return f"{row.title}  ({row.note})" if row.note else row.title
+    return scales.finished(layers, ROW_HEIGHT * len(models) + AXIS_HEIGHT)

@@ -3,8 +3,8 @@
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.scales import LEGEND, value_axis
-from dashboard.theme import Ink, Mark
+from dashboard import theme
+from dashboard.charts import scales
 
 MARK_HEIGHT = 15  # of one model
 LATENT_GAP = 12  # between latents
@@ -13,14 +13,15 @@ LEGEND_HEIGHT = 26  # of one model
 REACH = 3.5  # prior deviations that the axis has on either side, at least
 
 
-def posterior(rows: pd.DataFrame, marks: dict[str, Mark], ink: Ink) -> alt.LayerChart:
+def posterior(rows: pd.DataFrame, dark: bool) -> alt.LayerChart:
     """Error bars of one deviation, by the rank of the latent and, within it, by model.
 
     `rows`: model, title, rank, dimension, kl, mean, deviation, low, high. The band is
     the prior, one deviation on either side of 0.
     """
     titles = dict(zip(rows["model"], rows["title"], strict=True))
-    legend = alt.Legend(**LEGEND | {"symbolType": "circle", "symbolSize": 110})
+    ink, marks = theme.ink(dark), theme.marks(list(titles), dark)
+    legend = alt.Legend(**scales.LEGEND | {"symbolType": "circle", "symbolSize": 110})
     shown = list(titles.values())
     colour = alt.Color("title:N", legend=legend).scale(
         domain=shown, range=[marks[model].colour for model in titles]
@@ -31,10 +32,7 @@ def posterior(rows: pd.DataFrame, marks: dict[str, Mark], ink: Ink) -> alt.Layer
     reach = max(REACH, float(rows[["low", "high"]].abs().max().max()) + 0.2)
     x_title = "z, in standard deviations of the prior"
     scale = alt.Scale(domain=[-reach, reach], nice=False)
-
-    def x(field: str) -> alt.X:
-        return alt.X(f"{field}:Q", title=x_title, scale=scale, axis=value_axis(ink))
-
+    x = scales.along_x(x_title, scale, scales.value_axis(ink))
     axis = alt.Axis(domain=False, ticks=False, labelPadding=8, titleColor=ink.text)
     y = alt.Y("rank:O", title="latent, by its KL", axis=axis)
     y = y.scale(paddingInner=LATENT_GAP / (LATENT_GAP + MARK_HEIGHT * len(titles)))
@@ -56,14 +54,9 @@ def posterior(rows: pd.DataFrame, marks: dict[str, Mark], ink: Ink) -> alt.Layer
             alt.Tooltip("deviation:Q", title="Standard deviation", format=".3f"),
         ],
     )
-    bars = base.mark_rule(strokeWidth=2.5, strokeCap="round").encode(
-        x=x("low"), x2="high:Q"
-    )
-    dots = base.mark_point(
-        filled=True, size=90, opacity=1, stroke=ink.outline, strokeWidth=0.6
-    ).encode(x=x("mean"), shape=shape)
+    bars = base.mark_rule(**scales.SPAN).encode(x=x("low"), x2="high:Q")
+    dots = base.mark_point(**scales.dot(ink, 90)).encode(x=x("mean"), shape=shape)
     latents = rows["rank"].nunique()
     height = latents * (LATENT_GAP + MARK_HEIGHT * len(titles)) + LATENT_GAP
     height += AXIS_HEIGHT + LEGEND_HEIGHT * len(titles)
-    chart = alt.layer(band, zero, bars, dots).properties(height=height)
-    return chart.configure_view(strokeWidth=0)
+    return scales.finished([band, zero, bars, dots], height)

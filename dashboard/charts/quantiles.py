@@ -1,33 +1,27 @@
-"""How a gap is distributed over the images, model by model."""
+"""How a quantity is distributed over the images, model by model."""
 
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.scales import fixed_scales, value_axis
-from dashboard.theme import Ink, Mark
+from dashboard import theme
+from dashboard.charts import scales
 
 ROW_HEIGHT = 52
 AXIS_HEIGHT = 84
+BELOW = {"yOffset": 10}  # of marks, under the name of their row
 
 
-def quantiles(
-    rows: pd.DataFrame, marks: dict[str, Mark], ink: Ink, *, x_title: str
-) -> alt.LayerChart:
+def quantiles(rows: pd.DataFrame, dark: bool, *, x_title: str) -> alt.LayerChart:
     """A thin line from 5% to 95% of the images, a thick one from 25% to 75%.
 
     `rows`: model, title, mean, q05, q25, median, q75, q95. The tick is the median, the
     mark of the model the mean.
     """
-    models = rows["model"].tolist()
-    colour, shape = fixed_scales(models, marks)
+    ink, models = theme.ink(dark), rows["model"].tolist()
+    colour, shape = scales.mark_scales(models, theme.marks(models, dark))
     scale = alt.Scale(nice=False, padding=14)
-    base = alt.Chart(rows).encode(
-        y=alt.Y("model:N", sort=models, axis=None, scale=alt.Scale(paddingOuter=0.1))
-    )
-
-    def x(field: str) -> alt.X:
-        return alt.X(f"{field}:Q", title=x_title, scale=scale, axis=value_axis(ink))
-
+    x = scales.along_x(x_title, scale, scales.value_axis(ink))
+    base = alt.Chart(rows).encode(y=scales.model_rows(models))
     tooltip = [
         alt.Tooltip("title:N", title="Model"),
         alt.Tooltip("mean:Q", title="Mean", format=".3f"),
@@ -35,28 +29,18 @@ def quantiles(
         alt.Tooltip("q05:Q", title="5% of images below", format=".3f"),
         alt.Tooltip("q95:Q", title="95% of images below", format=".3f"),
     ]
-    names = base.mark_text(
-        align="left", baseline="bottom", dy=-4, fontSize=13, color=ink.text
-    ).encode(x=alt.value(0), text="title:N")
-    thin = base.mark_rule(strokeWidth=1.5, yOffset=10).encode(
+    thin = base.mark_rule(strokeWidth=1.5, **BELOW).encode(
         x=x("q05"), x2="q95:Q", color=colour, tooltip=tooltip
     )
-    thick = base.mark_rule(strokeWidth=7, opacity=0.55, yOffset=10).encode(
+    thick = base.mark_rule(strokeWidth=7, opacity=0.55, **BELOW).encode(
         x=x("q25"), x2="q75:Q", color=colour, tooltip=tooltip
     )
-    middle = base.mark_tick(color=ink.text, thickness=2.2, size=17, yOffset=10).encode(
+    middle = base.mark_tick(color=ink.text, thickness=2.2, size=17, **BELOW).encode(
         x=x("median"), tooltip=tooltip
     )
-    dots = base.mark_point(
-        filled=True,
-        size=90,
-        opacity=1,
-        stroke=ink.outline,
-        strokeWidth=0.8,
-        yOffset=10,
-    ).encode(x=x("mean"), color=colour, shape=shape, tooltip=tooltip)
-    return (
-        alt.layer(names, thin, thick, middle, dots)
-        .properties(height=ROW_HEIGHT * len(models) + AXIS_HEIGHT)
-        .configure_view(strokeWidth=0)
+    dots = base.mark_point(**scales.dot(ink, 90, **BELOW)).encode(
+        x=x("mean"), color=colour, shape=shape, tooltip=tooltip
     )
+    names = scales.names_above(base, "title", ink)
+    height = ROW_HEIGHT * len(models) + AXIS_HEIGHT
+    return scales.finished([names, thin, thick, middle, dots], height)

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from dashboard.theme import Ink, Mark
+from dashboard import theme
+from dashboard.charts import scales
+from dashboard.theme import Ink
 
 TILE = 56  # pixels: 7 for each of 8x8, 2 for each of 28x28
 GAP = 4
@@ -18,6 +20,8 @@ CELL = TILE + GAP
 NAME_HEIGHT = 24  # the line of text above a row
 NOTE_HEIGHT = 17  # the line of text below an image
 ROW_GAP = 12
+SHEET = 20  # images in a line of a sheet
+SHEET_WIDTH = 400  # pixels, at least: names need them
 LEFT = 66  # width of the names where they stand left of their rows
 
 
@@ -32,14 +36,14 @@ class Row:
     model: str | None = None
 
 
-def gallery(
-    rows: Sequence[Row], marks: dict[str, Mark], ink: Ink, *, lines: int = 1
-) -> alt.LayerChart:
+def gallery(rows: Sequence[Row], lines: int, dark: bool) -> alt.LayerChart:
     """Rows of equally many images, at most `lines` lines each.
 
     Where there is no room for all columns the last images are left out, the same ones
     in every row. The room is the width of the chart, which only the browser knows.
     """
+    ink = theme.ink(dark)
+    marks = theme.marks([row.model for row in rows if row.model], dark)
     cell_height = CELL + (NOTE_HEIGHT if any(row.notes for row in rows) else 0)
     row_height = NAME_HEIGHT + lines * cell_height + ROW_GAP
     columns = f"max(1, floor((width + {GAP}) / {CELL}))"
@@ -77,27 +81,31 @@ def gallery(
             pd.DataFrame({"x": [7], "y": [at * row_height + NAME_HEIGHT / 2 - 2]})
         )
         .mark_point(
-            filled=True,
-            size=120,
-            opacity=1,
+            **scales.dot(ink, 120),
             color=marks[row.model].colour,
             shape=marks[row.model].shape,
-            stroke=ink.outline,
-            strokeWidth=0.8,
         )
         .encode(x=_pixels("x"), y=_pixels("y"))
         for at, row in enumerate(rows)
         if row.model in marks
     ]
-    return _finished(layers, row_height * len(rows) - ROW_GAP)
+    return scales.finished(layers, row_height * len(rows) - ROW_GAP)
 
 
-def steps(rows: Sequence[Row], heads: Sequence[str], ink: Ink) -> alt.LayerChart:
+def sheet(rows: Sequence[Row], dark: bool) -> alt.LayerChart:
+    """All images of the rows, to keep or to print: as many lines as they need."""
+    most = max(len(row.images) for row in rows)
+    columns = min(SHEET, most)
+    width = max(columns * CELL - GAP, SHEET_WIDTH)
+    return gallery(rows, -(-most // columns), dark).properties(width=width)
+
+
+def steps(rows: Sequence[Row], heads: Sequence[str], dark: bool) -> alt.LayerChart:
     """Rows whose columns all stay, below their `heads`, smaller where room is short.
 
     Names stand on the left, a line for each part that `|` divides.
     """
-    table = _table(rows, CELL)
+    ink, table = theme.ink(dark), _table(rows, CELL)
     cell = f"min({CELL}, floor((width - {LEFT}) / {len(heads)}))"
     x = f"{LEFT} + (datum.place + 0.5) * {cell}"
     y = f"datum.top + {NAME_HEIGHT} + {CELL / 2}"
@@ -125,7 +133,7 @@ def steps(rows: Sequence[Row], heads: Sequence[str], ink: Ink) -> alt.LayerChart
             .mark_text(align="left", baseline="middle", fontSize=size, color=colour)
             .encode(x=_pixels("x"), y=_pixels("at"), text="text:N")
         )
-    return _finished(layers, NAME_HEIGHT + CELL * len(rows))
+    return scales.finished(layers, NAME_HEIGHT + CELL * len(rows))
 
 
 def _table(rows: Sequence[Row], row_height: int) -> pd.DataFrame:
@@ -178,7 +186,3 @@ def _images(base: alt.Chart, side: str, ink: Ink) -> list[alt.Chart]:
 def _pixels(field: str) -> dict:
     """A position that is given in pixels and has no axis."""
     return {"field": field, "type": "quantitative", "scale": None, "axis": None}
-
-
-def _finished(layers: list[alt.Chart], height: int) -> alt.LayerChart:
-    return alt.layer(*layers).properties(height=height).configure_view(strokeWidth=0)

@@ -2,32 +2,29 @@
 
 import base64
 import io
-from xml.etree import ElementTree
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from comvae.errors import ResultsError
-from dashboard import gallery, sheet
-from dashboard.charts.tiles import Row, data_url
-from dashboard.pictures import load_pictures
-from dashboard.runs import Run, load_index
-from tests.dashboard.test_dashboard import (
-    BLOCK,
-    FEW,
+from dashboard import gallery
+from dashboard.arrays import enlarged, load_arrays
+from dashboard.charts.tiles import Row, sheet
+from dashboard.elements import Chart
+from dashboard.render.vega import picture
+from dashboard.runs import load_index
+from tests.dashboard.studies import BLOCK, FEW, TITLES, edit, write_study
+from tests.dashboard.visitor import (
+    buttons,
     charts,
-    own_main_module,
-    results,
+    frame,
+    headers,
     show,
     text,
+    warned,
 )
-from tests.dashboard.test_pages import buttons, edit, frames, whole, write_study
-from tests.results.written import GAP_IMAGES, write_pictures, write_results
-
-__all__ = ["own_main_module", "results", "whole"]  # fixtures
-TITLES = ["Vanilla VAE", "Simplified, mixture prior", "Compound, mixture prior"]
+from tests.results.written import GAP_IMAGES, write_pictures
 
 
 def folder(results, model):
@@ -36,8 +33,7 @@ def folder(results, model):
 
 def tiles(chart):
     """The table of a chart's images, in its order."""
-    [table] = [frame for frame in frames(chart) if "url" in frame]
-    return table
+    return frame(chart, "url")
 
 
 def pixels(url):
@@ -56,46 +52,22 @@ def run_of(results, model, seed=0):
 
 def test_every_section_is_there(whole):
     app = show("pictures")
-    assert [header.value for header in app.header] == [
-        "Reconstructions of the same images",
-        "Images with the widest gap",
-        "Samples from the prior",
-        "Latent by latent",
-        "Posteriors beside the prior",
-    ]
-    assert len(charts(app)) == 3 + 2 + 3 and len(app.image) == 3
-    assert buttons(app) == [
-        "Download reconstructions.svg",
-        *("Download widest-gaps.svg", "Download pictured-gaps.csv"),
-        "Download samples.svg",
-        *("Download traversal-prior.svg", "Download traversal-image-8.svg"),
-        "Download posteriors.csv",
-    ]
-    assert not app.warning and not app.info
-    assert app.query_params == {}
-
-
-def test_every_chart_and_picture_says_what_it_shows(whole):
-    app = show("pictures")
-    words = text(app)
-    alts = [chart.proto.alt for chart in charts(app)]
-    assert all(len(alt) > 30 and alt.endswith(".") for alt in alts)
-    for alt in alts[:3]:
-        rows, _, message = alt.partition(". ")
-        assert rows.startswith("Rows of images: ") and "Vanilla VAE" in rows
-        assert message in words
-    assert all(alt in words for alt in alts[5:])
+    assert len(headers(app)) == 5 and not app.warning and not app.info
+    assert len(charts(app)) == 3 + 2 + 3
     pictured = [image.alt for element in app.image for image in element.proto.imgs]
     assert pictured == ["Test image 14.", "Test image 2.", "Test image 8."]
-    assert sum("How to read it" in c.value for c in app.caption) == 5
+    saved = ["reconstructions", "widest-gaps", "samples"]
+    saved += ["traversal-prior", "traversal-image-8"]
+    pictures = [name for name in buttons(app) if name.endswith(".svg")]
+    assert pictures == [f"{name}.svg" for name in saved]
+    assert app.query_params == {}
 
 
 def test_reconstructions_are_those_of_the_files(whole):
     app = show("pictures", seed="1", models="compound-mixture,vanilla")
     table = tiles(charts(app)[0])
-    assert list(dict.fromkeys(table["row"])) == [
-        *("Original test images", "Compound, mixture prior", "Vanilla VAE"),
-    ]
+    rows = ["Original test images", TITLES[2], TITLES[0]]
+    assert list(dict.fromkeys(table["row"])) == rows
     with np.load(folder(whole, "vanilla") / "pictures" / "seed-1.npz") as archive:
         stored = dict(archive)
     for row, name in [
@@ -155,15 +127,14 @@ def test_traversals_put_the_most_used_latent_first(whole):
 def test_posteriors_stand_beside_the_prior(whole):
     app = show("pictures", images="4,12", models="vanilla,compound-mixture")
     assert len(charts(app)) == 3 + 2 + 2
-    tables = frames(charts(app)[5])
-    [bars] = [frame for frame in tables if "deviation" in frame]
+    bars = frame(charts(app)[5], "deviation")
     assert len(bars) == 2 * 3
     row = bars[(bars["model"] == "compound-mixture") & (bars["rank"] == 1)].iloc[0]
     # image 4, place 2: (4 / 8 - 1 + 0.2) * 2 in latent 2, deviation 0.2
     assert row["dimension"] == 2
     assert row["mean"] == pytest.approx(-0.6, abs=1e-6)
     assert (row["low"], row["high"]) == pytest.approx((-0.8, -0.4), abs=1e-6)
-    prior = next(frame for frame in tables if "zero" in frame)
+    prior = frame(charts(app)[5], "zero")
     assert prior[["low", "high"]].to_numpy().tolist() == [[-1.0, 1.0]]
     app.multiselect(key="images").set_value([]).run()
     assert "Choose at least one image above." in text(app) and not app.exception
@@ -172,30 +143,18 @@ def test_posteriors_stand_beside_the_prior(whole):
 # Choices
 
 
-def test_the_baseline_and_the_best_few_are_shown_at_first(results):
-    write_study(results, models=("vanilla", "simplified-gaussian", *FEW[1:]))
-    assert show("pictures").multiselect(key="models").value == [
-        *("vanilla", "simplified-gaussian", *FEW[1:]),
-    ]
+def test_the_baseline_and_the_best_three_are_shown_at_first(results):
+    others = ["simplified-gaussian", *FEW[1:], "compound-gaussian"]
+    write_study(results, models=["vanilla", *others])
+    worst = {"vanilla": 9.0, "simplified-mixture": 8.0}
 
-    def rank(runs):  # the simplified ones best, vanilla worst
-        return runs.assign(
-            negative_elbo=runs["model"].map(
-                {"vanilla": 9.0, "simplified-gaussian": 1.0, FEW[1]: 2.0, FEW[2]: 3.0}
-            )
-        )
+    def rank(runs):
+        return runs.assign(negative_elbo=runs["model"].map(worst).fillna(1.0))
 
     edit(results, "runs", rank)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gallery, "BEST", 2)
-        chosen = show("pictures").multiselect(key="models").value
-    assert chosen == ["vanilla", "simplified-gaussian", "simplified-mixture"]
-
-
-def test_no_model_no_picture(whole):
-    app = show("pictures")
-    app.multiselect(key="models").set_value([]).run()
-    assert "Choose at least one model above." in text(app) and not charts(app)
+    chosen = show("pictures").multiselect(key="models").value
+    others.remove("simplified-mixture")
+    assert chosen == ["vanilla", *others]
 
 
 def test_unknown_choices_fall_back(whole):
@@ -211,19 +170,12 @@ def test_unknown_choices_fall_back(whole):
 # Partial, failed and damaged results
 
 
-def test_before_the_tables(results):
-    write_results(results, models=FEW, tables=False)
-    app = show("pictures")
-    assert len(charts(app)) == 8 and not app.warning
-
-
 def test_one_finished_block(results):
     write_study(results, missing=[("digits", m) for m in FEW if m != "vanilla"])
     app = show("pictures")
     assert len(charts(app)) == 8
     assert "Vanilla VAE: mean reconstruction error over 16 test images of" in text(app)
-    warned = [warning.value.replace("\\", "") for warning in app.warning]
-    assert warned == [f"No pictures of {t}, seed 0 (missing)." for t in TITLES[1:]]
+    assert warned(app) == [f"No pictures of {t}, seed 0 (missing)." for t in TITLES[1:]]
 
 
 def test_a_failed_seed_has_no_pictures(results):
@@ -235,19 +187,6 @@ def test_a_failed_seed_has_no_pictures(results):
     assert "No pictures of Compound, mixture prior, seed 0 (failed)." in text(app)
     assert TITLES[2] not in set(tiles(charts(app)[0])["row"])
     assert len(charts(app)) == 8
-
-
-def test_nothing_finished(results):
-    write_study(results, missing=[("digits", model) for model in FEW])
-    app = show("pictures")
-    assert not charts(app) and len(app.warning) == 3
-
-
-def test_without_gaps(results):
-    write_study(results, not_measured=[("digits", model) for model in FEW])
-    app = show("pictures")
-    assert "gaps of these models are not measured on these images" in text(app)
-    assert len(charts(app)) == 7
 
 
 def test_one_model_without_gaps_is_shown_without_them(results):
@@ -263,14 +202,6 @@ def test_evaluated_before_pictures_were_kept(whole):
     assert "No pictures of Vanilla VAE, seed 0 (finished)." in text(app)
     assert "`make study` draws them" in app.info[0].value.replace("\\", "")
     assert len(charts(app)) == 8 and not app.warning
-
-
-def test_a_damaged_gaps_file_is_named(whole):
-    (folder(whole, "vanilla") / "gaps.parquet").write_bytes(b"no such table")
-    app = show("pictures")
-    [warning] = [w.value.replace("\\", "") for w in app.warning]
-    assert "vanilla" in warning and "gaps.parquet" in warning
-    assert len(charts(app)) == 8
 
 
 def without(name):
@@ -308,13 +239,13 @@ def flipped(path):
         (lambda path: path.write_bytes(b"not,a\ntable\n"), "is no readable archive"),
         (cut, "is no readable archive"),
         (flipped, "is no readable archive"),
-        (without("traversal"), "has no array `traversal`, expected image, original"),
-        (replaced(mean=np.zeros((15, 3), np.float32)), "`image` is int32"),
-        (replaced(mean=np.zeros(16, np.float32)), "another number of axes"),
-        (replaced(mean=np.full((16, 3), np.nan)), "`mean` holds what is not finite"),
+        (without("traversal"), "has no array `traversal`, expected image"),
+        (replaced(mean=np.zeros((15, 3), np.float32)), "`mean` is float32 (15, 3)"),
+        (replaced(mean=np.zeros(16, np.float32)), "`mean` is float32 (16,)"),
+        (replaced(mean=np.full((16, 3), np.nan)), "`mean` is empty or holds"),
         (replaced(deviation=np.zeros((16, 3))), "`deviation` holds what is not pos"),
         (replaced(original=np.zeros((16, 4, 4))), "`original` is float64"),
-        (replaced(sample=np.zeros((0, 4, 4), np.uint8)), "`sample` is uint8 (0, 4, 4)"),
+        (replaced(sample=np.zeros((0, 4, 4), np.uint8)), "`sample` is empty or holds"),
         (replaced(image=np.array([{}] * 16)), "is no readable archive"),  # a pickle
         (replaced(image=np.array(["x"] * 16)), "`image` is <U1"),
         (replaced(traversal_image=np.int32(3)), "is no readable archive"),
@@ -324,7 +255,7 @@ def test_a_damaged_file_is_one_message(whole, damage, complaint):
     path = folder(whole, "vanilla") / "pictures" / "seed-0.npz"
     damage(path)
     with pytest.raises(ResultsError) as raised:
-        load_pictures(run_of(whole, "vanilla"))
+        load_arrays(run_of(whole, "vanilla"))
     message = str(raised.value)
     assert message.startswith(str(path)) and complaint in message
     assert "make study" in message and "\n" not in message
@@ -333,7 +264,7 @@ def test_a_damaged_file_is_one_message(whole, damage, complaint):
 def test_a_damaged_file_is_named_and_the_others_are_shown(whole):
     cut(folder(whole, "vanilla") / "pictures" / "seed-0.npz")
     app = show("pictures")
-    [warning] = [w.value.replace("\\", "") for w in app.warning]
+    [warning] = warned(app)
     assert "vanilla" in warning and "is no readable archive of pictures" in warning
     assert len(charts(app)) == 8
     assert TITLES[0] not in set(tiles(charts(app)[0])["row"])
@@ -356,51 +287,7 @@ def test_models_share_the_images_that_all_have(whole):
     assert "pictured on other images each" in text(app) and not charts(app)
 
 
-def test_titles_are_never_markup(whole):
-    evil = "<script>x</script> ![i](http://e) **b** $x$ :red[r]"
-    path = whole / "study.json"
-    path.write_text(path.read_text().replace(TITLES[2], evil))
-    (folder(whole, "simplified-mixture") / "pictures" / "seed-0.npz").unlink()
-    app = show("pictures")
-    kinds = ("header", "markdown", "caption", "warning", "info")
-    for element in [e for kind in kinds for e in getattr(app, kind)]:
-        assert not getattr(element, "allow_html", False)
-        for markup in ("<script", "![i", "**b", "$x", ":red["):
-            at = element.value.find(markup)
-            assert at < 0 or element.value[at - 1] == "\\"
-
-
 # Pieces
-
-
-def test_an_image_is_a_png_address():
-    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    assert np.array_equal(pixels(data_url(image)), image)
-
-
-def test_the_download_holds_every_image_and_word():
-    images = np.arange(23 * 64, dtype=np.int64).reshape(23, 8, 8).astype(np.uint8)
-    notes = [f"{i} & <b>" for i in range(23)]
-    rows = [
-        Row("plain \u03bc | <script>", images, [""] * 23, notes),
-        Row("A model", images[:3], [""] * 3),
-    ]
-    drawn = ElementTree.fromstring(sheet.svg(rows, ["\u22123", "0"]))
-    name = "{http://www.w3.org/2000/svg}"
-    words = [element.text for element in drawn.iter(f"{name}text")]
-    assert words[:3] == ["\u22123", "0", "plain \u03bc     <script>"]
-    assert words[3:-1] == notes and words[-1] == "A model"
-    found = list(drawn.iter(f"{name}image"))
-    assert len(found) == 23 + 3
-    for element, image in zip(found, [*images, *images[:3]], strict=True):
-        factor = sheet.TILE // 8
-        large = pixels(element.get("href"))
-        assert np.array_equal(large, np.kron(image, np.ones((factor,) * 2, np.uint8)))
-    boxes = {(int(e.get("x")), int(e.get("y"))) for e in found}
-    assert len(boxes) == 26  # 20 in a line, none upon another
-    width, height = int(drawn.get("width")), int(drawn.get("height"))
-    for x, y in boxes:
-        assert 0 <= x <= width - sheet.TILE and 0 <= y <= height - sheet.TILE
 
 
 def test_spread_takes_images_from_all_parts():
@@ -408,13 +295,8 @@ def test_spread_takes_images_from_all_parts():
     assert gallery.spread([3, 5], 4) == [3, 5]
 
 
-def test_a_run_without_evaluation_has_no_pictures():
-    run = Run("digits", "vanilla", 0, "waiting", "", None, None)
-    assert load_pictures(run) is None
-
-
 def test_the_kl_of_a_latent_is_that_of_gaussians(whole):
-    kl = load_pictures(run_of(whole, "vanilla")).dimension_kl()
+    kl = load_arrays(run_of(whole, "vanilla")).dimension_kl()
     means = np.arange(16) / 8 - 1
     first = 0.5 * ((means**2).mean() + 0.36 - 1) - np.log(0.6)
     assert kl == pytest.approx(
@@ -422,10 +304,31 @@ def test_the_kl_of_a_latent_is_that_of_gaussians(whole):
     )
 
 
-def test_pictured_gaps_are_of_one_seed(whole):
-    table, problems = gallery.gaps(
-        [run_of(whole, "vanilla", 1)], "inference_gap", [2, 4]
-    )
-    assert not problems
-    expected = pd.Series({2: 3.71, 4: 3.91})
-    assert table["vanilla"].to_dict() == pytest.approx(expected.to_dict())
+def test_the_picture_to_keep_holds_every_image_and_word():
+    images = np.arange(23 * 64, dtype=np.int64).reshape(23, 8, 8).astype(np.uint8)
+    notes = [f"{i} & <b>" for i in range(23)]
+    rows = [
+        Row("plain \u03bc <script>", images, [""] * 23, notes),
+        Row("A model", images[:3], [""] * 3),
+    ]
+    svg = picture(Chart("x", None, "x", still=lambda dark: sheet(rows, dark)))
+    assert svg.count("<image") == 23 + 3 and "http://e" not in svg
+    assert svg.count('xlink:href="data:image/png') == 26 and "<script>" not in svg
+    for words in ("plain \u03bc &lt;script", "A model", "22 &amp; &lt;b&gt;"):
+        assert words in svg
+
+
+def test_pictures_are_enlarged_without_blur():
+    small = Image.new("L", (2, 1))
+    small.putpixel((1, 0), 255)
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG")
+    large = Image.open(io.BytesIO(enlarged(buffer.getvalue(), "x.png")))
+    assert large.size == (900, 450)
+    assert sorted(colour for _, colour in large.getcolors()) == [0, 255]
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n\0\0"])
+def test_a_damaged_picture_is_one_message(content):
+    with pytest.raises(ResultsError, match=r"x\.png: is not a readable PNG"):
+        enlarged(content, "x.png")

@@ -1,32 +1,29 @@
-"""Every page of the navigation in every state of a study, and with 10,000 runs."""
+"""Every page in every state of a study, with 10,000 runs, shown and written."""
 
-import ast
+import shutil
 
 import pytest
 
-from tests.dashboard.test_dashboard import ROOT, own_main_module, results, show, text
-from tests.dashboard.test_pages import write_study
+from dashboard.pages import PAGES
+from dashboard.render.site import build
+from tests.dashboard.site_reader import Page
+from tests.dashboard.studies import EVIL, FEW, edit_json, write_study
+from tests.dashboard.visitor import charts, show, text, warned
 from tests.results.synthetic import write_large_results
-from tests.results.written import MODELS
+from tests.results.written import MODELS, write_results
 
-__all__ = ["own_main_module", "results"]  # fixtures
-SHOWN = ("vega_lite_chart", "table", "dataframe", "image")
+SHOWN = ["vega_lite_chart", "table", "dataframe", "image"]
 WORDS = 60  # characters that a page says at least
-NEED_MORE = ("pictures", "runs")  # than synthetic results have: pictures, MLflow
-
-
-def pages():
-    """The files of all pages that app.py puts into the navigation, without suffix."""
-    tree = ast.parse((ROOT / "dashboard" / "app.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return [
-        call.args[0].value.removeprefix("views/").removesuffix(".py")
-        for call in calls
-        if getattr(call.func, "attr", "") == "Page"
-    ]
-
-
-PAGES = pages()
+PATHS = [page.path for page in PAGES]
+LOST = [("digits", "compound-mixture", seed) for seed in range(3)]
+STATES = {
+    "all": {"models": MODELS},
+    "one block": {"missing": [("digits", model) for model in FEW[1:]]},
+    "failed blocks": {"failed": [*LOST, ("digits", "simplified-mixture", 1)]},
+    "nothing finished": {"missing": [("digits", model) for model in FEW]},
+    "no gaps": {"not_measured": [("digits", model) for model in FEW]},
+    "two datasets": {"datasets": ("digits", "mnist"), "models": FEW[:2]},
+}
 
 
 def shown(app):
@@ -34,54 +31,105 @@ def shown(app):
     return sum(len(app.get(kind)) for kind in SHOWN)
 
 
-def said(app):
-    """What a page says; it must be more than its title."""
-    words = text(app)
-    assert len(words) > WORDS
-    return words
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("exists", [True, False])
+def test_without_results_a_page_says_what_to_run(results, path, exists):
+    if exists:
+        results.mkdir()
+    app = show(path)
+    assert "There are no results in" in text(app)
+    assert app.code[0].value == "make study" and shown(app) == 0
 
 
-def test_every_view_is_in_the_navigation():
-    files = sorted(path.stem for path in (ROOT / "dashboard" / "views").glob("*.py"))
-    assert sorted(PAGES) == files
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("path", PATHS)
+def test_every_state(results, path, state):
+    write_study(results, **STATES[state])
+    app = show(path)
+    assert len(text(app)) > WORDS
+    if state == "all":
+        assert shown(app) and not app.warning
+    alts = [chart.proto.alt for chart in charts(app)]
+    assert all(len(alt) > 30 and alt.endswith(".") for alt in alts)
+    labels = [button.label for button in app.get("download_button")]
+    assert len(labels) == len(set(labels))
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_without_results(results, page):
-    app = show(page)
-    assert "make study" in said(app)
-    assert shown(app) == 0 or page == "provenance"  # of this machine, not of results
+@pytest.mark.parametrize("state", ["one block", "nothing finished", "no gaps"])
+def test_every_state_is_written(tmp_path, state):
+    results = write_study(tmp_path / "results", **STATES[state])
+    assert build(results, tmp_path / "site") == []
+    written = [page for page in PAGES if page.written]
+    pages = [Page(path) for path in (tmp_path / "site").glob("*.html")]
+    datasets = len(STATES[state].get("datasets", ["digits"]))
+    assert len(pages) == len(written) * datasets
+    assert all(len(page.words) > WORDS for page in pages)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_with_one_finished_block(results, page):
-    write_study(results, missing=[("digits", model) for model in MODELS[1:]])
-    said(show(page))
+@pytest.mark.parametrize("path", PATHS)
+def test_before_the_tables(results, path):
+    write_results(results, models=FEW, tables=False)
+    app = show(path)
+    assert not app.warning and len(text(app)) > WORDS
+    if path in ("table-1", "claims", "gaps", "overview", "compare", "runs"):
+        assert "is not written yet" in text(app)
+        assert "9 of 9 runs are trained" in text(app)
+        assert charts(app) or path != "compare"
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_with_failed_blocks(results, page):
-    lost = [("digits", "compound-mixture", seed) for seed in range(3)]
-    write_study(results, failed=[*lost, ("digits", "simplified-mixture", 1)])
-    app = show(page)
-    said(app)
-    assert shown(app) or page in NEED_MORE
+@pytest.mark.parametrize("damage", ["junk", "column", "gone"])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("overview", "runs"),
+        ("overview", "table1"),
+        ("table-1", "table1"),
+        ("claims", "claims"),
+        ("gaps", "gaps"),
+        ("gaps", "attribution"),
+        ("compare", "runs"),
+        ("runs", "runs"),
+    ],
+)
+def test_a_damaged_table_is_named_and_the_others_work(whole, path, name, damage):
+    table = whole / "tables" / f"{name}.csv"
+    if damage == "junk":
+        table.write_bytes(b"not,a\ntable,at,all\n")
+    elif damage == "column":
+        table.write_text(table.read_text().replace("dataset", "data"))
+    else:
+        table.unlink()
+    app = show(path)
+    assert len(app.warning) == (0 if damage == "gone" else 1)
+    assert all(f"tables/{name}.csv" in warning for warning in warned(app))
+    if name not in ("attribution", "table1") or path == "table-1":
+        assert f"tables/{name}.csv" in text(app)
+    assert charts(show("claims" if path != "claims" else "gaps"))
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_with_nothing_but_failures(results, page):
-    models = ("vanilla", "compound-mixture")
-    failed = [("digits", model, seed) for model in models for seed in range(3)]
-    write_study(results, models=models, failed=failed)
-    said(show(page))
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_with_all_results(results, page):
-    write_study(results, models=MODELS)
-    app = show(page)
-    said(app)
-    assert shown(app) or page in NEED_MORE
+@pytest.mark.parametrize("path", PATHS)
+def test_text_from_files_is_never_markup(results, path):
+    write_study(results, failed=LOST)
+    study = results / "study.json"
+    study.write_text(study.read_text().replace("Simplified, mixture prior", EVIL))
+    for run in results.glob("runs/*/simplified-mixture/*/run.json"):
+        run.write_text(run.read_text().replace("Simplified, mixture prior", EVIL))
+    for name in ("cells", "claims"):
+        table = results / "tables" / f"{name}.csv"
+        table.write_text(table.read_text().replace("negative_elbo is nan", EVIL))
+    edit_json(next(results.glob("runs/*/vanilla/*/training.json")), git_commit=EVIL)
+    shutil.rmtree(results / "evaluations" / "digits" / "vanilla")
+    app = show(path)
+    kinds = ["title", "header", "subheader", "markdown", "caption"]
+    kinds += ["warning", "info", "error"]
+    shown = [element for kind in kinds for element in getattr(app, kind)]
+    assert not any(getattr(element, "allow_html", False) for element in shown)
+    words = [element.value for element in shown]
+    words += [str(cell) for each in app.table for cell in each.value.to_numpy().flat]
+    for word in words:
+        for markup in ("<script", "![i", "**b", "$x", ":red["):
+            at = word.find(markup)
+            assert at < 0 or word[at - 1] == "\\"
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +141,9 @@ def large(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_with_ten_thousand_runs(large, monkeypatch, page):
+@pytest.mark.parametrize("path", PATHS)
+def test_with_ten_thousand_runs(large, monkeypatch, path):
     monkeypatch.setenv("COMVAE_RESULTS", str(large))
-    app = show(page)
-    said(app)
-    assert shown(app) or page in (*NEED_MORE, "gaps")
+    app = show(path)
+    assert len(text(app)) > WORDS
+    assert shown(app) or path in ("gaps", "pictures")  # which such results have not

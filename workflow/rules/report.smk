@@ -58,5 +58,5 @@ rule site:
     conda:
         "../../environment.yml"
     shell:
-        "python -m dashboard.site --output {output.site}"
+        "python -m dashboard.render --output {output.site}"
         " --figures {output.figures} &> {log}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-APP = Path("dashboard", "app.py")
+APP = Path("dashboard", "render", "app.py")
 PATIENCE = 60  # seconds until a server that does not answer is an error
 
 

@@ -1,0 +1,281 @@
+"""What pages are made of: elements, and the choices that a page offers.
+
+An element says what a page holds, not how it looks. Every text is plain text, never
+markup. A page is composed once and shown by two renderers, Streamlit and HTML.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from dashboard.text import flat, shown
+
+Draw = Callable[[bool], alt.LayerChart]  # given whether the theme is dark
+
+
+class Element:
+    """A piece of a page."""
+
+
+@dataclass(frozen=True)
+class Words(Element):
+    """A text: one of the next five."""
+
+    text: str
+
+
+class Heading(Words):
+    """The head of a section."""
+
+
+class Subheading(Words):
+    """The head of a part of a section."""
+
+
+class Text(Words):
+    """A paragraph."""
+
+
+class Caption(Words):
+    """A paragraph below a chart or table: how to read it."""
+
+
+class Code(Words):
+    """What is typed or compared letter by letter."""
+
+
+@dataclass(frozen=True)
+class Notice(Element):
+    """What the reader must know first; `kind` is info, warning or error."""
+
+    text: str
+    kind: str = "info"
+
+
+@dataclass(frozen=True)
+class Bar(Element):
+    """How much is done, from 0 to 1, in words too."""
+
+    done: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdicts(Element):
+    """Statements, each with its verdict (one of comvae.results.claims)."""
+
+    statements: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Link(Element):
+    """A way to another page, by its path, with `choices` made there."""
+
+    page: str
+    text: str
+    choices: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WebLink(Element):
+    """A way out of the dashboard."""
+
+    address: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A question, its answer in a few words, what stands behind it, and more."""
+
+    question: str
+    answer: str
+    because: str
+    more: Link
+
+
+@dataclass(frozen=True)
+class Cards(Element):
+    """Cards beside each other."""
+
+    cards: Sequence[Card]
+
+
+@dataclass(frozen=True)
+class Chart(Element):
+    """A chart in the light or the dark theme; `says` is its message, in one sentence.
+
+    `name` is the chart's own on its page. `download` offers the table behind it, where
+    no other element does. `still` draws what is kept as a picture, where that is not
+    the chart itself; it is then the download.
+    """
+
+    name: str
+    draw: Draw
+    says: str
+    download: bool = True
+    still: Draw | None = None
+
+
+@dataclass(frozen=True)
+class Picture(Element):
+    """A PNG picture; `says` is what it shows, `width` its width in pixels."""
+
+    name: str
+    content: bytes
+    says: str
+    caption: str = ""
+    width: int | None = None
+
+
+@dataclass(frozen=True)
+class Table(Element):
+    """A table of text, whose columns may have two levels; `says` is what it holds."""
+
+    rows: pd.DataFrame
+    says: str
+
+
+def pairs(values: dict[str, Any], heads: tuple[str, str], says: str) -> Table:
+    """A table of settings and their values, nested ones as `outer.inner`."""
+    rows = [(key, shown(value)) for key, value in flat(values)]
+    return Table(pd.DataFrame(rows, columns=list(heads)), says)
+
+
+@dataclass(frozen=True)
+class SortableTable(Element):
+    """A table of values that its reader may sort.
+
+    `formats` are those of Python for columns of numbers, such as `,.2f`.
+    """
+
+    rows: pd.DataFrame
+    says: str
+    formats: dict[str, str] = field(default_factory=dict)
+
+    def as_text(self) -> pd.DataFrame:
+        """The same rows as text; what is not there is empty."""
+
+        def text(name: str, value: Any) -> str:
+            return "" if pd.isna(value) else f"{value:{self.formats.get(name, '')}}"
+
+        rows = self.rows
+        columns = {name: [text(name, v) for v in rows[name]] for name in rows.columns}
+        return pd.DataFrame(columns, index=rows.index)
+
+
+@dataclass(frozen=True)
+class File(Element):
+    """A download of a file below the results, as it lies there; `path` is relative."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Download(Element):
+    """A download of what a page has computed."""
+
+    file: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Row(Element):
+    """Small elements in one line, as far as there is room."""
+
+    elements: Sequence[Element]
+
+
+@dataclass(frozen=True)
+class Columns(Element):
+    """Lists of elements beside each other, below each other on a narrow screen."""
+
+    columns: Sequence[Sequence[Element]]
+    framed: bool = False
+
+
+@dataclass(frozen=True)
+class Details(Element):
+    """Elements that are shown when asked for."""
+
+    title: str
+    elements: Sequence[Element]
+
+
+@dataclass(frozen=True)
+class Private(Element):
+    """Elements about the machines, for those who may use them: no site has them."""
+
+    elements: Sequence[Element]
+
+
+@dataclass(frozen=True)
+class Updating(Element):
+    """Elements that are composed again `every` so many seconds; None for never."""
+
+    every: float | None
+    compose: Callable[[], Iterable[Element]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a page asks its visitor.
+
+    `key` is its name in the address, `name` gives the text of an option. `default` is
+    chosen at first, by default the first option. `written` is for readers who cannot
+    choose, where that is something else.
+    """
+
+    label: str
+    key: str
+    options: Sequence[Any]
+    name: Callable[[Any], Any] = str
+    default: Sequence[Any] | None = None
+    written: Sequence[Any] | None = None
+
+
+class Ask:
+    """Answers the choices of a page where nobody chooses, in what is written.
+
+    A renderer with a visitor asks instead. Choices that a page asks for one after
+    another stand beside each other. `dataset` is the choice of that name; `show` shows
+    an element where the page is.
+    """
+
+    zone: tzinfo | None = UTC  # of the reader's clock, None for that of this machine
+
+    def __init__(self, dataset: str, show: Callable[[Element], None]) -> None:
+        self._dataset, self._show = dataset, show
+
+    def one(self, choice: Choice) -> Any:
+        """One of the options."""
+        if choice.key == "dataset" and self._dataset in choice.options:
+            return self._dataset
+        return choice.options[0]
+
+    def some(self, choice: Choice) -> list[Any]:
+        """Some of the options, in their order of choice."""
+        return list(choice.default if choice.written is None else choice.written)
+
+    def each(self, choice: Choice, headed: bool = False) -> Iterator[Any]:
+        """The one that is chosen; where nobody chooses, every one that is written.
+
+        Each of these stands below its name then, unless the page is `headed` itself.
+        """
+        for option in choice.written or choice.options:
+            if not headed:
+                self._show(Subheading(choice.name(option)))
+            yield option
+
+    def switch(self, label: str, key: str) -> bool:
+        """Whether something is on, as it is at first."""
+        return True
+
+    def rows(self, key: str, names: Sequence[str], table: SortableTable) -> list[str]:
+        """Shows the table; the names of its rows that are chosen, at first none."""
+        self._show(table)
+        return []

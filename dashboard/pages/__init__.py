@@ -1,0 +1,55 @@
+"""The pages, in the order of the navigation: one file each, and one line here."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from dashboard.elements import Ask, Element
+from dashboard.pages import (
+    claims,
+    compare,
+    gaps,
+    live,
+    overview,
+    pictures,
+    provenance,
+    run,
+    runs,
+    table1,
+)
+from dashboard.study import Study, nothing_yet, warnings
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: its path in an address, its title, and what it holds.
+
+    `linked`: the navigation shows it. `written`: the static site has it.
+    """
+
+    path: str
+    title: str
+    compose: Callable[[Study, Ask], Iterable[Element]]
+    linked: bool = True
+    written: bool = True
+
+    def elements(self, study: Study, ask: Ask) -> Iterator[Element]:
+        """What could not be read, and then the page, or that there are no results."""
+        yield from warnings(study.index.problems)
+        if study.datasets:
+            yield from self.compose(study, ask)
+        else:
+            yield from nothing_yet(study.results)
+
+
+PAGES = [
+    Page("overview", "Overview", overview.compose),
+    Page("table-1", "Table 1", table1.compose),
+    Page("claims", "Claims", claims.compose),
+    Page("gaps", "Gaps", gaps.compose),
+    Page("compare", "Compare", compare.compose),
+    Page("pictures", "Pictures", pictures.compose),
+    Page("runs", "Runs", runs.compose),
+    Page("run", "One run", run.compose, linked=False, written=False),
+    Page("live", "Live", live.compose, written=False),
+    Page("provenance", "Provenance", provenance.compose),
+]

@@ -1,0 +1,122 @@
+"""The paper's claims: what was found, and how the verdict is reached."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pandas as pd
+
+from comvae.results.claims import RESOLUTION
+from dashboard import elements as el
+from dashboard import theme
+from dashboard.charts.effects import effect_row, effects
+from dashboard.study import Study
+from dashboard.summary import title_of
+from dashboard.text import effect_text, number
+
+
+def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
+    """The whole page."""
+    yield el.Text("What the paper says, and what this study finds.")
+    dataset = ask.one(el.Choice("Dataset", "dataset", study.datasets))
+    claims = study.of("claims", dataset)
+    if claims is None:
+        yield from study.lacking("claims")
+        return
+    first = claims.drop_duplicates("claim")
+    yield el.Verdicts(list(zip(first["verdict"], first["statement"], strict=True)))
+    yield from _rule()
+    yield from _chart(claims)
+    yield el.Heading("The numbers")
+    says = f"Effects and verdicts of {claims['claim'].nunique()} claims."
+    yield el.Table(_numbers(claims), says)
+    yield el.Caption(
+        "Effects in nats per image, with their 95% interval over paired seeds."
+    )
+    yield el.File("tables/claims.csv")
+
+
+def _rule() -> Iterator[el.Element]:
+    yield el.Text(
+        "How a verdict is reached. Each claim says that a sum over models, its effect, "
+        "is greater than a bar, which is 0 unless it says otherwise. The effect is "
+        "paired by seed, with a 95% interval (Student's t over the seeds)."
+    )
+    rules = {
+        "Supported": "the whole interval lies above the bar.",
+        "Contradicted": "the whole interval lies below it.",
+        "Inconclusive": "the interval holds the bar, or there is one seed, or the "
+        f"effect is within {RESOLUTION:g} nats of the bar, which the estimators cannot "
+        "tell apart.",
+        "Not run": "no seed has all that the effect is made of.",
+    }
+    yield el.pairs(rules, ("Verdict", "Where"), "What each verdict means.")
+    yield el.Text(
+        "A claim of several parts needs all of them; one contradicted part contradicts "
+        "it. Intervals are not corrected for the number of claims."
+    )
+
+
+def _chart(claims: pd.DataFrame) -> Iterator[el.Element]:
+    """The effects beyond their bar, with intervals."""
+    yield el.Heading("Effects beyond their bar")
+    found = _effect_rows(claims).dropna(subset="effect")
+    if found.empty:
+        yield el.Text("No claim has a finished seed yet.")
+        return
+    counts = claims.drop_duplicates("claim")["verdict"].value_counts()
+    words = ", ".join(f"{n} {name}" for name, n in counts.items())
+    message = f"Of {counts.sum()} claims of the paper: {words}."
+    yield el.Text(message)
+    draw = partial(
+        effects,
+        found,
+        x_title="Effect minus bar, nats per image (claimed: > 0)",
+        wide=True,
+        marks=theme.VERDICT_MARKS,
+    )
+    yield el.Chart("effects", draw, message, download=False)
+    yield el.Caption(
+        "How to read it: each claim's parts, the mark at the effect minus its bar, the "
+        "line its 95% interval. Right of 0 the claim holds. Circles are supported, "
+        "crosses contradicted, squares inconclusive. The scale is linear near 0 and "
+        "logarithmic beyond, so that a collapse of tens of nats and a gain of a tenth "
+        "can both be seen."
+    )
+
+
+def _effect_rows(claims: pd.DataFrame) -> pd.DataFrame:
+    """One row per part of a claim, for the chart of effects."""
+    rows = []
+    for claim, parts in claims.groupby("claim", sort=False):
+        for place, part in enumerate(parts.itertuples(), start=1):
+            verdict = part.part_verdict
+            known = verdict if verdict in theme.VERDICT_MARKS else "not run"
+            name = f"part {place}" if len(parts) > 1 else ""
+            row = effect_row(
+                claim, claim.replace("-", " "), known, part._asdict(), name
+            )
+            row["text"] = f"{title_of(part.metric)}: {part.definition}: {row['text']}"
+            beyond = {
+                end: row[end] - part.at_least for end in ("effect", "low", "high")
+            }
+            rows.append(row | beyond)
+    return pd.DataFrame(rows)
+
+
+def _numbers(claims: pd.DataFrame) -> pd.DataFrame:
+    """Every part of every claim as text, one row each."""
+    rows = []
+    for claim, parts in claims.groupby("claim", sort=False):
+        for place, part in enumerate(parts.itertuples()):
+            bar = f", more than {part.at_least:g}" if part.at_least else ""
+            rows.append(
+                {
+                    "Claim": claim.replace("-", " ") if place == 0 else "",
+                    "Verdict": part.verdict if place == 0 else "",
+                    "Effect is": f"{title_of(part.metric)}: {part.definition}{bar}",
+                    "Effect": effect_text(part.effect, part.ci_low, part.ci_high),
+                    "Seeds": number(part.n_seeds, 0),
+                    "This part": part.part_verdict if len(parts) > 1 else "",
+                }
+            )
+    return pd.DataFrame(rows)

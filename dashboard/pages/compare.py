@@ -1,0 +1,199 @@
+"""Two or more models beside each other: curves, paired differences, images."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import pandas as pd
+
+from comvae.results.quantities import QUANTITIES
+from dashboard import comparison, summary
+from dashboard import elements as el
+from dashboard.charts.curves import bands, ends
+from dashboard.charts.effects import effects
+from dashboard.charts.images import against
+from dashboard.decomposition import MAIN_GAP, gaps_of
+from dashboard.differences import RULE
+from dashboard.findings import BASELINE
+from dashboard.runs import Run
+from dashboard.study import Study, bounds_alone, warnings
+from dashboard.summary import METRIC, title_of, with_unit
+from dashboard.text import number
+
+WRITTEN = [METRIC, "log_px", MAIN_GAP]  # the differences that a site shows
+ABREAST = 3  # pictures beside each other
+
+
+def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
+    """The whole page."""
+    yield el.Text("Two or more models beside each other, from the same seeds.")
+    dataset = ask.one(el.Choice("Dataset", "dataset", study.datasets))
+    here = study.runs_on(dataset)
+    names = study.in_order(run.model for run in here)
+    rivals = [model for model in names if model not in bounds_alone(study)]
+    models = ask.some(
+        el.Choice(
+            "Models, the first is what the others are compared with",
+            "models",
+            names,
+            study.title,
+            default=names[:3],
+            written=sorted(rivals, key=lambda model: model != BASELINE),
+        )
+    )
+    if len(models) < 2:
+        yield el.Notice("Choose at least two models above.")
+        return
+    chosen = [run for run in here if run.model in models]
+    yield from _curves(chosen, study, models, ask)
+    yield el.Heading("Differences, seed by seed")
+    runs = study.of("runs", dataset)
+    split = ask.one(summary.split_choice(runs))
+    if runs is None:
+        yield from study.lacking("runs")
+    else:
+        yield from _differences(runs, study, (dataset, split), models, ask)
+    yield from _images(chosen, study, models, split, ask)
+
+
+def _curves(
+    chosen: Sequence[Run], study: Study, models: Sequence[str], ask: el.Ask
+) -> Iterator[el.Element]:
+    """One quantity over the epochs of all chosen runs."""
+    yield el.Heading("Training")
+    found, problems = comparison.histories(chosen)
+    terms = summary.measured_in(*(table for _, table in found)) or [METRIC]
+    term = ask.one(el.Choice("Term", "term", terms, title_of))
+    yield from warnings(problems)
+    epochs = comparison.epochs(found, study, models, term)
+    if epochs.empty:
+        yield el.Text("None of these models has a training history yet.")
+        return
+    best, worst, count = ends(epochs)
+    message = f"{title_of(term)} of {best['title']} ends at {number(best['mean'])}."
+    if count > 1:
+        message = (
+            f"{title_of(term)} ends lowest for {best['title']}, "
+            f"{number(best['mean'])}, and highest for {worst['title']}, "
+            f"{number(worst['mean'])}."
+        )
+    yield el.Text(message)
+    yield el.Chart(
+        f"curves-{term}", partial(bands, epochs, term), message, download=False
+    )
+    yield el.Caption(
+        "How to read it: the line is the mean over seeds, the band reaches from the "
+        "lowest seed to the highest. Averages over each epoch while training, with "
+        "weights and batch norm in training mode."
+    )
+    yield el.Download("curves.csv", epochs.to_csv(index=False).encode())
+
+
+def _differences(
+    runs: pd.DataFrame,
+    study: Study,
+    view: tuple[str, str],
+    models: Sequence[str],
+    ask: el.Ask,
+) -> Iterator[el.Element]:
+    """Every model minus the first; `view` is dataset and split."""
+    metrics = [
+        name
+        for name in summary.measured_in(runs[runs["split"] == view[1]])
+        if QUANTITIES[name].source != "training"
+    ] or [METRIC]
+    written = [metric for metric in WRITTEN if metric in metrics]
+    choice = el.Choice("Quantity", "metric", metrics, title_of, written=written)
+    for metric in ask.each(choice):
+        rows, seeds = comparison.differences(runs, study, (*view, metric), models)
+        absent = rows.loc[rows["effect"].isna(), "model"]
+        if len(absent):
+            names = "; ".join(map(study.title, absent))
+            text = f"No seed in common with the first model here: {names}."
+            yield el.Notice(text, "warning")
+        found = rows.dropna(subset="effect")
+        if found.empty:
+            yield el.Text(
+                "No seed has this quantity under the first model and another one."
+            )
+            continue
+        yield from _difference(found, seeds, study.title(models[0]), metric)
+    yield el.Caption(f"How sure is it: {RULE}")
+
+
+def _difference(
+    found: pd.DataFrame, seeds: pd.DataFrame, first: str, metric: str
+) -> Iterator[el.Element]:
+    """The differences in one quantity to the first model."""
+    quantity = QUANTITIES[metric]
+    real = found["verdict"].str.startswith("clearly").sum()
+    message = (
+        f"{real} of {len(found)} differences to {first} in {quantity.title} are "
+        "clearly different from 0."
+    )
+    yield el.Text(message)
+    title = f"Difference in {with_unit(metric)}"
+    draw = partial(effects, found, x_title=title, seeds=seeds)
+    yield el.Chart(f"differences-{metric}", draw, message, download=False)
+    caption = (
+        "How to read it: each thin tick is one seed's difference, the mark their mean, "
+        "the line its 95% interval."
+    )
+    if quantity.better:
+        sense = "positive" if quantity.better == "higher" else "negative"
+        caption += f" A {sense} difference is better than the first model."
+    yield el.Caption(caption)
+    table = pd.DataFrame(
+        {
+            "Difference": found["title"].tolist(),
+            "Mean and 95% interval": found["text"].tolist(),
+            "Seeds": [number(n, 0) for n in found["n_seeds"]],
+            "Which is": found["verdict"].tolist(),
+        }
+    )
+    yield el.Table(table, f"Paired differences of {len(found)} models.")
+    kept = found[["model", "effect", "low", "high", "n_seeds", "verdict"]]
+    wide = seeds.pivot(index="group", columns="seed", values="value")
+    wide = wide.rename(columns=lambda seed: f"seed_{seed:.0f}")
+    saved = kept.merge(wide, left_on="model", right_index=True, how="left")
+    yield el.Download("differences.csv", saved.to_csv(index=False).encode())
+
+
+def _images(
+    chosen: Sequence[Run], study: Study, models: Sequence[str], split: str, ask: el.Ask
+) -> Iterator[el.Element]:
+    """A gap of each image under the first model and under each of the others."""
+    yield el.Heading("Image by image")
+    gap = ask.one(el.Choice("Gap", "gap", gaps_of("runs"), title_of))
+    by_image, problems = comparison.image_gaps(chosen, split, gap)
+    yield from warnings(problems)
+    first, *rest = models
+    others = [model for model in rest if model in by_image]
+    if first not in by_image or not others:
+        yield el.Text(
+            f"No image has this gap under {study.title(first)} and another of these "
+            "models: their gaps are not measured yet, or not on the same images."
+        )
+        return
+    drawn = [_scatter(by_image[[first, model]], study, split, gap) for model in others]
+    for start in range(0, len(drawn), ABREAST):
+        row = drawn[start : start + ABREAST]
+        yield el.Columns([[el.Text(chart.says), chart] for chart in row])
+    yield el.Caption(
+        "How to read it: each point is one image, its gap averaged over the seeds of "
+        "each model. Above the dashed line the gap is wider than under the first model."
+    )
+    saved = by_image[[first, *others]].to_csv()
+    yield el.Download("image-gaps.csv", saved.encode())
+
+
+def _scatter(pair: pd.DataFrame, study: Study, split: str, gap: str) -> el.Chart:
+    first, model = pair.columns
+    points = pair.set_axis(["first", "second"], axis=1).reset_index()
+    wider = (points["second"] > points["first"]).mean()
+    message = (
+        f"{study.title(model)} has the wider gap on {wider:.0%} of {len(points)} "
+        f"{summary.split_title(split).lower()} images."
+    )
+    titles = (study.title(first), study.title(model))
+    draw = partial(against, points, titles, model, title_of(gap))
+    return el.Chart(f"images-{model}", draw, message, download=False)

@@ -1,0 +1,176 @@
+"""The gaps: how far each model's ELBO lies below log p(x), and why."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pandas as pd
+
+from comvae.results.quantities import SPLITS
+from dashboard import decomposition, summary
+from dashboard import elements as el
+from dashboard.charts.effects import effects
+from dashboard.charts.quantiles import quantiles
+from dashboard.charts.stack import stack
+from dashboard.study import Study, bounds_alone
+from dashboard.text import number
+
+SHOWN = {
+    "gaps": "The gaps alone, from 0",
+    "levels": "From log p(x) down to the ELBO",
+}
+WIDE = 5  # nats: beyond it the scale of gains is logarithmic
+
+
+def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
+    """The whole page."""
+    yield el.Text(
+        "ELBO = log p(x) \N{MINUS SIGN} approximation gap \N{MINUS SIGN} amortization "
+        "gap, for every image. The approximation gap is what the best diagonal "
+        "Gaussian q* still lacks; the amortization gap is what the encoder's q lacks "
+        "beside q*."
+    )
+    if not study.measures_gaps:
+        yield el.Notice("This study measures no gaps: its setting gap.images is 0.")
+        return
+    dataset = ask.one(el.Choice("Dataset", "dataset", study.datasets))
+    gaps = study.of("gaps", dataset)
+    if gaps is None:
+        yield from study.lacking("gaps")
+        return
+    split = ask.one(summary.split_choice(gaps, label="Images", name=_images))
+    here = gaps[gaps["split"] == split]
+    measured = decomposition.measured(here, study)
+    absent = [m for m in study.in_order(here["model"]) if m not in measured]
+    models: list[str] = []
+    if measured:
+        # at first without the ends of the scale, which dwarf the rest
+        ends = bounds_alone(study)
+        first = [model for model in measured if model not in ends] or measured
+        models = ask.some(
+            el.Choice("Models", "shown", measured, study.title, default=first)
+        )
+    if absent:
+        names = "; ".join(map(study.title, absent))
+        yield el.Notice(f"Not measured, or no run finished: {names}.", "warning")
+    if not models:
+        if measured:
+            yield el.Notice("Choose at least one model above.")
+        return
+    here = here[here["model"].isin(models)]
+    yield from _stack(here, study, dataset, ask)
+    yield from _gains(study, dataset, split, models)
+    yield from _spread(here, study, ask)
+    yield from _bounds(here, study)
+    yield el.File("tables/gaps.csv")
+
+
+def _images(split: str) -> str:
+    return SPLITS[split].images.capitalize() if split in SPLITS else split
+
+
+def _stack(
+    here: pd.DataFrame, study: Study, dataset: str, ask: el.Ask
+) -> Iterator[el.Element]:
+    """Both gaps of each model on top of each other."""
+    yield el.Heading(f"What the ELBO lacks on {dataset}")
+    message = decomposition.widest(here, study)
+    for shown in ask.each(el.Choice("Show", "show", list(SHOWN), SHOWN.get)):
+        rows = decomposition.stack_rows(here, study, shown == "gaps")
+        if shown == "levels":
+            title = "nats per image (higher is better)"
+            text = "ends at log p(x) on the right and begins at the ELBO, where"
+        else:
+            title = "log p(x) minus ELBO, nats per image (lower is better)"
+            text = "begins at log p(x), which is set to 0, and ends at the ELBO, where"
+        yield el.Text(message)
+        yield el.Chart(f"stack-{shown}", partial(stack, rows, x_title=title), message)
+        yield el.Caption(
+            f"How to read it: the bar {text} the mark of the model stands, with its "
+            "95% interval over seeds. The part that the mark ends is the amortization "
+            "gap, the other one the approximation gap."
+        )
+
+
+def _gains(
+    study: Study, dataset: str, split: str, models: list[str]
+) -> Iterator[el.Element]:
+    """What the gains over vanilla are made of."""
+    yield el.Heading("What the gain over vanilla is made of")
+    attribution = study.of("attribution", dataset)
+    yield from study.damage("attribution")
+    rows = pd.DataFrame()
+    if attribution is not None:
+        here = attribution["split"].eq(split) & attribution["model"].isin(models)
+        rows = decomposition.gains(attribution[here], study)
+    if rows.empty:
+        yield el.Text(
+            "There is no gain over vanilla to take apart: no other model has a seed "
+            "whose gaps are measured together with vanilla's."
+        )
+        return
+    message = decomposition.gain_message(rows)
+    yield el.Text(message)
+    wide = bool(rows["effect"].abs().max() > WIDE)
+    title = "Gain over vanilla, nats per image"
+    draw = partial(effects, rows, x_title=title, wide=wide)
+    yield el.Chart("gains", draw, message, download=False)
+    text = (
+        "How to read it: the ELBO gain is the sum of the three parts below it. What "
+        "improves the ELBO is positive, a narrower gap too. Lines are 95% intervals, "
+        "paired over seeds; one that crosses 0 shows nothing."
+    )
+    if wide:
+        text += " The scale is linear near 0 and logarithmic beyond."
+    yield el.Caption(text)
+    yield el.File("tables/attribution.csv")
+
+
+def _spread(here: pd.DataFrame, study: Study, ask: el.Ask) -> Iterator[el.Element]:
+    """How a gap is distributed over the images."""
+    yield el.Heading("Image by image")
+    gaps = [g for g in decomposition.gaps_of("gaps") if g in set(here["quantity"])]
+    parts = [gap for gap in decomposition.PARTS if gap in gaps]
+    choice = el.Choice("Gap", "gap", gaps, summary.title_of, written=parts)
+    for gap in ask.each(choice):
+        rows = decomposition.spread(here, study, gap)
+        name = summary.title_of(gap)
+        place = (rows["mean"] - rows["median"]).abs().idxmax()
+        skewed = "no model"
+        if pd.notna(place):
+            row = rows.loc[place]
+            both = f"{number(row['mean'])} and {number(row['median'])} nats"
+            skewed = f"{row['title']} ({both})"
+        message = (
+            f"{name}: mean and median differ most for {skewed}, over "
+            f"{rows['images'].max():.0f} images."
+        )
+        yield el.Text(message)
+        draw = partial(quantiles, rows, x_title=f"{name}, nats per image")
+        yield el.Chart(f"spread-{gap}", draw, message)
+        yield el.Caption(
+            "How to read it: the thin line holds 90% of the images, the thick one the "
+            "middle half, the tick is the median and the mark the mean. A mean right "
+            "of the thick line comes from few images with a large gap. Quantiles are "
+            "averaged over seeds."
+        )
+        says = f"{name} in nats by model: quantiles."
+        yield el.Table(decomposition.spread_table(rows), says)
+
+
+def _bounds(here: pd.DataFrame, study: Study) -> Iterator[el.Element]:
+    yield el.Heading("Which L[q]? Three meanings")
+    yield el.Text(
+        "An encoder with random weights has more than one q. Its ELBO can be taken "
+        "with the weights sampled for each image (what it is trained on, and what "
+        "the gaps above are measured from), with the weights at their means, or "
+        "with q as the mixture over all weights. They agree where weights are not "
+        "random."
+    )
+    yield el.Table(
+        decomposition.bounds_table(here, study),
+        "Lower bounds on log p(x) of each model, in nats per image.",
+    )
+    yield el.Caption(
+        "Nats per image: mean ± half of the 95% interval over seeds; higher is "
+        "better. The mixture may lie above the best Gaussian, since it is no Gaussian."
+    )

@@ -1,0 +1,144 @@
+"""The choices of a visitor, kept in the address, so that a view can be sent along."""
+
+from collections.abc import Iterator, Sequence
+from datetime import tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from dashboard.elements import Ask, Choice, SortableTable
+
+
+class Visitor(Ask):
+    """Asks whoever looks at the page.
+
+    A choice is what the address says, else the last one made, else the first option. A
+    first choice that nobody made is not written there, since every write is one more
+    step for the browser's Back.
+    """
+
+    def __init__(self, page: str) -> None:
+        self._line = None
+        state = st.session_state
+        if state.get("page") != page:  # whose choices have other meanings
+            for key in [key for key in state if str(key).startswith("url-")]:
+                del state[key]
+            state["page"] = page
+
+    @property
+    def zone(self) -> tzinfo | None:
+        zone = st.context.timezone
+        return ZoneInfo(zone) if zone else None
+
+    def one(self, choice: Choice) -> Any:
+        by_text = {str(option): option for option in choice.options}
+        wanted, moved = _wanted(choice.key)
+        found = by_text.get(wanted or "", choice.options[0])
+        index = choice.options.index(found)
+        if moved:
+            st.session_state[choice.key], index = found, 0
+        with self._in_line():
+            chosen = st.selectbox(
+                choice.label,
+                choice.options,
+                index=index,
+                format_func=choice.name,
+                key=choice.key,
+            )
+        _keep(choice.key, str(chosen), str(choice.options[0]))
+        return chosen
+
+    def some(self, choice: Choice) -> list[Any]:
+        wanted, moved = _wanted(choice.key)
+        by_text = {str(option): option for option in choice.options}
+        names = dict.fromkeys((wanted or "").split(","))
+        found = [by_text[name] for name in names if name in by_text]
+        found = found or list(choice.default)
+        if moved:
+            st.session_state[choice.key] = found
+        self.end_line()  # several options need its whole width
+        chosen = st.multiselect(
+            choice.label,
+            choice.options,
+            default=None if moved else found,
+            format_func=choice.name,
+            key=choice.key,
+            wrap=True,
+        )
+        _keep(choice.key, _joined(chosen), _joined(choice.default))
+        return chosen
+
+    def each(self, choice: Choice, headed: bool = False) -> Iterator[Any]:
+        return iter([self.one(choice)])
+
+    def switch(self, label: str, key: str) -> bool:
+        return st.toggle(label, value=True, key=key, bind="query-params")
+
+    def rows(self, key: str, names: Sequence[str], table: SortableTable) -> list[str]:
+        self.end_line()
+        wanted, moved = _wanted(key)
+        known = [names.index(n) for n in (wanted or "").split(",") if n in names]
+        state, turn = st.session_state, f"table-{key}"
+        if moved:  # a new table, which begins with those rows
+            state[turn] = state.get(turn, 0) + 1
+        event = sortable(
+            table,
+            on_select="rerun",
+            selection_mode="multi-row",
+            selection_default={"selection": {"rows": known}},
+            key=f"{key}-{state.get(turn, 0)}-{hash(tuple(names))}",
+        )
+        chosen = [names[row] for row in event.selection.rows if row < len(names)]
+        _keep(key, _joined(chosen), "")
+        return chosen
+
+    def end_line(self) -> None:
+        """What is shown next stands below the choices."""
+        self._line = None
+
+    def _in_line(self):
+        if self._line is None:
+            self._line = st.container(horizontal=True, vertical_alignment="bottom")
+        return self._line
+
+
+def _joined(options: Sequence[Any]) -> str:
+    return ",".join(map(str, options))
+
+
+def _wanted(key: str) -> tuple[str | None, bool]:
+    """What was chosen; and whether the browser's Back or Forward moved the address.
+
+    The address has moved then, and the widget has not.
+    """
+    state, url = st.session_state, st.query_params.get(key)
+    moved = url != state.get(f"url-{key}", url)
+    return (url if moved else url or state.get(f"last-{key}")), moved
+
+
+def _keep(key: str, chosen: str, first: str) -> None:
+    """Remember a choice, and write it into the address."""
+    state, url = st.session_state, st.query_params.get(key)
+    if url is not None or chosen != first:
+        st.query_params[key] = chosen
+    state[f"last-{key}"], state[f"url-{key}"] = chosen, st.query_params.get(key)
+
+
+def sortable(table: SortableTable, **options: Any):
+    """A table of values; a click on a head sorts its rows."""
+    columns: dict[str, Any] = {
+        name: st.column_config.NumberColumn(format=f"%{shown.lstrip(',')}")
+        for name, shown in table.formats.items()
+        if name in table.rows
+    }
+    for name in table.rows.select_dtypes("datetime"):
+        shown = "YYYY-MM-DD HH:mm:ss"
+        columns[name] = st.column_config.DatetimeColumn(format=shown)
+    return st.dataframe(
+        table.rows,
+        hide_index=True,
+        column_config=columns,
+        alt=table.says,
+        **options,
+    )

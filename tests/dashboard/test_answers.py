@@ -1,0 +1,209 @@
+"""The pages that answer the study's questions: Overview, Claims, Gaps, Compare."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from tests.dashboard.studies import FEW, edit, edit_json, write_study
+from tests.dashboard.visitor import (
+    buttons,
+    charts,
+    frame,
+    headers,
+    show,
+    table,
+    text,
+    warned,
+)
+from tests.results.written import GAP_IMAGES, value
+
+ANSWERS = ["overview", "claims", "gaps", "compare"]
+T_3_SEEDS = 4.30265  # 97.5% quantile of Student's t with two degrees of freedom
+
+
+# All results
+
+
+def test_overview_answers_the_three_questions(whole):
+    app = show("overview")
+    words = text(app)
+    assert "Study: test" in words
+    assert headers(app)[:2] == ["Compound, mixture prior", "Yes"]
+    assert headers(app)[2] == "+0.40 of +1.00 nats"
+    # place 0 and 2: 25.7 and 25.1 nats; the gap narrows by 0.2 per place
+    gain = value(0, 0, "negative_elbo", "test") - value(2, 0, "negative_elbo", "test")
+    assert gain == pytest.approx(0.6)
+    assert "gains +0.60 [+0.60, +0.60] nats per image" in words
+    assert "Of 9 claims on digits" in words
+    assert not app.warning and len(charts(app)) == 1
+    assert app.query_params == {}
+
+
+def test_overview_calls_no_winner_inside_the_noise(whole):
+
+    def mix(runs):
+        noise = runs["seed"].map({0: -2.0, 1: 3.0, 2: 0.0})
+        best = runs["model"].eq("compound-mixture")
+        for term in ("negative_elbo", "elbo", "amortization_gap"):
+            runs[term] += noise * best
+        return runs
+
+    edit(whole, "runs", mix)
+    app = show("overview")
+    assert headers(app)[0] == "No single winner"
+    assert "cannot be told apart from" in text(app)
+
+
+def test_overview_says_that_one_seed_shows_nothing(results):
+    lost = [("digits", model, 1) for model in FEW]
+    write_study(results, seeds=(0, 1), failed=lost)
+    app = show("overview")
+    assert headers(app)[:2] == ["No single winner", "Not shown"]
+    assert "One seed has no interval" in text(app)
+
+
+def test_claims_shows_effects_verdicts_and_the_rule(whole):
+    app = show("claims")
+    shown = table(app, 1).set_index("Claim")
+    row = shown.loc["simplified mixture beats vanilla"]
+    assert row["Effect"] == "+0.30 [+0.30, +0.30]"
+    assert row["Effect is"] == "Negative ELBO: vanilla - simplified-mixture on test"
+    assert row["Verdict"] == "supported" and row["Seeds"] == "3"
+    assert shown.loc["batch norm needed", "Verdict"] == "not run"
+    assert "How a verdict is reached" in text(app)
+    rules = dict(table(app).itertuples(index=False))
+    assert rules["Supported"] == "the whole interval lies above the bar."
+    assert len(charts(app)) == 1 and buttons(app) == ["claims.csv"]
+
+
+def test_gaps_takes_the_elbo_apart(whole):
+    app = show("gaps")
+    assert len(charts(app)) == 3
+    saved = ["stack-gaps", "attribution", "spread-amortization-gap", "gaps"]
+    assert buttons(app) == [f"{name}.csv" for name in saved]
+    stack = frame(charts(app)[0], "start")
+    widths = (stack["start"] - stack["stop"]).groupby(stack["part"]).first()
+    images = sum(GAP_IMAGES) / len(GAP_IMAGES)
+    assert widths["amortization_gap"] == pytest.approx(2 + 0.1 * images)
+    assert widths["approximation_gap"] == pytest.approx(1.51)
+    for _, bars in stack.groupby("model"):  # the parts join, from the ELBO to log p(x)
+        assert bars["stop"].iloc[0] == pytest.approx(bars["start"].iloc[1])
+        assert bars["start"].iloc[0] == pytest.approx(bars["elbo"].iloc[0])
+    quantiles, bounds = table(app), table(app, 1)
+    assert quantiles["Mean"].iloc[0] == "2.70"
+    assert bounds.iloc[0]["ELBO, mean weights"] == "\u221226.38 ± 0.20"
+
+
+def test_gaps_levels_end_at_log_px(whole):
+    app = show("gaps", show="levels", shown="vanilla", split="train")
+    stack = frame(charts(app)[0], "start")
+    assert set(stack["model"]) == {"vanilla"}
+    gaps = pd.read_csv(whole / "tables" / "gaps.csv").set_index(
+        ["model", "split", "quantity"]
+    )["mean"]
+    assert stack["start"].min() == pytest.approx(gaps["vanilla", "train", "elbo"])
+    assert stack["stop"].max() == pytest.approx(gaps["vanilla", "train", "log_px"])
+    assert "There is no gain over vanilla to take apart" in text(app)
+
+
+def test_compare_pairs_by_seed(whole):
+    edit(
+        whole,
+        "runs",
+        lambda runs: runs.assign(
+            negative_elbo=runs["negative_elbo"]
+            + runs["seed"] * runs["model"].eq("compound-mixture")
+        ),
+    )
+    app = show("compare", models="vanilla,compound-mixture")
+    row = table(app).iloc[0]
+    # the seeds differ by -0.6 + seed: mean 0.4, std 1
+    half = T_3_SEEDS / math.sqrt(3)
+    low, high = f"{0.4 - half:+.2f}".replace("-", "\u2212"), f"{0.4 + half:+.2f}"
+    assert row.iloc[1] == f"+0.40 [{low}, {high}]"
+    assert row["Which is"] == "inside the noise"
+    assert len(charts(app)) == 3
+    ticks = frame(charts(app)[1], "value")
+    assert ticks["value"].tolist() == pytest.approx([-0.6, 0.4, 1.4])
+
+
+def test_compare_draws_bands_and_images(whole):
+    app = show("compare")
+    assert len(charts(app)) == 4  # curves, differences, two scatters
+    curves = frame(charts(app)[0], "least")
+    assert (curves["most"] - curves["least"]).to_numpy() == pytest.approx(0.14)
+    images = frame(charts(app)[2], "second")
+    assert images["image"].tolist() == list(GAP_IMAGES)
+    assert (images["first"] - images["second"]).to_numpy() == pytest.approx(0.2)
+    assert "wider gap on 0% of 8 test images" in text(app)
+    assert buttons(app) == ["curves.csv", "differences.csv", "image-gaps.csv"]
+
+
+# State in the URL
+
+
+def test_the_order_of_models_is_in_the_url(whole):
+    app = show("compare", models="compound-mixture,vanilla")
+    assert app.multiselect(key="models").value == ["compound-mixture", "vanilla"]
+    assert "Vanilla VAE − Compound, mixture prior" in table(app).iloc[0]["Difference"]  # noqa: RUF001
+    app.multiselect(key="models").set_value(["vanilla", "simplified-mixture"]).run()
+    assert not app.exception
+    assert app.query_params["models"] == "vanilla,simplified-mixture"
+    app.query_params["models"] = "compound-mixture,vanilla"  # the browser's Back
+    app.run()
+    assert app.multiselect(key="models").value == ["compound-mixture", "vanilla"]
+
+
+@pytest.mark.parametrize("path", ANSWERS)
+def test_unknown_choices_fall_back(results, path):
+    write_study(results, models=FEW[:2], seeds=(0, 1), datasets=("digits", "mnist"))
+    app = show(path, dataset="x", split="<b>", metric="", gap="?", show="", term="*")
+    assert charts(app)
+    assert app.query_params["dataset"] == "digits"
+
+
+# Partial, failed and damaged results
+
+
+@pytest.mark.parametrize("path", ANSWERS)
+def test_failed_blocks(results, path):
+    lost = [("digits", "compound-mixture", seed) for seed in range(3)]
+    write_study(results, failed=[*lost, ("digits", "simplified-mixture", 1)])
+    app = show(path)
+    words = text(app)
+    expected = {
+        "overview": "5 of 9 runs finished, 4 failed",
+        "claims": "not run",
+        "gaps": "Not measured, or no run finished: Compound, mixture prior",
+        "compare": "No seed in common with the first model here: Compound, mixture",
+    }
+    assert expected[path] in words and charts(app)
+
+
+def test_a_study_that_measures_no_gaps_says_so(whole):
+    edit_json(whole / "study.json", gap_images=0)
+    assert "This study measures no gaps" in text(show("gaps"))
+    assert "This study measures no gaps" in text(show("overview"))
+
+
+@pytest.mark.parametrize("name", ["gaps.parquet", "history.csv"])
+def test_compare_names_a_damaged_block(whole, name):
+    path = next(whole.glob(f"*/digits/compound-mixture/*/{name}"))
+    path.write_bytes(b"no such table")
+    app = show("compare")
+    assert [name in warning for warning in warned(app)] == [True]
+    assert len(charts(app)) >= 3
+
+
+def test_ends_of_the_scale_are_no_rivals(results):
+    models = ("vanilla", "compound-mixture", "vanilla-optimal-encoder")
+    write_study(results, models=models)
+    app = show("overview")
+    assert headers(app)[0] == "Compound, mixture prior"
+    assert "Not among the rivals" in text(app)
+    names = frame(charts(app)[0], "title")["title"]
+    assert set(names) == {"Vanilla VAE", "Compound, mixture prior"}
+    assert app.get("page_link")
+    shown = show("gaps").multiselect(key="shown").value
+    assert shown == ["vanilla", "compound-mixture"]

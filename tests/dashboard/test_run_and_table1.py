@@ -1,0 +1,230 @@
+"""Table 1 and the page of one run; choices in the address; what pages need."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from dashboard.render.streamlit import plain
+from tests.dashboard.studies import BLOCK, EVIL, FEW
+from tests.dashboard.visitor import (
+    APP,
+    charts,
+    follow,
+    frame,
+    show,
+    table,
+    text,
+    warned,
+)
+from tests.results.written import MODELS, write_results
+from tests.support import ROOT
+
+
+def test_table1_shows_every_model_in_order(results):
+    write_results(results)
+    app = show()
+    shown = table(app)
+    assert len(shown) == len(MODELS)
+    assert shown["Model"].iloc[0] == "Vanilla VAE"
+    terms = ["Reconstruction", "Latent KL", "Negative ELBO"]
+    assert list(shown.columns) == ["Model", "Seeds", *terms]
+    assert shown["Seeds"].eq("3 of 3").all()
+    assert "24 of 24 runs finished" in text(app)
+    assert "The paper has no value for digits" in text(app)
+    # place 0, test: 20 + 0.7 + 0.1 seed; t(0.975, 2) = 4.303 x 0.1 / sqrt(3) = 0.248
+    assert shown["Reconstruction"].iloc[0] == "20.80 ± 0.25"
+    assert not app.warning and len(charts(app)) == 1
+
+
+def test_table1_sets_the_papers_value_and_difference_beside_ours(results):
+    write_results(results, models=FEW, datasets=["digits", "mnist"])
+    shown = table(show(dataset="mnist"))
+    row = shown[shown["Model"] == "Vanilla VAE"].iloc[0]
+    assert row["Reconstruction ours"] == "20.80 ± 0.25"
+    assert row["Reconstruction paper"] == "21.10"
+    assert row["Reconstruction difference"] == "−0.30"  # noqa: RUF001 (a minus sign)
+    assert row["Latent KL difference"] == "+0.09"
+
+
+def test_table1_choices_are_in_the_url(results):
+    write_results(results, models=FEW, datasets=["digits", "mnist"])
+    app = show(dataset="mnist", split="train", metric="latent_kl")
+    assert "Latent KL on mnist, train" in text(app)
+    app.selectbox(key="split").set_value("train-running").run()
+    assert not app.exception
+    assert app.query_params == {
+        "dataset": "mnist",
+        "split": "train-running",
+        "metric": "latent_kl",
+    }
+    assert "Latent KL on mnist, train, running average" in text(app)
+
+
+def test_choices_follow_to_the_other_page(results):
+    write_results(results, models=FEW, datasets=["digits", "mnist"])
+    app = show()
+    assert app.query_params == {}
+    app.selectbox(key="dataset").set_value("mnist").run()
+    assert app.query_params == {"dataset": "mnist"}
+    app.query_params.clear()  # as the browser does on a page's link
+    follow(app, "run")
+    assert app.selectbox(key="dataset").value == "mnist"
+    assert app.query_params == {"dataset": "mnist"}
+
+
+def test_the_widgets_follow_the_browsers_back(results):
+    write_results(results, models=FEW)
+    app = show("run", model="vanilla")
+    app.selectbox(key="model").set_value("compound-mixture").run()
+    assert app.query_params["model"] == "compound-mixture"
+    app.query_params["model"] = "vanilla"
+    app.run()
+    assert app.selectbox(key="model").value == "vanilla"
+    app.query_params.clear()
+    app.run()
+    assert app.selectbox(key="model").value == "vanilla"
+    assert app.query_params == {}
+    assert not app.exception
+
+
+def test_unknown_choices_in_the_url_fall_back(results):
+    write_results(results, models=FEW)
+    app = show(dataset="no-such", split="<b>", metric="")
+    assert app.query_params["dataset"] == "digits"
+    app = show("run", dataset="digits", model="no-such", seed="x")
+    assert app.query_params == {"dataset": "digits", "model": MODELS[0], "seed": "0"}
+
+
+def test_failed_and_missing_cells_say_so(results):
+    everything = [("digits", "compound-gaussian", seed) for seed in range(3)]
+    write_results(
+        results,
+        failed=[*everything, ("digits", "compound-mixture", 1)],
+        missing=[("digits", "vanilla")],
+    )
+    app = show()
+    assert "17 of 24 runs finished" in text(app)
+    assert "4 failed" in text(app) and "3 missing" in text(app)
+    absent, shown = table(app, 0), table(app, 1).set_index("Model")
+    assert len(absent) == 7
+    assert absent["Detail"].str.contains("negative_elbo is nan").sum() == 4
+    assert absent["Detail"].str.contains("logs/train/digits/vanilla.log").sum() == 3
+    assert shown.loc["Vanilla VAE", "Seeds"] == "0 of 3, 3 missing"
+    assert shown.loc["Vanilla VAE", "Negative ELBO"] == "no result"
+    assert shown.loc["Compound, Gaussian prior", "Seeds"] == "0 of 3, 3 failed"
+    assert shown.loc["Compound, mixture prior", "Seeds"] == "2 of 3, 1 failed"
+    labels = frame(charts(app)[0], "label")["label"].tolist()
+    # a row without a result keeps its place in the chart, and says why it is empty
+    assert "Vanilla VAE  (no result: 3 missing)" in labels
+    assert "Compound, mixture prior  (1 failed)" in labels
+
+
+def test_run_shows_curves_results_pictures_and_settings(results):
+    write_results(results, models=FEW)
+    app = show("run", model="compound-mixture", seed="2")
+    assert len(charts(app)) == 4  # three terms, and the weight KL in its own panel
+    assert len(app.image) == 2
+    shown = table(app)
+    assert list(shown["Split"]) == ["Test"] * 3 + ["Train"] * 4
+    assert shown["How"].iloc[0] == "weights sampled, running statistics"
+    assert shown["How"].iloc[-1] == "running average of epoch 5"
+    settings = table(app, 1).set_index("Model")["Value"]
+    assert settings["hidden_layer"] == "dynamic"
+    assert settings["weight_prior.kind"] == "mixture"
+    app.selectbox(key="model").set_value("vanilla").run()
+    assert not app.exception
+    assert app.query_params["model"] == "vanilla"
+    assert len(charts(app)) == 3  # no weight KL
+    assert app.query_params["seed"] == "2"
+
+
+def test_a_failed_run_shows_what_was_finite(results):
+    write_results(results, models=FEW, failed=[("digits", "compound-mixture", 1)])
+    app = show("run", model="compound-mixture", seed="1")
+    assert "A failed run is not evaluated." in text(app)
+    assert "From epoch 3 on some values are not finite" in text(app)
+    assert "epoch 2" in charts(app)[0].proto.alt
+
+
+RUN, EVALUATION = (f"{kind}/digits/vanilla/{BLOCK}" for kind in ("runs", "evaluations"))
+
+
+@pytest.mark.parametrize(
+    ("file", "page"),
+    [
+        ("tables/table1.csv", "table-1"),
+        ("tables/cells.csv", "table-1"),
+        ("tables/cells.csv", "run"),
+        (f"{RUN}/run.json", "table-1"),
+        (f"{RUN}/run.json", "run"),
+        (f"{RUN}/training.json", "run"),
+        (f"{RUN}/history.csv", "run"),
+        (f"{EVALUATION}/metrics.csv", "run"),
+        (f"{EVALUATION}/pictures/seed-0-samples.png", "run"),
+    ],
+)
+def test_a_damaged_file_is_named_and_the_rest_stands(results, file, page):
+    write_results(results, models=FEW)
+    (results / file).write_bytes(b"not,a\ntable,at,all\n")
+    app = show(page, dataset="digits", model="vanilla", seed="0")
+    assert [file in warning for warning in warned(app)] == [True]
+    if not file.endswith("table1.csv"):
+        assert app.table
+    assert show("run" if page == "table-1" else "table-1").table
+
+
+def test_a_new_result_appears_without_a_restart(results):
+    write_results(results, models=FEW, missing=[("digits", "vanilla")])
+    app = show()
+    assert "6 of 9 runs finished" in text(app)
+    write_results(results, models=FEW)
+    app.run()
+    assert "9 of 9 runs finished" in text(app)
+
+
+def test_dashboard_needs_no_heavy_library(tmp_path):
+    """Pages must open fast, and on machines without the training stack."""
+    write_results(tmp_path / "results")
+    code = (
+        "import sys\n"
+        "from dashboard.pages import PAGES\n"
+        "from tests.dashboard.visitor import show\n"
+        "for page in PAGES:\n"
+        "    show(page.path)\n"
+        "heavy = {'torch', 'mlflow', 'torchvision', 'sklearn', 'scipy.stats'}\n"
+        "heavy |= {'snakemake', 'vl_convert'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"COMVAE_RESULTS": str(tmp_path / "results")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_streamlit_finds_no_pages_of_its_own():
+    """A folder `pages` beside the script would be run instead of it at first."""
+    assert not (APP.parent / "pages").exists()
+
+
+def test_plain_escapes_all_markup_and_keeps_the_words():
+    for words in (EVIL, "a *b* [c](d) <e> :red[f] $g$\n# h | `i` \\"):
+        escaped = plain(words)
+        kept = escaped.replace("\\", "").replace("\N{WORD JOINER}", "")
+        assert kept == words.replace("\n", " ").replace("\\", "")
+        for i, character in enumerate(escaped):
+            assert character not in "*[]()<>:$#|`\n" or escaped[i - 1] == "\\"
+
+
+def test_plain_makes_no_links():
+    escaped = plain("https://e.test www.e.test a@e.test").replace("\\", "")
+    for link in ("://", "www.", "a@"):
+        assert link not in escaped
+        assert link in escaped.replace("\N{WORD JOINER}", "")
