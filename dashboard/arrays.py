@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from comvae.errors import ResultsError
-from dashboard import data
-from dashboard.runs import Run
+from comvae.results import reading as data
+from comvae.results.index import Run
 
 WIDTH = 900  # pixels, at least: browsers blur what they must enlarge themselves
 REMEDY = "delete it and run `make study`, which evaluates this block again"

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from comvae.errors import ResultsError
-from dashboard import data, runs
+from comvae.results import index as runs
+from comvae.results import reading as data
+from comvae.results.formats import HISTORY
 from dashboard.charts.curves import COLUMNS, over_seeds
 from dashboard.charts.effects import effect_row
 from dashboard.differences import VERDICTS, by_seed, difference
@@ -22,7 +24,7 @@ def histories(
     found, problems = [], []
     for folder, model, seeds in _blocks(chosen, "folder"):
         try:
-            history = data.load_table(folder / "history.csv", data.HISTORY)
+            history = data.load_table(folder / "history.csv", HISTORY)
         except ResultsError as error:
             problems.append(str(error))
             continue
@@ -111,6 +113,6 @@ def _blocks(
 @lru_cache(maxsize=16)
 def _read_gaps(file: data.Identity) -> pd.DataFrame:
     # it needs pyarrow, which few pages do
-    from comvae.results.tables.gaps import read_gaps
+    from comvae.results.gap_files import read_gaps
 
     return read_gaps(Path(file[0]))

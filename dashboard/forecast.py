@@ -7,9 +7,9 @@ from statistics import mean
 
 import pandas as pd
 
+from comvae.results.trail import Progress as Trail
 from dashboard.progress import Progress, Seen
 from dashboard.text import duration
-from dashboard.trails import Trail
 
 Key = tuple[str, str]  # dataset, model
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from comvae.errors import ResultsError
-from dashboard import runs
+from comvae.results import index as runs
 from dashboard.arrays import Arrays, load_arrays
 from dashboard.charts.tiles import Row
 from dashboard.findings import BASELINE

@@ -4,18 +4,17 @@ The tables are written at the end of a study, so what goes on before is read fro
 folders: the names in them, and the records of blocks that the tables do not know yet.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from comvae.errors import ResultsError
+from comvae.results import reading as data
+from comvae.results.blocks import load_training
 from comvae.study.plan import Block, parse_seeds
-from dashboard import data
 
 SILENT = 60.0  # seconds without a sign of life; a living block gives one every ten
 SHARE = 0.05  # of the time that looking may take; more blocks are looked at less often
@@ -156,7 +155,8 @@ def _look(
     newer = max(changed, evaluated or written + 1) > written
     if newer or not all(word in WORDS for word in cells.values()):
         try:
-            failed, seconds = _record(f"{folder}/training.json", changed)
+            training = load_training(Path(folder))
+            failed, seconds = training.failed, training.train_seconds
         except ResultsError as error:
             problems.append(str(error))
             word = "damaged"
@@ -221,8 +221,7 @@ def reasons(seen: Seen) -> dict[int, str]:
     if "failed" not in seen.cells.values():
         return {}
     try:
-        path = f"{seen.folder}/training.json"
-        failed, _ = _record(path, _mtime(path) or 0)
+        failed = load_training(Path(seen.folder)).failed
     except ResultsError as error:
         failed = dict.fromkeys(seen.cells, str(error))
     return {s: failed.get(s, "") for s, word in seen.cells.items() if word == "failed"}
@@ -238,21 +237,6 @@ def outcome(seen: Seen) -> str:
         parts.append(f"gaps measured in {seen.measured}")
     why = [f"seed {seed}: {reason}" for seed, reason in reasons(seen).items()]
     return "; ".join([", ".join(parts), *why])
-
-
-@lru_cache(maxsize=1 << 16)
-def _record(path: str, changed: int) -> tuple[dict[int, str], float | None]:
-    """The failed seeds and the seconds of a training.json as it was `changed`."""
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        failed = {int(seed): str(why) for seed, why in values["failed"].items()}
-        return failed, float(values["train_seconds"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ResultsError(
-            f"{path}: is no readable record of a training "
-            f"({' '.join(str(error).split())[:200]}); delete it and run `make study`, "
-            "which trains this block again"
-        ) from None
 
 
 def in_words(counts: dict[str, int]) -> str:

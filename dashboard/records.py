@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from comvae.errors import ResultsError
+from comvae.results import reading as data
 from comvae.study.passwords import has_password, without_password
-from dashboard import data
 from dashboard.text import counted, flat, shown
 
 PLACE = ["dataset", "model", "block"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from comvae.errors import ResultsError
-from dashboard import data, runs
+from comvae.results import index as runs
+from comvae.results import reading as data
 from dashboard import elements as el
 
 TRAINED = ("trained", "evaluated")  # statuses of runs that no table has yet

@@ -5,6 +5,7 @@ from functools import partial
 
 import pandas as pd
 
+from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES
 from dashboard import comparison, summary
 from dashboard import elements as el
@@ -14,7 +15,6 @@ from dashboard.charts.images import against
 from dashboard.decomposition import MAIN_GAP, gaps_of
 from dashboard.differences import RULE
 from dashboard.findings import BASELINE
-from dashboard.runs import Run
 from dashboard.study import Study, bounds_alone, warnings
 from dashboard.summary import METRIC, title_of, with_unit
 from dashboard.text import number

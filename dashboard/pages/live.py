@@ -7,13 +7,13 @@ from functools import partial
 
 import pandas as pd
 
+from comvae.results.trail import Progress as Trail
 from dashboard import elements as el
 from dashboard import forecast, progress, summary, trails
 from dashboard.charts.curves import bands, ends, over_seeds
 from dashboard.progress import Progress, Seen, seeds_text
 from dashboard.study import Study, nothing_yet, warnings
 from dashboard.text import duration, number
-from dashboard.trails import Trail
 
 EVERY = 3.0  # seconds
 CARDS = 12  # blocks shown one by one; the others are counted
@@ -93,9 +93,10 @@ def _card(seen: Seen, trail: Trail | None, study: Study) -> Iterator[el.Element]
     if trail.images_per_second is not None:
         words.append(f"{trail.images_per_second:,.0f} images/s")
     yield el.Bar(trail.done, " · ".join(words))
-    if set(trail.together) != set(block.seeds):
-        alive += f"; {seeds_text(trail.together)} in memory"
-    yield el.Caption(f"{alive}; {trail.where}.")
+    if set(trail.seeds_in_memory) != set(block.seeds):
+        alive += f"; {seeds_text(trail.seeds_in_memory)} in memory"
+    job = f", job {trail.job}" if trail.job else ""
+    yield el.Caption(f"{alive}; host {trail.host}, process {trail.pid}{job}.")
 
 
 def _curves(running: list[Seen], study: Study, ask: el.Ask) -> Iterator[el.Element]:

@@ -6,6 +6,7 @@ from functools import partial
 import pandas as pd
 from PIL import Image
 
+from comvae.results.index import STATUSES, Run
 from dashboard import elements as el
 from dashboard import gallery
 from dashboard.arrays import Arrays, sharp
@@ -14,7 +15,6 @@ from dashboard.charts.posterior import posterior
 from dashboard.comparison import image_gaps
 from dashboard.decomposition import gaps_of
 from dashboard.gallery import Found
-from dashboard.runs import STATUSES, Run
 from dashboard.study import Study, warnings
 from dashboard.summary import title_of
 from dashboard.text import number

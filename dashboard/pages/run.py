@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 
 from comvae.errors import ResultsError
+from comvae.results import index as runs
+from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES, SPLITS
 from dashboard import elements as el
-from dashboard import runs, summary
+from dashboard import summary
 from dashboard.arrays import enlarged
 from dashboard.charts.curves import curve, curve_message
-from dashboard.runs import Run
 from dashboard.study import Study, warnings
 from dashboard.text import number
 

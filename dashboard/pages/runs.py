@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from comvae.results import index as runs
+from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES
 from comvae.study.passwords import without_password
 from dashboard import elements as el
-from dashboard import records, runs, summary
-from dashboard.runs import Run
+from dashboard import records, summary
 from dashboard.study import Study, noting, warnings
 from dashboard.text import number
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from comvae.errors import ComvaeError
-from dashboard import data
+from comvae.results.paths import results_folder
 from dashboard.render.figures import write_figures
 from dashboard.render.site import build
 
@@ -28,7 +28,7 @@ def main() -> int:
         type=Path,
         help="a folder for the main figures too, as <dataset>/<figure>.svg",
     )
-    options, results = parser.parse_args(), data.results_folder()
+    options, results = parser.parse_args(), results_folder()
     output = options.output or results / "site"
     try:
         problems = build(results, output)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dashboard import data
+from comvae.results import reading as data
 from dashboard import elements as el
 from dashboard.render import vega
 from dashboard.study import Study

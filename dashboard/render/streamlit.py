@@ -10,8 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from comvae.errors import ResultsError
-from dashboard import data, theme
+from comvae.results import reading as data
+from comvae.results.paths import results_folder
 from dashboard import elements as el
+from dashboard import theme
 from dashboard.pages import PAGES, Page
 from dashboard.render.visitor import Visitor, sortable
 from dashboard.study import Study, load_study
@@ -53,7 +55,7 @@ def streamlit_pages() -> dict[str, st.Page]:
 
 def show_page(page: Page) -> None:
     """The whole page, for its visitor."""
-    study = load_study(data.results_folder())
+    study = load_study(results_folder())
     title = page.title
     if page is PAGES[0]:
         title = f"Study: {study.name}" if study.name else "The study"

@@ -5,7 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from dashboard import runs, summary, text, theme
+from comvae.results import index as runs
+from dashboard import summary, text, theme
 from dashboard.charts import curves, means
 from dashboard.render.streamlit import table_behind
 from dashboard.study import load_study

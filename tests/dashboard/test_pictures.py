@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from comvae.errors import ResultsError
+from comvae.results.index import load_index
 from dashboard import gallery
 from dashboard.arrays import enlarged, load_arrays
 from dashboard.charts.tiles import Row, sheet
 from dashboard.elements import Chart
 from dashboard.render.vega import picture
-from dashboard.runs import load_index
 from tests.dashboard.studies import BLOCK, FEW, TITLES, edit, write_study
 from tests.dashboard.visitor import (
     buttons,
