@@ -13,7 +13,7 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.loop import training_mode
-from comvae.model.vae import build
+from comvae.engine.build import build
 from comvae.study.settings import RunConfig
 
 BYTES_PER_PARAMETER = 4 * (1 + 3 + 3)

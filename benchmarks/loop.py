@@ -7,10 +7,11 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from comvae.datasets.loading import Dataset
-from comvae.model.layers import Pass
+from comvae.engine.build import build
+from comvae.model.layers import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import complexity_weights, minibatch_loss
-from comvae.model.vae import VAE, build
+from comvae.model.vae import VAE
 from comvae.study.settings import RunConfig
 
 
@@ -49,7 +50,7 @@ def train(
     return vae
 
 
-def training_mode(config: RunConfig, device: torch.device) -> Pass:
+def training_mode(config: RunConfig, device: torch.device) -> Mode:
     """Random weights, and batch norm with the statistics of the minibatch."""
     noise = Noise(config.seeds, "training", device)
-    return Pass(noise, batch_statistics=True, update_statistics=True)
+    return Mode(noise, batch_statistics=True, update_statistics=True)
