@@ -4,8 +4,8 @@ The gradient of M in y = M x over a batch is the gradient of y times x transpose
 784 -> 100, two matrices of 10 MB and 0.1 MB instead of one of 246 MB. The update of
 such a map reads and writes 24 bytes for each parameter, the least that Adam can do.
 
-`torch.optim.Adam` computes the same; docs/performance.md says what its first use and
-each of its steps cost beside this one, which is one call of the same fused kernel.
+`torch.optim.Adam` computes the same; docs/performance.md says what it costs more than
+one call of the fused kernel behind it.
 """
 
 import math
