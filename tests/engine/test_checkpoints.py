@@ -1,5 +1,6 @@
 """Checkpoints: what is damaged, foreign or hostile is never taken for good."""
 
+import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -101,8 +102,6 @@ def test_a_pickle_in_its_place_is_not_executed(tmp_path):
     for hostile in (pickle.dumps(Hostile()), zipped(Hostile(), tmp_path)):
         path.write_bytes(hostile)
         record = json.loads(path.with_suffix(".json").read_text())
-        import hashlib
-
         record["sha256"] = hashlib.sha256(hostile).hexdigest()
         path.with_suffix(".json").write_text(json.dumps(record))
         assert reopened(tmp_path).load() is None

@@ -64,44 +64,9 @@ def test_a_seed_is_the_same_within_float32_at_odd_sizes(name, models, blobs):
     )
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_same_seed_twice_is_bitwise_equal(name, models, blobs):
-    config = run_config(models[name], [0, 5])
-    one, two = train(config, blobs), train(config, blobs)
-    assert one.history.equals(two.history)
-    for a, b in zip(
-        one.vae.state_dict().values(), two.vae.state_dict().values(), strict=True
-    ):
-        assert torch.equal(a, b)
-
-
 def test_other_seeds_differ(models, blobs):
     trained = train(run_config(models["vanilla"], [0, 1]), blobs)
     assert not torch.allclose(history_of(0, trained), history_of(1, trained))
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_training_lowers_the_loss(name, models, blobs):
-    config = run_config(models[name], [0, 1], epochs=30, learning_rate=0.01)
-    history = train(config, blobs).history
-    first = history[history["epoch"] == 1].set_index("seed")["reconstruction"]
-    last = history[history["epoch"] == 30].set_index("seed")["reconstruction"]
-    assert (last < first - 0.2).all()
-
-
-def test_history_holds_the_means_of_what_was_trained_on(models, blobs):
-    """With a learning rate of zero nearly, the running means are those of one pass."""
-    config = run_config(models["vanilla"], [0], epochs=1, learning_rate=1e-12)
-    row = train(config, blobs).history.iloc[0]
-    noise = Noise([0], "training")
-    order = noise.permutation("order", 64)
-    x = blobs.to_float(blobs.train[order])
-    vae = build(config, 12)
-    mode = Mode(noise, batch_statistics=True)
-    parts = [vae(part, mode) for part in x.split(16, 1)]
-    reconstruction = torch.cat([p.reconstruction for p in parts], 1).mean().item()
-    assert row["reconstruction"] == pytest.approx(reconstruction, rel=1e-5)
-    assert row["negative_elbo"] == row["reconstruction"] + row["latent_kl"]
 
 
 def train_by_hand(config, images) -> tuple[VAE, torch.Tensor]:
@@ -172,54 +137,41 @@ def test_the_mean_weight_kl_is_over_the_minibatches_that_have_it(
     assert row["weight_kl"] == pytest.approx(kl.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("failing", [[1], [0, 1]])
 def test_a_seed_that_diverges_is_named_and_leaves_the_others_alone(
-    models, blobs, monkeypatch
+    failing, models, blobs, monkeypatch
 ):
+    """Training ends where all have failed."""
     config = run_config(models["compound-mixture"], [0, 1])
     undisturbed = train(config, blobs)
 
     def poisoned(*arguments):
         vae = build(*arguments)
-        vae.decoder.layers[0].weight.data[1] = torch.nan  # seed 1 alone
+        vae.decoder.layers[0].weight.data[failing] = torch.nan
         return vae
 
     monkeypatch.setattr("comvae.engine.step.build", poisoned)
     trained = train(config, blobs)
-    assert list(trained.failed) == [1]
-    assert trained.failed[1] == "reconstruction is nan in epoch 1"
-    assert torch.equal(history_of(0, trained), history_of(0, undisturbed))
+    assert trained.failed == dict.fromkeys(failing, "reconstruction is nan in epoch 1")
+    if failing == [1]:
+        assert torch.equal(history_of(0, trained), history_of(0, undisturbed))
+    else:
+        assert set(trained.history["epoch"]) == {1}
 
 
-def test_training_stops_where_every_seed_has_failed(models, blobs, monkeypatch):
-    def poisoned(*arguments):
-        vae = build(*arguments)
-        vae.decoder.layers[0].weight.data[:] = torch.nan
-        return vae
-
-    monkeypatch.setattr("comvae.engine.step.build", poisoned)
-    trained = train(run_config(models["vanilla"], [0, 1], epochs=5), blobs)
-    assert trained.failed == dict.fromkeys([0, 1], "reconstruction is nan in epoch 1")
-    assert set(trained.history["epoch"]) == {1}
-
-
+@pytest.mark.parametrize("maps,hidden", [(True, False), (False, True), (False, False)])
 def test_a_last_minibatch_of_one_image_is_refused_where_batch_norm_needs_two(
-    models, blobs
-):
-    config = run_config(models["compound-mixture"], [0], batch_size=63)
-    with pytest.raises(SettingsError, match=r"batch_size: found 63.*two"):
-        train(config, blobs)
-    train(run_config(models["vanilla"], [0], batch_size=63, epochs=1), blobs)
-
-
-@pytest.mark.parametrize("maps,hidden", [(True, False), (False, True)])
-def test_a_last_minibatch_of_one_image_is_refused_for_either_batch_norm(
     maps, hidden, models, blobs
 ):
     options = models["compound-gaussian"].model_copy(
         update={"batch_norm_maps": maps, "batch_norm_hidden": hidden}
     )
+    config = run_config(options, [0], batch_size=63, epochs=1)
+    if not (maps or hidden):
+        train(config, blobs)
+        return
     with pytest.raises(SettingsError, match=r"batch_size: found 63.*two"):
-        train(run_config(options, [0], batch_size=63), blobs)
+        train(config, blobs)
 
 
 def test_moments_of_pixels_that_are_rarely_ink_never_become_subnormal(models, blobs):

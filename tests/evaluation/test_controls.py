@@ -8,7 +8,6 @@ import torch
 from comvae.engine.build import build
 from comvae.engine.training import train
 from comvae.errors import SettingsError
-from comvae.evaluation import encoders
 from comvae.evaluation.elbo import evaluate, modes
 from comvae.evaluation.encoders import with_evaluated_encoder
 from comvae.model.layers import Mode
@@ -16,7 +15,7 @@ from comvae.model.noise import Noise
 from comvae.model.options import ModelOptions
 from comvae.model.vae import encoder_parameters, encoder_width
 from comvae.results.weights import load_vae, save_block
-from comvae.study.settings import Evaluation, load_models, load_run_config, load_study
+from comvae.study.settings import Evaluation, load_models, load_study
 from tests.support import MODELS, ROOT, run_config
 
 MODELS_FILE = ROOT / "config" / "models.yaml"
@@ -38,15 +37,6 @@ def test_the_controls_study_is_the_default_study_with_other_models():
     one, other = load("config").study, load("controls").study
     for part in ("datasets", "training", "evaluation", "gap", "seeds"):
         assert getattr(one, part) == getattr(other, part)
-
-
-@pytest.mark.parametrize("name", CONTROLS)
-def test_a_controls_own_options_stand_in_its_file_and_hash(name, tmp_path):
-    config = load("controls").run_config("digits", name, [0])
-    (tmp_path / "run.json").write_text(config.to_json())
-    assert load_run_config(tmp_path / "run.json") == config
-    vanilla = load("controls").run_config("digits", "vanilla", [0])
-    assert config.config_hash != vanilla.config_hash
 
 
 @pytest.mark.parametrize(
@@ -166,15 +156,3 @@ def test_the_ends_of_the_scale_enclose_vanilla(ends, blobs):
     optimal, prior = elbo["vanilla-optimal-encoder"], elbo["vanilla-prior-encoder"]
     assert (optimal < elbo["vanilla"]).all()
     assert (elbo["vanilla"] < prior).all()
-
-
-def test_the_optimum_is_searched_once_for_each_batch(ends, blobs, monkeypatch):
-    calls = []
-    search = encoders.local_optimum
-    monkeypatch.setattr(
-        encoders, "local_optimum", lambda *a: calls.append(1) or search(*a)
-    )
-    config, vae = ends["vanilla-optimal-encoder"]
-    vae.encoder._found.clear()
-    evaluate(vae, config, blobs, SETTINGS)
-    assert len(calls) == 3, "64 training images are two batches, 20 test images one"

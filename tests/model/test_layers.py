@@ -64,19 +64,20 @@ def test_linear_is_torch_linear_for_each_seed():
     assert kl.tolist() == [0, 0]
 
 
-def test_linear_starts_in_the_range_of_torch_linear():
-    layer = Linear(100, 400, PLAIN, Noise([0], "init"))
-    for parameter in (layer.weight, layer.bias):
+def test_all_layers_start_in_the_range_of_torch_linear():
+    start, init = (torch.ones(400), torch.zeros(400)), Noise([0], "init")
+    plain, bayesian = Linear(100, 400, PLAIN, init), static_layer(100, 400, rho_init=-4)
+    maps = [kind(100, *start, PLAIN, init).map for kind in (ScaledMap, NormalisedMap)]
+    for parameter in (
+        plain.weight,
+        plain.bias,
+        bayesian.weight_mu,
+        bayesian.bias_mu,
+        *maps,
+    ):
         assert parameter.abs().max() <= 0.1
         assert parameter.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)
-
-
-def test_bayesian_linear_starts_like_torch_linear_with_the_rho_of_the_options():
-    layer = static_layer(100, 400, rho_init=-4.0)
-    for mu in (layer.weight_mu, layer.bias_mu):
-        assert mu.abs().max() <= 0.1
-        assert mu.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)
-    assert (layer.weight_rho == -4).all() and (layer.bias_rho == -4).all()
+    assert (bayesian.weight_rho == -4).all() and (bayesian.bias_rho == -4).all()
 
 
 @pytest.mark.parametrize("draws", ["minibatch", "image"])
@@ -213,17 +214,6 @@ def draw_by_hand(mu, rho, eps, prior) -> tuple[torch.Tensor, float]:
     return w, kl.sum().item()
 
 
-def test_weights_of_a_dynamic_layer_differ_between_images_and_follow_their_input():
-    layer, x = dynamic_layer(batch_norm=False), inputs()
-    x[:, 1] = x[:, 0]
-    mean = Mode(Noise(SEEDS, "t"), sample_weights=False)
-    h, _ = layer(x, mean)
-    torch.testing.assert_close(h[:, 0], h[:, 1])
-    assert not torch.allclose(h[:, 0], h[:, 2])
-    noisy, _ = layer(x, training_mode())
-    assert not torch.allclose(noisy[:, 0], noisy[:, 1])
-
-
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_dynamic_weights_start_at_the_scale_that_the_options_name(batch_norm):
     """A standard deviation of about 1/sqrt(fan_in) for w, and rho around -3."""
@@ -262,15 +252,6 @@ def test_maps_of_a_dynamic_layer_start_with_the_scales_and_shifts_of_the_options
             torch.testing.assert_close(maps.scale.view(-1), scale)
             torch.testing.assert_close(maps.shift.view(-1), shift)
             assert not maps.normalise_input
-
-
-def test_maps_start_in_the_range_of_torch_linear():
-    start = torch.ones(400), torch.zeros(400)
-    scaled = ScaledMap(100, *start, PLAIN, Noise([0], "init"))
-    normalised = NormalisedMap(100, *start, PLAIN, Noise([0], "init"))
-    for weights in (scaled.map, normalised.map):
-        assert weights.abs().max() <= 0.1
-        assert weights.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)
 
 
 def test_maps_without_batch_norm_follow_the_size_of_the_input_only_where_asked():

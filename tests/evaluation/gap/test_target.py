@@ -9,7 +9,6 @@ from comvae.evaluation.gap.target import DecoderTarget, even_part
 from comvae.model.noise import Noise
 from comvae.model.objective import reconstruction_loss
 from comvae.model.options import ModelOptions
-from comvae.model.posterior import log_normal, log_prior
 from comvae.model.vae import Decoder
 
 LIKELIHOODS = ["bernoulli", "continuous-bernoulli"]
@@ -90,14 +89,6 @@ def test_quasi_normal_points_average_quadratics_exactly():
     )
     many = quasi_normal(4096, 5).abs()  # and they are normal: E|e| = sqrt(2/pi)
     assert many.mean().item() == pytest.approx((2 / torch.pi) ** 0.5, abs=0.002)
-
-
-def test_densities_are_those_of_torch():
-    z, mean, scale = torch.randn(3, 2, 5), torch.randn(2, 5), torch.rand(2, 5) + 0.1
-    normal = torch.distributions.Normal(mean, scale)
-    torch.testing.assert_close(log_normal(z, mean, scale), normal.log_prob(z).sum(-1))
-    standard = torch.distributions.Normal(0.0, 1.0)
-    torch.testing.assert_close(log_prior(z), standard.log_prob(z).sum(-1))
 
 
 def test_chunks_cover_everything_once():
