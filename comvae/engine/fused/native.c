@@ -360,38 +360,27 @@ INLINE void backward_as(const Layer *l, const Backward *f, int64_t unit, float *
     }
 }
 
-/* One copy of the loops for each kind of layer, so that no loop has a branch. */
+/* One copy of the loops for each kind of layer, so that no loop has a branch: `each`
+   and `kl` are constants in each. One draw for each output has no sampled KL. */
+#define OF_KIND(l, call, ...)                                                           \
+    switch ((l)->each_weight ? (l)->kl : -1 - ((l)->kl != NO_KL)) {                      \
+    case -1: call(l, __VA_ARGS__, 0, NO_KL); break;                                     \
+    case -2: call(l, __VA_ARGS__, 0, CLOSED); break;                                    \
+    case NO_KL: call(l, __VA_ARGS__, 1, NO_KL); break;                                  \
+    case CLOSED: call(l, __VA_ARGS__, 1, CLOSED); break;                                \
+    case SAMPLED: call(l, __VA_ARGS__, 1, SAMPLED); break;                              \
+    default: call(l, __VA_ARGS__, 1, MIXTURE);                                          \
+    }
+
 WIDEST static void forward_unit(const Layer *l, const Forward *f, int64_t unit)
 {
-    if (!l->each_weight && l->kl == NO_KL)
-        forward_as(l, f, unit, 0, NO_KL);
-    else if (!l->each_weight)
-        forward_as(l, f, unit, 0, CLOSED);
-    else if (l->kl == NO_KL)
-        forward_as(l, f, unit, 1, NO_KL);
-    else if (l->kl == CLOSED)
-        forward_as(l, f, unit, 1, CLOSED);
-    else if (l->kl == SAMPLED)
-        forward_as(l, f, unit, 1, SAMPLED);
-    else
-        forward_as(l, f, unit, 1, MIXTURE);
+    OF_KIND(l, forward_as, f, unit)
 }
 
 WIDEST static void backward_unit(const Layer *l, const Backward *f, int64_t unit,
                                  float *by_inputs)
 {
-    if (!l->each_weight && l->kl == NO_KL)
-        backward_as(l, f, unit, by_inputs, 0, NO_KL);
-    else if (!l->each_weight)
-        backward_as(l, f, unit, by_inputs, 0, CLOSED);
-    else if (l->kl == NO_KL)
-        backward_as(l, f, unit, by_inputs, 1, NO_KL);
-    else if (l->kl == CLOSED)
-        backward_as(l, f, unit, by_inputs, 1, CLOSED);
-    else if (l->kl == SAMPLED)
-        backward_as(l, f, unit, by_inputs, 1, SAMPLED);
-    else
-        backward_as(l, f, unit, by_inputs, 1, MIXTURE);
+    OF_KIND(l, backward_as, f, unit, by_inputs)
 }
 
 void comvae_forward(const Layer *l, const Forward *f)

@@ -76,10 +76,10 @@ def low_rank_adam_kernel(
     rows,
     columns,
     batch,
-    PRECISION: tl.constexpr,  # noqa: N803
-    TILE_ROWS: tl.constexpr,  # noqa: N803
-    TILE_COLUMNS: tl.constexpr,  # noqa: N803
-    TILE_BATCH: tl.constexpr,  # noqa: N803
+    PRECISION: tl.constexpr,
+    TILE_ROWS: tl.constexpr,
+    TILE_COLUMNS: tl.constexpr,
+    TILE_BATCH: tl.constexpr,
 ):
     """One tile of one seed. Tiles of the same rows follow each other, so that their
     rows of `left` are still in the cache."""

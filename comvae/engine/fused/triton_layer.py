@@ -1,8 +1,8 @@
 """The Triton kernels of a DBNN layer; layer.py says what they do.
 
 A tile is some inputs of one output unit, each with the weights of all images: it holds
-what batch norm over the images needs. A mask is called `inside` where it is about a
-tile, `in_tile` where about its inputs.
+what batch norm over the images needs. `inside` is the mask of a tile, `in_tile` that of
+its inputs.
 """
 
 from collections.abc import Sequence
@@ -157,21 +157,15 @@ def softplus(x):
 
 
 @triton.jit
-def normalised(
-    y,
-    scale,
-    shift,
-    at,
-    in_tile,
-    inside,
-    batch,
-    NORM_EPS: tl.constexpr,  # noqa: N803
-):
-    """scale y' + shift for (inputs, batch), where y' is y after batch norm or y; with
-    y', what a gradient is multiplied with on its way back, and mean and variance."""
+def normalised(maps, scale, shift, unit, i, here, own, inside, fan_in, batch, NORM_EPS):
+    """scale y' + shift for the inputs i of a unit, (inputs, batch), where y' is what
+    the maps gave, after batch norm or as it is; with y', what a gradient is multiplied
+    with on its way back, and mean and variance."""
+    at, in_tile = unit * fan_in + i - own, i < fan_in
     gamma = tl.load(scale + at, mask=in_tile, other=0.0)
     beta = tl.load(shift + at, mask=in_tile, other=0.0)
-    mean = tl.sum(y, 1) / batch  # y is zero outside
+    y = tl.load(maps + unit * fan_in * batch + here, mask=inside, other=0.0)
+    mean = tl.sum(y, 1) / batch
     centred = tl.where(inside, y - mean[:, None], 0.0)
     var = tl.sum(centred * centred, 1) / batch
     if NORM_EPS is not None:
@@ -184,32 +178,26 @@ def normalised(
 
 
 @triton.jit
-def move(running, at, in_tile, value, momentum):
+def move(running_mean, running_var, unit, i, fan_in, batch, mean, var, momentum):
     """Move running statistics towards those of the batch."""
-    old = tl.load(running + at, mask=in_tile)
-    tl.store(running + at, old + momentum * (value - old), mask=in_tile)
+    at, in_tile = unit * fan_in + i, i < fan_in
+    old = tl.load(running_mean + at, mask=in_tile)
+    tl.store(running_mean + at, old + momentum * (mean - old), mask=in_tile)
+    old = tl.load(running_var + at, mask=in_tile)
+    unbiased = var * (batch / (batch - 1.0))
+    tl.store(running_var + at, old + momentum * (unbiased - old), mask=in_tile)
 
 
 @triton.jit
-def denormalised(
-    gradient,
-    y,
-    slope,
-    by_scale,
-    by_shift,
-    at,
-    in_tile,
-    batch,
-    NORM_EPS: tl.constexpr,  # noqa: N803
-):
+def denormalised(by_y, y, slope, by_scale, by_shift, at, in_tile, batch, NORM_EPS):
     """The gradient of the maps from that of `normalised`; stores those of gamma and
     beta, each of which belongs to one tile."""
     if NORM_EPS is not None:
-        by_gamma, by_beta = tl.sum(gradient * y, 1), tl.sum(gradient, 1)
+        by_gamma, by_beta = tl.sum(by_y * y, 1), tl.sum(by_y, 1)
         tl.store(by_scale + at, by_gamma, mask=in_tile)
         tl.store(by_shift + at, by_beta, mask=in_tile)
-        gradient -= y * (by_gamma / batch)[:, None] + (by_beta / batch)[:, None]
-    return gradient * slope[:, None]
+        by_y -= y * (by_gamma / batch)[:, None] + (by_beta / batch)[:, None]
+    return by_y * slope[:, None]
 
 
 @triton.jit
@@ -232,37 +220,31 @@ def forward_kernel(
     fan_out,
     fan_in,
     batch,
-    NORM_EPS: tl.constexpr,  # noqa: N803
-    KL: tl.constexpr,  # noqa: N803
-    TILE_IN: tl.constexpr,  # noqa: N803
-    TILE_BATCH: tl.constexpr,  # noqa: N803
+    NORM_EPS: tl.constexpr,
+    KL: tl.constexpr,
+    TILE_IN: tl.constexpr,
+    TILE_BATCH: tl.constexpr,
 ):
     """One tile: its parts of h, of its variance and of the KL; running statistics."""
     tile, o, seed = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     i, b = tile * TILE_IN + tl.arange(0, TILE_IN), tl.arange(0, TILE_BATCH)
-    in_tile = i < fan_in
-    inside = in_tile[:, None] & (b < batch)[None, :]
+    inside = (i < fan_in)[:, None] & (b < batch)[None, :]
     here = i[:, None] * batch + b[None, :]
     mu_unit, rho_unit = seed * 2 * fan_out + o, (seed * 2 + 1) * fan_out + o
-    mu_at, rho_at = mu_unit * fan_in + i, rho_unit * fan_in + i
     # one scale for all seeds without batch norm
     own = seed * 2 * fan_out * fan_in if NORM_EPS is None else 0
 
-    mu = tl.load(maps + mu_unit * fan_in * batch + here, mask=inside, other=0.0)
-    rho = tl.load(maps + rho_unit * fan_in * batch + here, mask=inside, other=0.0)
     x = tl.load(inputs + seed * fan_in * batch + here, mask=inside, other=0.0)
-    mu, _, _, mu_mean, mu_var = normalised(
-        mu, scale, shift, mu_at - own, in_tile, inside, batch, NORM_EPS
-    )
-    rho, _, _, rho_mean, rho_var = normalised(
-        rho, scale, shift, rho_at - own, in_tile, inside, batch, NORM_EPS
+    mu, _, _, mean, var = normalised(
+        maps, scale, shift, mu_unit, i, here, own, inside, fan_in, batch, NORM_EPS
     )
     if running_mean is not None:
-        unbiased = batch / (batch - 1.0)
-        move(running_mean, mu_at, in_tile, mu_mean, momentum)
-        move(running_mean, rho_at, in_tile, rho_mean, momentum)
-        move(running_var, mu_at, in_tile, mu_var * unbiased, momentum)
-        move(running_var, rho_at, in_tile, rho_var * unbiased, momentum)
+        move(running_mean, running_var, mu_unit, i, fan_in, batch, mean, var, momentum)
+    rho, _, _, mean, var = normalised(
+        maps, scale, shift, rho_unit, i, here, own, inside, fan_in, batch, NORM_EPS
+    )
+    if running_mean is not None:
+        move(running_mean, running_var, rho_unit, i, fan_in, batch, mean, var, momentum)
 
     sigma = softplus(rho)
     part = (seed * fan_out + o) * tl.num_programs(0) + tile
@@ -297,8 +279,8 @@ def draw_kernel(
     ratio,
     tiles,
     batch,
-    TILES: tl.constexpr,  # noqa: N803
-    TILE_BATCH: tl.constexpr,  # noqa: N803
+    TILES: tl.constexpr,
+    TILE_BATCH: tl.constexpr,
 ):
     """One output unit: the sums over its tiles, and its draw for every image."""
     unit = tl.program_id(1).to(tl.int64) * tl.num_programs(0) + tl.program_id(0)
@@ -340,11 +322,11 @@ def backward_kernel(
     fan_out,
     fan_in,
     batch,
-    NORM_EPS: tl.constexpr,  # noqa: N803
-    KL: tl.constexpr,  # noqa: N803
-    OUTPUTS: tl.constexpr,  # noqa: N803
-    TILE_IN: tl.constexpr,  # noqa: N803
-    TILE_BATCH: tl.constexpr,  # noqa: N803
+    NORM_EPS: tl.constexpr,
+    KL: tl.constexpr,
+    OUTPUTS: tl.constexpr,
+    TILE_IN: tl.constexpr,
+    TILE_BATCH: tl.constexpr,
 ):
     """The tiles of OUTPUTS output units, and their part of the inputs' gradient."""
     chunk, seed = tl.program_id(1), tl.program_id(2).to(tl.int64)
@@ -361,19 +343,15 @@ def backward_kernel(
 
     for o in range(chunk * OUTPUTS, tl.minimum(fan_out, (chunk + 1) * OUTPUTS)):
         mu_unit, rho_unit = seed * 2 * fan_out + o, (seed * 2 + 1) * fan_out + o
-        mu_at, rho_at = mu_unit * fan_in + i - own, rho_unit * fan_in + i - own
-        mu_first, rho_first = mu_unit * fan_in * batch, rho_unit * fan_in * batch
-        mu = tl.load(maps + mu_first + here, mask=inside, other=0.0)
-        rho = tl.load(maps + rho_first + here, mask=inside, other=0.0)
         unit = seed * fan_out + o
         upstream = tl.load(by_h + unit * batch + b, mask=b < batch, other=0.0)[None, :]
 
         # the forward pass once more
         mu, mu_y, mu_slope, _, _ = normalised(
-            mu, scale, shift, mu_at, in_tile, inside, batch, NORM_EPS
+            maps, scale, shift, mu_unit, i, here, own, inside, fan_in, batch, NORM_EPS
         )
         rho, rho_y, rho_slope, _, _ = normalised(
-            rho, scale, shift, rho_at, in_tile, inside, batch, NORM_EPS
+            maps, scale, shift, rho_unit, i, here, own, inside, fan_in, batch, NORM_EPS
         )
         sigma = softplus(rho)
 
@@ -403,22 +381,16 @@ def backward_kernel(
         by_mu = tl.where(inside, by_mu, 0.0)
         by_rho = tl.where(inside, by_sigma * tl.sigmoid(rho), 0.0)
 
+        at = mu_unit * fan_in + i
         by_mu = denormalised(
-            by_mu, mu_y, mu_slope, by_scale, by_shift, mu_at, in_tile, batch, NORM_EPS
+            by_mu, mu_y, mu_slope, by_scale, by_shift, at, in_tile, batch, NORM_EPS
         )
+        at = rho_unit * fan_in + i
         by_rho = denormalised(
-            by_rho,
-            rho_y,
-            rho_slope,
-            by_scale,
-            by_shift,
-            rho_at,
-            in_tile,
-            batch,
-            NORM_EPS,
+            by_rho, rho_y, rho_slope, by_scale, by_shift, at, in_tile, batch, NORM_EPS
         )
-        tl.store(by_maps + mu_first + here, by_mu, mask=inside)
-        tl.store(by_maps + rho_first + here, by_rho, mask=inside)
+        tl.store(by_maps + mu_unit * fan_in * batch + here, by_mu, mask=inside)
+        tl.store(by_maps + rho_unit * fan_in * batch + here, by_rho, mask=inside)
 
     if by_inputs is not None:
         part = (seed * tl.num_programs(1) + chunk) * fan_in * batch
