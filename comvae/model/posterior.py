@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -31,28 +32,26 @@ class DiagonalGaussian:
 
     def rsample(self, eps: Tensor) -> Tensor:
         """Latents from standard normal draws, in the shape of `eps`."""
-        return torch.addcmul(_beside(self.mean, eps), _beside(self.scale, eps), eps)
+        return torch.addcmul(beside(self.mean, eps), beside(self.scale, eps), eps)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log density of latents in nats, (seeds, images, ...)."""
-        return log_normal(z, _beside(self.mean, z), _beside(self.scale, z))
+        return log_normal(z, beside(self.mean, z), beside(self.scale, z))
 
     def kl(self) -> Tensor:
         """KL to the prior N(0, 1) of the latents in nats, (seeds, images)."""
         square = self.mean**2 + self.scale**2
         return (0.5 * (square - 1) - self.scale.log()).sum(-1)
 
-    def images(self, chosen: slice) -> DiagonalGaussian:
+    def images(self, chosen: slice) -> Self:
         """The posterior of some of the images."""
-        return DiagonalGaussian(self.mean[:, chosen], self.scale[:, chosen])
+        return type(self)(self.mean[:, chosen], self.scale[:, chosen])
 
-    @staticmethod
-    def joined(parts: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
         """The posterior of the images of all parts."""
-        return DiagonalGaussian(
-            torch.cat([part.mean for part in parts], 1),
-            torch.cat([part.scale for part in parts], 1),
-        )
+        means, scales = [q.mean for q in parts], [q.scale for q in parts]
+        return cls(torch.cat(means, 1), torch.cat(scales, 1))
 
 
 class Gaussian(nn.Module):
@@ -84,7 +83,7 @@ def log_prior(z: Tensor) -> Tensor:
     return -0.5 * z.square().sum(-1) - z.shape[-1] * LOG_SQRT_2PI
 
 
-def _beside(parameter: Tensor, z: Tensor) -> Tensor:
+def beside(parameter: Tensor, z: Tensor) -> Tensor:
     """(seeds, images, latent), with the axes of draws that `z` has in between."""
     if z.dim() == parameter.dim():
         return parameter
