@@ -23,6 +23,14 @@ from comvae.files import sha256_of, write_text
 
 log = logging.getLogger("comvae")
 
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)  # when a file is read
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -81,10 +89,7 @@ class Checkpoints:
             if (content := sha256_of(slot)) != digest:
                 raise ValueError(f"found SHA-256 {content}, expected {digest}")
             tensors = load_file(slot)
-        except (
-            *(OSError, ValueError, KeyError, TypeError, AttributeError),
-            SafetensorError,
-        ) as error:
+        except (*DAMAGE, SafetensorError) as error:
             log.warning("%s: damaged checkpoint, passed over: %s", slot, error)
             return None
         if found != self._of:
