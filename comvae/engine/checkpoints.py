@@ -23,13 +23,8 @@ from comvae.files import sha256_of, write_text
 
 log = logging.getLogger("comvae")
 
-DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-)  # when a file is read
+# what reading a damaged file may raise
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
