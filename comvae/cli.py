@@ -214,7 +214,7 @@ def gap(
     threads: Threads = 0,
 ) -> None:
     """Measure the gaps of one trained block, image by image; not of failed seeds."""
-    from comvae.engine.progress import stages_shown
+    from comvae.engine.progress import progress_shown
     from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.gap import measure
     from comvae.results.blocks import sound_seeds, write_table
@@ -234,7 +234,7 @@ def gap(
         vae = with_evaluated_encoder(vae)
         what = f"{config.dataset} {config.model} {run.parent.name}"
         sound = config.model_copy(update={"seeds": seeds})
-        with stages_shown(what) as on_progress:
+        with progress_shown(what, "measuring the gaps") as on_progress:
             gaps = measure(vae, sound, data, chosen, use, on_progress)
     write_table(output, gaps)
 

@@ -34,6 +34,46 @@ def start_logging() -> None:
 
 
 @contextmanager
+def progress_shown(
+    what: str, doing: str, every: float = 0.0
+) -> Iterator[Callable[[int, int, str], None]]:
+    """A callback that is told how much is done, of how much, and what to say of it.
+
+    A bar on a terminal; in a log `doing` at first and then a line for the first step,
+    for the last, and where `every` seconds have passed since the line before.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+        ) as bar:
+            task = bar.add_task(what, total=None, text="")
+
+            def show(done: int, total: int, text: str) -> None:
+                bar.update(task, completed=done, total=total, text=text)
+
+            yield show
+        return
+    log.info("%s: %s", what, doing)
+    told, clock = -math.inf, time.monotonic()
+
+    def line(done: int, total: int, text: str) -> None:
+        nonlocal told, clock
+        before, clock = clock, time.monotonic()
+        if done in (1, total) or clock - told >= every:
+            told, left = clock, (clock - before) * (total - done)
+            log.info("%s: %d/%d, %s, %.0f s left", what, done, total, text, left)
+
+    yield line
+
+
+@contextmanager
 def epochs_shown(
     what: str, epochs: int, images: int
 ) -> Iterator[Callable[[int, pd.DataFrame], None]]:
@@ -41,64 +81,18 @@ def epochs_shown(
 
     `images` is the number of images that each seed sees in one epoch.
     """
-    console = Console(stderr=True)
-    clock = time.monotonic()
+    doing = f"training for {epochs} epochs"
+    with progress_shown(what, doing, SECONDS_BETWEEN_LINES) as show:
+        clock = time.monotonic()
 
-    def text(rows: pd.DataFrame) -> str:
-        """The terms, and the speed of the epoch that has just ended."""
-        nonlocal clock
-        seconds = time.monotonic() - clock
-        clock += seconds
-        return f"{_terms(rows)}, {images * len(rows) / seconds:.0f} images/s"
+        def on_epoch(epoch: int, rows: pd.DataFrame) -> None:
+            nonlocal clock
+            seconds = time.monotonic() - clock
+            clock += seconds
+            speed = images * len(rows) / seconds
+            show(epoch, epochs, f"{_terms(rows)}, {speed:.0f} images/s")
 
-    if console.is_terminal:
-        with _bar(console) as bar:
-            task = bar.add_task(what, total=epochs, terms="")
-
-            def show(epoch: int, rows: pd.DataFrame) -> None:
-                bar.update(task, completed=epoch, terms=text(rows))
-
-            yield show
-        return
-    log.info("%s: training for %d epochs", what, epochs)
-    last = -math.inf
-
-    def line(epoch: int, rows: pd.DataFrame) -> None:
-        nonlocal last
-        before, shown = clock, text(rows)
-        if epoch in (1, epochs) or clock - last >= SECONDS_BETWEEN_LINES:
-            last, left = clock, (clock - before) * (epochs - epoch)
-            log.info(
-                "%s: epoch %d/%d, %s, %.0f s left", what, epoch, epochs, shown, left
-            )
-
-    yield line
-
-
-@contextmanager
-def stages_shown(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A callback for `evaluation.gap.measure` that shows each stage that is done.
-
-    It is told how many stages are done, how many there are, and the name of the last.
-    """
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with _bar(console) as bar:
-            task = bar.add_task(what, total=None, terms="")
-
-            def show(done: int, total: int, stage: str) -> None:
-                bar.update(task, completed=done, total=total, terms=stage)
-
-            yield show
-        return
-    started = time.monotonic()
-    log.info("%s: measuring the gaps", what)
-
-    def line(done: int, total: int, stage: str) -> None:
-        seconds = time.monotonic() - started
-        log.info("%s: %d/%d, %s done after %.1f s", what, done, total, stage, seconds)
-
-    yield line
+        yield on_epoch
 
 
 def _terms(rows: pd.DataFrame) -> str:
@@ -108,15 +102,3 @@ def _terms(rows: pd.DataFrame) -> str:
     if len(rows) > 1:
         text += f" (seeds {elbo.min():.2f} to {elbo.max():.2f})"
     return text
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[terms]}"),
-        console=console,
-    )
