@@ -107,17 +107,6 @@ def test_it_goes_on_after_a_checkpoint_with_the_epochs_before(vanilla, blobs, tm
         )
 
 
-def test_it_is_there_before_a_resumed_epoch_ends(vanilla, tmp_path):
-    config = run_config(vanilla, [0, 1], epochs=5)
-    with trail_left(tmp_path, config, 64, every=NEVER) as trail:
-        trail.resumed(pd.concat([rows([0, 1], 1), rows([0, 1], 2)]))
-        trail.write(tmp_path)
-        progress, history = read(tmp_path)
-        assert progress["epoch"] == 2 and progress["done"] == pytest.approx(0.4)
-        assert progress["images_per_second"] is None  # those were not of this process
-        assert len(history) == 4
-
-
 def test_seeds_that_train_after_each_other_count_together(vanilla, tmp_path):
     trail = Trail(run_config(vanilla, [0, 1, 2], epochs=2), 10)
     for part in ([0, 1], [2]):
