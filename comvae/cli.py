@@ -343,7 +343,7 @@ def schemas(
     root: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path(),
 ) -> None:
     """Write the settings' JSON schemas and documentation from their classes."""
-    from comvae.study.schemas import write_schemas
+    from comvae.schemas import write_schemas
 
     write_schemas(root)
 

@@ -12,7 +12,7 @@ from comvae.errors import SettingsError
 from comvae.model.options import ModelOptions
 from comvae.model.priors import ScaleMixturePrior
 from comvae.model.settings import Settings
-from comvae.study.schemas import generated_texts
+from comvae.schemas import generated_texts
 from comvae.study.settings import (
     RunConfig,
     Training,
