@@ -199,8 +199,7 @@ def evaluate(
     vae = with_evaluated_encoder(vae)
     sound = sound_seeds(run.parent, config)
     pictures = draw_pictures(vae, config, data, pictured, sound, use)
-    for seed, arrays in pictures.items():
-        write_pictures(output.parent / "pictures", seed, arrays)
+    write_pictures(output.parent / "pictures", pictures)
     write_table(output, evaluate_block(vae, config, data, chosen, use))
 
 

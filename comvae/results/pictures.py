@@ -11,9 +11,15 @@ GRID = 16  # images in a row of a grid
 PADDING = 2  # white pixels between them
 
 
-def write_pictures(folder: Path, seed: int, arrays: dict[str, np.ndarray]) -> None:
-    """Write `seed-<s>.npz` and its grids `seed-<s>-{reconstructions,samples}.png`."""
-    stem = folder / f"seed-{seed}"
+def write_pictures(folder: Path, drawn: dict[int, dict[str, np.ndarray]]) -> None:
+    """Write `seed-<s>.npz` and its grids `seed-<s>-{reconstructions,samples}.png` for
+    each seed; the folder is there even if no seed has pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, arrays in drawn.items():
+        _write_seed(folder / f"seed-{seed}", arrays)
+
+
+def _write_seed(stem: Path, arrays: dict[str, np.ndarray]) -> None:
     with replacing(stem.with_suffix(".npz")) as path:
         np.savez_compressed(path, **arrays)
     count = len(arrays["image"])

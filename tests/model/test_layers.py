@@ -157,6 +157,16 @@ def test_closed_form_kl_of_a_dynamic_layer_is_that_of_torch(batch_norm):
         assert kl[s].item() == pytest.approx(total / BATCH, rel=1e-4)
 
 
+def test_weights_are_drawn_only_where_the_kl_needs_them():
+    """A number for each weight costs as many times more as there are inputs."""
+    asked = training_mode(), Mode(Noise(SEEDS, "t"), weight_kl=False)
+    outputs, weights = OUT * BATCH, OUT * (IN + 1) * BATCH
+    for prior, drawn in ((MIXTURE, weights), (GaussianPrior(), outputs)):
+        layer = dynamic_layer(batch_norm=True, prior=prior)
+        sizes = [math.prod(layer.noise_shape(BATCH, mode)) for mode in asked]
+        assert sizes == [drawn, outputs]
+
+
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_output_without_weights_has_the_distribution_of_that_with_weights(batch_norm):
     """h is Gaussian given x: its mean and variance over the draws of w and b."""

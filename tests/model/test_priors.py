@@ -1,5 +1,7 @@
 """Priors and weight KLs against torch.distributions and numerical integration."""
 
+import math
+
 import pytest
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal, kl_divergence
@@ -19,6 +21,11 @@ def reference(prior) -> torch.distributions.Distribution:
     return MixtureSameFamily(
         Categorical(probabilities), Normal(torch.zeros_like(scales), scales)
     )
+
+
+def test_the_mixture_is_the_paper_s_unless_told_otherwise():
+    prior = ScaleMixturePrior()
+    assert (prior.pi, prior.slab, math.log(prior.spike)) == (0.5, 1.0, -6.0)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def arrays() -> dict[str, np.ndarray]:
 def test_the_files_hold_the_arrays_and_are_the_same_again(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-        write_pictures(tmp_path / folder, 4, arrays())
+        write_pictures(tmp_path / folder, {4: arrays()})
     assert {path.name for path in (tmp_path / "one").iterdir()} == NAMES
     for name in NAMES:
         first, second = (tmp_path / folder / name for folder in ("one", "two"))
@@ -33,7 +33,7 @@ def test_the_files_hold_the_arrays_and_are_the_same_again(tmp_path):
 
 
 def test_the_grid_is_the_test_images_above_their_reconstructions(tmp_path):
-    write_pictures(tmp_path, 4, arrays())
+    write_pictures(tmp_path, {4: arrays()})
     enlarge = 56 // 4
     height, width = 3 * enlarge + 2, 4 * enlarge + 2
     grid = np.array(Image.open(tmp_path / "seed-4-reconstructions.png").convert("L"))

@@ -80,6 +80,22 @@ def test_even_part_is_exact_for_small_and_large_logits(likelihood, size, pixels)
     )
 
 
+@pytest.mark.parametrize("size", [0.01, 0.099, 0.101, 3.0])
+def test_gradient_of_the_continuous_bernoulli_is_exact_for_small_logits(size):
+    """The gradient's series near zero, against float64 autograd."""
+    decoder = decoder_of(1, 3, 2, 1, Noise([0], "t"))
+    with torch.no_grad():
+        decoder.layers[-1].weight.zero_()
+        decoder.layers[-1].weight[..., 0, 0] = size
+        decoder.layers[-1].bias.zero_()
+    grey, z = torch.full((1, 1), 0.5), Noise([0], "u").normal("z", 1, 8, 2) + 2
+    _, gradient = DecoderTarget(decoder, "continuous-bernoulli", grey).gradient(z)
+    _, exact = decoded(decoder.double(), "continuous-bernoulli", grey, z.double())
+    torch.testing.assert_close(
+        gradient.flatten(1, 2).double(), exact, rtol=2e-5, atol=1e-9
+    )
+
+
 def test_quasi_normal_points_average_quadratics_exactly():
     points = quasi_normal(32, 5).double()
     assert points.shape == (32, 5) and torch.equal(points[:16], -points[16:])
