@@ -3,12 +3,12 @@
 import sys
 from typing import Annotated, Literal
 
+import pandas as pd
 import torch
 import typer
 
-from benchmarks import table
 from benchmarks.cases import cases, catalogue
-from benchmarks.clock import say
+from benchmarks.harness import say, write
 from benchmarks.measure import measure, pythae_installed
 
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: as many as it has.")]
@@ -29,8 +29,8 @@ def bench(
 ) -> None:
     """Time every model beside pythae, a plain PyTorch loop and the hardware's floor.
 
-    Writes <host>.csv and <host>.about.json to results/benchmarks. A run that --quick,
-    --models or --seeds limits writes <host>-partial.* and leaves these alone. Of the
+    Writes results/benchmarks/<host>.csv; a run that --quick, --models or --seeds limits
+    writes <host>-partial.csv and leaves it alone. Of the
     compound models on MNIST a CPU, which needs minutes for each, measures those that
     --models names, by default compound-mixture.
     """
@@ -54,10 +54,11 @@ def bench(
             say(f"{case}: left out, the GPU has too little memory")
     if not measured:
         sys.exit("Error: nothing was measured; see above")
-    frame = table.to_frame(measured, table.device_name(use))
-    print(table.to_text(measured, frame))
-    name = table.host() + ("-partial" if quick or names or sizes else "")
-    print(table.write(name, frame, table.record(measured, use)))
+    frame = pd.DataFrame(measured)
+    shown = frame.loc[:, :"images_per_second"]
+    print(f"On {frame['device'].iat[0]}:")
+    print(shown.to_string(index=False, na_rep="", float_format="{:,.3g}".format))
+    print(write("-partial" if quick or names or sizes else "", frame))
 
 
 def _models(names: str) -> list[str]:

@@ -17,8 +17,7 @@ import typer
 import yaml
 
 from benchmarks.cases import ROOT
-from benchmarks.clock import say
-from benchmarks.table import host, write_csv
+from benchmarks.harness import say, write
 from tests.results.synthetic import write_large_results
 from tests.support import MODELS
 
@@ -37,7 +36,7 @@ def large(
             rows += measure(Path(folder), seeds, size, gap_images)
     frame = pd.DataFrame(rows)
     print(frame.round(1).to_string(index=False))
-    print(write_csv(f"{host()}-large", frame))
+    print(write("-large", frame))
 
 
 def measure(folder: Path, seeds: int, size: int, gap_images: int) -> list[dict]:

@@ -1,48 +1,37 @@
 """Measure one row: all of its contestants side by side, and the floor."""
 
 import math
+import platform
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 
 from benchmarks import images, loop
 from benchmarks.cases import Case, run_config
-from benchmarks.clock import Measure, Round, alternate, epoch_seconds, median, say
 from benchmarks.floor import floor_of
+from benchmarks.harness import alternate, epoch_seconds, say
 from comvae.datasets.loading import Dataset
 from comvae.engine.training import train
+from comvae.results.weights import device_name, git_commit
 from comvae.study.settings import RunConfig
 
 OURS, PLAIN, PYTHAE = "comvae", "plain", "pythae"
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One row: its rounds, in milliseconds per step and seed, and its floor."""
+def measure(case: Case, device: torch.device, rounds: int) -> dict[str, Any]:
+    """A row of the table; docs/performance.md explains its columns.
 
-    case: Case
-    dataset: str
-    batch_size: int
-    steps: int  # minibatches of an epoch
-    images: int  # of an epoch
-    rounds: list[Round]
-    floor: float
-
-    @property
-    def milliseconds(self) -> float:
-        """Our time per step and seed."""
-        return median(self.rounds, OURS)
-
-
-def measure(case: Case, device: torch.device, rounds: int) -> Measured:
-    """Measure a row. pythae takes part where it is installed and has such a model."""
+    pythae takes part where it is installed and has such a model: for vanilla.
+    """
     config = run_config(case)
     one = config.model_copy(update={"seeds": config.seeds[:1]})
-    batch_size = config.training.batch_size
-    data = images.named(case.dataset, case.steps and case.steps * batch_size)
+    size = config.training.batch_size
+    data = images.named(case.dataset, case.steps and case.steps * size)
     contestants = {
         OURS: _timed(train, config, data, device),
         PLAIN: _timed(loop.train, one, data, device),
@@ -52,29 +41,60 @@ def measure(case: Case, device: torch.device, rounds: int) -> Measured:
 
         contestants[PYTHAE] = _timed(pythae_peer.train, one, data, device)
     say(f"{case.model}, {data.name}, block of {case.seeds}: {', '.join(contestants)}")
-    return Measured(
-        case=case,
-        dataset=data.name,
-        batch_size=batch_size,
-        steps=math.ceil(len(data.train) / batch_size),
-        images=len(data.train),
-        rounds=alternate(contestants, rounds),
-        floor=floor_of(config, data.train.shape[1], device),
-    )
+    floor = floor_of(config, data.train.shape[1], device)
+    block = dict(model=case.model, dataset=data.name, seeds=case.seeds, batch_size=size)
+    times = row_of(alternate(contestants, rounds), floor)
+    speed = 1e3 * len(data.train) / _steps(data, config) / times["ms_per_step_per_seed"]
+    return block | times | dict(images_per_second=speed) | circumstances(device)
+
+
+def row_of(rounds: pd.DataFrame, floor: float) -> dict[str, float]:
+    """Medians of the milliseconds per step and seed, and of the rounds' ratios."""
+    medians = rounds.median()
+    ratios = rounds.div(rounds[OURS], axis=0).median()
+    row = {"ms_per_step_per_seed": medians[OURS]}
+    for peer in (PYTHAE, PLAIN):
+        row[f"{peer}_ms"] = medians.get(peer, math.nan)
+        row[f"ratio_{peer}"] = ratios.get(peer, math.nan)
+    return row | dict(floor_ms=floor, ratio_floor=medians[OURS] / floor)
+
+
+def circumstances(device: torch.device) -> dict[str, object]:
+    """What a row is measured with and on."""
+    return {
+        "device": device_name(device),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "commit": git_commit(),
+        "measured_at": pd.Timestamp.now("UTC").isoformat("T", "seconds"),
+    }
 
 
 def _timed(
     train: Callable[..., object], config: RunConfig, data: Dataset, device: torch.device
-) -> Measure:
+) -> Callable[[], float]:
     """Milliseconds per step and seed of `train(config, data, device, on_epoch)`."""
-    steps = math.ceil(len(data.train) / config.training.batch_size)
 
     def once() -> float:
         training = partial(train, config, data, device)
         seconds = epoch_seconds(training, config.training.epochs, device)
-        return 1e3 * seconds / steps / len(config.seeds)
+        return 1e3 * seconds / _steps(data, config) / len(config.seeds)
 
     return once
+
+
+def _steps(data: Dataset, config: RunConfig) -> int:
+    return math.ceil(len(data.train) / config.training.batch_size)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
 def pythae_installed() -> bool:

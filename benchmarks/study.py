@@ -1,10 +1,9 @@
 """The digits study before and after: two versions of the code, measured side by side.
 
-`python -m benchmarks.study BASE` trains every model of config/config.yaml with the code
-of the revision BASE and with the files as they are now, in alternation, each in a
-process of its own; with `--whole` it runs all of the study's stages with each. Both
-are copied to a temporary folder: the repository and its results are not touched. Only
-the command line of a version is used, which old ones have too.
+`python -m benchmarks.study BASE` runs config/config.yaml, gaps left out, with the code
+of the revision BASE and with the files as they are now, in alternation. Both are copied
+to a temporary folder: the repository and its results are not touched. Only the command
+line of a version is used, which old ones have too.
 """
 
 import json
@@ -14,11 +13,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import torch
@@ -26,16 +24,13 @@ import typer
 import yaml
 
 from benchmarks.bench import Models, Rounds, Threads
-from benchmarks.cases import ROOT, catalogue
-from benchmarks.clock import Round, alternate, median, median_ratio, say
-from benchmarks.table import host, write_csv
+from benchmarks.cases import ROOT
+from benchmarks.harness import alternate, say, write
 from tests.slow.support import copy_repository
 
 BEFORE, AFTER = "before", "after"
 SIZES = ("epochs", "batch_size", "hidden", "latent")
-DATASET = "results/datasets/digits"
-RUNS = "results/runs/**/run.json"
-Job = Callable[[Path], float]  # seconds of something done with the code in a folder
+WHOLE = "make study"
 
 
 def study(
@@ -44,50 +39,33 @@ def study(
     threads: Threads = 0,
     models: Models = "",
     rounds: Rounds = 3,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Time `make study` on --threads cores.")
-    ] = False,
 ) -> None:
-    """Time training of the digits study with two versions of the code, on the CPU.
+    """Time the digits study with two versions of the code, on --threads cores.
 
-    Writes results/benchmarks/<host>-study.csv (-partial where --models or --epochs is
-    given): model, before and after in seconds, ratio; the total comes last. With
-    --whole it is <host>-study-whole.csv, of one row; gaps, which the first versions
-    did not measure, are left out.
+    Writes results/benchmarks/<host>-study.csv (-study-partial where --models or
+    --epochs is given): what, before and after in seconds, ratio. First comes the time
+    from the command to the report, then the training of each model.
     """
     # a killed process leaves its `with` blocks, and with them the temporary folder
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    names = models.split(",") if models else list(catalogue("digits").models)
     threads = threads or torch.get_num_threads()
-    changes = {"training": {"epochs": epochs}} if epochs else {}
-    if whole:
-        changes |= {"models": names} if models else {}
-        jobs = {"make study": partial(make_study, changes, threads)}
-    else:
-        jobs = {
-            name: partial(train_block, changes | {"models": [name]}, threads)
-            for name in names
-        }
+    changes: dict[str, Any] = {"models": models.split(",")} if models else {}
+    changes |= {"training": {"epochs": epochs}} if epochs else {}
     with tempfile.TemporaryDirectory(prefix="comvae-study-") as folder:
-        trees = {
-            BEFORE: checkout(base, Path(folder, BEFORE)),
-            AFTER: copy_repository(Path(folder, AFTER)),
-        }
-        for tree in trees.values():
+        before = checkout(base, Path(folder, BEFORE))
+        after = copy_repository(Path(folder, AFTER))
+        for tree in (before, after):
             build(tree)
-        frame = compare(trees, jobs, rounds)
+        frame = compare(before, after, changes, threads, rounds)
     print(f"The digits study, {base} and now, {threads} threads, seconds:")
     print(frame.to_string(index=False, float_format="{:.3g}".format))
-    name = f"{host()}-study" + "-whole" * whole + "-partial" * bool(models or epochs)
-    print(write_csv(name, frame))
+    print(write("-study" + "-partial" * bool(changes), frame))
 
 
 def checkout(revision: str, folder: Path) -> Path:
     """The files of a revision in `folder`. Exits where there is no such revision."""
-    folder.mkdir(parents=True)
-    archive = folder.with_suffix(".tar")
-    _run(["git", "archive", "-o", archive, revision], ROOT)
-    shutil.unpack_archive(archive, folder, filter="data")
+    _run(["git", "clone", "--quiet", "--no-checkout", ROOT, folder], ROOT)
+    _run(["git", "checkout", "--quiet", revision], folder)
     return folder
 
 
@@ -98,93 +76,68 @@ def build(tree: Path) -> None:
         _run([sys.executable, "-c", setup, "build_ext", "--inplace"], tree)
 
 
-def compare(trees: dict[str, Path], jobs: dict[str, Job], rounds: int) -> pd.DataFrame:
-    """Columns model, before, after (seconds) and ratio; of several jobs the total last.
-
-    A round does a job with each version; the ratio is the median of the rounds'
-    ratios, for the total that of the rounds' sums. Exits where the versions train
-    different numbers of seeds, epochs or units.
-    """
-    measured: dict[str, list[Round]] = {}
-    for name, job in jobs.items():
-        say(f"{name}: {rounds} times with each version")
-        versions = {version: partial(job, tree) for version, tree in trees.items()}
-        measured[name] = alternate(versions, rounds)
-        before, after = (work(tree) for tree in trees.values())
-        if before != after:
-            sys.exit(f"Error: {name}: before trains {before}, after {after}")
-    if len(jobs) > 1:
-        measured["total"] = [
-            {version: sum(times[version] for times in turn) for version in trees}
-            for turn in zip(*measured.values(), strict=True)
-        ]
-    return pd.DataFrame(
-        {
-            "model": name,
-            BEFORE: median(times, BEFORE),
-            AFTER: median(times, AFTER),
-            "ratio": median_ratio(times, BEFORE, AFTER),
-        }
-        for name, times in measured.items()
-    )
+def compare(
+    before: Path, after: Path, changes: dict[str, Any], cores: int, rounds: int
+) -> pd.DataFrame:
+    """Columns what, before, after (median seconds) and ratio, the median of the rounds'
+    ratios. Exits where the versions train other seeds, epochs or units."""
+    say(f"{WHOLE}: {rounds} times with each version")
+    trees = {BEFORE: before, AFTER: after}
+    versions = {
+        name: partial(run, tree, changes, cores) for name, tree in trees.items()
+    }
+    found = alternate(versions, rounds)
+    work = [work_of(tree) for tree in trees.values()]
+    if work[0] != work[1]:
+        sys.exit(f"Error: {BEFORE} trains {work[0]}, {AFTER} {work[1]}")
+    seconds = {name: pd.DataFrame(found[name].tolist()) for name in trees}
+    columns = {name: frame.median() for name, frame in seconds.items()}
+    columns["ratio"] = (seconds[BEFORE] / seconds[AFTER]).median()
+    return pd.DataFrame(columns).rename_axis("what").reset_index()
 
 
-def make_study(changes: dict, cores: int, tree: Path) -> float:
-    """Seconds of the study from the command to the report, with nothing there before.
-
-    `changes` are made to the settings of config/config.yaml; gaps are left out.
-    """
-    if any(tree.glob("comvae/**/gap")):
-        changes = changes | {"gap": {"images": 0}}
-    path = _configured(tree, changes)
-    start = perf_counter()
-    script = ("workflow/scripts/run.py", "--cores", cores, "--configfile", path)
-    _run([sys.executable, *script], tree)
-    return perf_counter() - start
-
-
-def train_block(changes: dict, threads: int, tree: Path) -> float:
-    """Seconds of training, as training.json has them, of a study of one block."""
-    comvae = [sys.executable, "-m", "comvae"]
-    _run([*comvae, "configure", _configured(tree, changes)], tree)
-    [run] = tree.glob(RUNS)
-    _run([*comvae, "fetch", "digits", "--output", DATASET], tree)
-    dataset = ("--dataset", f"{DATASET}/dataset.json")
-    options = ("--device", "cpu", "--threads", threads)
-    _run([*comvae, "train", run, *dataset, *options], tree, OMP_NUM_THREADS=threads)
-    return json.loads(run.with_name("training.json").read_text())["train_seconds"]
-
-
-def work(tree: Path) -> dict[str, dict]:
-    """By model, what each block of the study that was run has to train."""
-    found = {}
-    for path in sorted(tree.glob(RUNS)):
-        config = json.loads(path.read_text())
-        sizes = {name: config["training"][name] for name in SIZES}
-        found[config["model"]] = sizes | {"seeds": config["seeds"]}
-    return found
-
-
-def _configured(tree: Path, changes: dict) -> Path:
-    """A study file: the one of the tree with `changes`, and no results of it."""
+def run(tree: Path, changes: dict[str, Any], cores: int) -> dict[str, float]:
+    """Seconds of the study from the command to the report, with nothing there before,
+    and of the training of each model of it. `changes` are made to its settings."""
     for made in ("results", "logs", ".snakemake"):
         shutil.rmtree(tree / made, ignore_errors=True)
     settings = yaml.safe_load((tree / "config" / "config.yaml").read_text())
+    if any(tree.glob("comvae/**/gap")):
+        changes = changes | {"gap": {"images": 0}}
     for key, value in changes.items():
         both = isinstance(value, dict) and key in settings
         settings[key] = settings[key] | value if both else value
     path = tree / "config" / "benchmark.yaml"
     path.write_text(yaml.safe_dump(settings))
-    return path
+    start = perf_counter()
+    script = ("workflow/scripts/run.py", "--cores", cores, "--configfile", path)
+    _run([sys.executable, *script], tree)
+    seconds = {WHOLE: perf_counter() - start}
+    for record in sorted(tree.glob("results/runs/**/training.json")):
+        model = json.loads(record.with_name("run.json").read_text())["model"]
+        trained = json.loads(record.read_text())["train_seconds"]
+        seconds[model] = seconds.get(model, 0.0) + trained
+    return seconds
 
 
-def _run(command: list[object], folder: Path, **environment: object) -> None:
+def work_of(tree: Path) -> list[dict[str, Any]]:
+    """What each block of the study that was run has to train."""
+    configs = (json.loads(p.read_text()) for p in tree.glob("results/runs/**/run.json"))
+    work = (
+        {name: config[name] for name in ("model", "seeds")}
+        | {name: config["training"][name] for name in SIZES}
+        for config in configs
+    )
+    return sorted(work, key=lambda block: (block["model"], block["seeds"]))
+
+
+def _run(command: list[object], folder: Path) -> None:
     """Run it in `folder`, with the code there. Exits with its output where it fails."""
-    settings = {"PYTHONPATH": folder, "MLFLOW_DISABLE_TELEMETRY": "true"} | environment
+    settings = {"PYTHONPATH": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true"}
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
-        env=os.environ | {name: str(value) for name, value in settings.items()},
+        env=os.environ | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

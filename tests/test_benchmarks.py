@@ -3,40 +3,21 @@
 Nothing here needs pythae or a quiet machine: no test looks at how fast anything is.
 """
 
-import json
+import math
 import sys
-from functools import partial
 
 import pandas as pd
 import pytest
 import torch
 
-from benchmarks import cases, clock, floor, large, loop, study, table
-from benchmarks.measure import Measured, measure
+from benchmarks import cases, floor, harness, large, loop, study
+from benchmarks.measure import measure, row_of
 from comvae.engine.training import train
 from tests.slow.support import copy_repository
 from tests.support import MODELS, run_config
 
 CPU = torch.device("cpu")
 TERMS = ["reconstruction", "latent_kl", "weight_kl"]
-
-
-def measured(model: str = "vanilla", **changes) -> Measured:
-    rounds = [
-        {"comvae": 1.0, "plain": 3.0, "pythae": 8.0},
-        {"comvae": 2.0, "plain": 2.0, "pythae": 8.0},
-        {"comvae": 1.0, "plain": 5.0, "pythae": 20.0},
-    ]
-    values = {
-        "case": cases.Case(model, "digits", seeds=3),
-        "dataset": "digits",
-        "batch_size": 32,
-        "steps": 45,
-        "images": 1437,
-        "rounds": rounds,
-        "floor": 0.25,
-    }
-    return Measured(**(values | changes))
 
 
 @pytest.mark.parametrize(
@@ -97,24 +78,23 @@ class TestClock:
         def contestant(name):
             return lambda: calls.append(name) or len(calls)
 
-        rounds = clock.alternate({name: contestant(name) for name in "ABC"}, 3)
+        rounds = harness.alternate({name: contestant(name) for name in "ABC"}, 3)
         assert "".join(calls) == "ABCBCACAB"
-        assert rounds[1] == {"B": 4, "C": 5, "A": 6}
-        assert [list(times) for times in rounds] == [["A", "B", "C"]] * 3
+        assert rounds.iloc[1].to_dict() == {"B": 4, "C": 5, "A": 6}
 
     def test_first_epoch_is_left_out(self, monkeypatch):
         moments = iter([100.0, 101.0, 104.0])
-        monkeypatch.setattr(clock, "perf_counter", lambda: next(moments))
+        monkeypatch.setattr(harness, "perf_counter", lambda: next(moments))
 
         def training(on_epoch):
             for epoch in range(3):
                 on_epoch(epoch, "rows")
 
-        assert clock.epoch_seconds(training, 3, CPU) == 2
+        assert harness.epoch_seconds(training, 3, CPU) == 2
 
     def test_training_that_broke_off_is_no_measurement(self):
         with pytest.raises(RuntimeError, match="1 of 3 epochs ended"):
-            clock.epoch_seconds(lambda on_epoch: on_epoch(), 3, CPU)
+            harness.epoch_seconds(lambda on_epoch: on_epoch(), 3, CPU)
 
 
 class TestCases:
@@ -143,46 +123,33 @@ class TestCases:
         assert (mnist.training.hidden, mnist.training.batch_size) == (100, 32)
 
 
-class TestTable:
+class TestRows:
     """The table and its files."""
 
-    def test_columns_and_ratios(self):
-        frame = table.to_frame([measured()], "cpu")
-        assert ",".join(frame.columns) == (
-            "model,device,dataset,seeds,batch_size,ms_per_step_per_seed,"
-            "images_per_second,ratio_pythae,ratio_plain,ratio_floor"
-        )
-        row = frame.iloc[0]
-        assert row["ms_per_step_per_seed"] == 1
-        assert row["images_per_second"] == pytest.approx(1437 / 45 * 1000)
-        # the medians of the rounds' ratios, not the ratios of medians
+    def test_ratios_are_the_medians_of_those_of_the_rounds(self):
+        rounds = {"comvae": [1, 2, 1], "plain": [3, 2, 5], "pythae": [8, 8, 20]}
+        row = row_of(pd.DataFrame(rounds), floor=0.25)
+        assert (row["ms_per_step_per_seed"], row["ratio_floor"]) == (1, 4)
         assert (row["ratio_pythae"], row["ratio_plain"]) == (8, 3)
-        assert row["ratio_floor"] == 4
-
-    def test_no_ratio_to_a_peer_that_has_no_such_model(self):
-        rounds = [{"comvae": 1.0, "plain": 2.0}]
-        rows = [measured("compound-mixture", rounds=rounds)]
-        frame = table.to_frame(rows, "cpu")
-        assert frame["ratio_pythae"].isna().all()
-        assert "nan" not in table.to_text(rows, frame).lower()
+        assert (row["pythae_ms"], row["plain_ms"]) == (8, 3)
+        alone = row_of(pd.DataFrame({"comvae": [1.0], "plain": [2.0]}), floor=0.25)
+        assert math.isnan(alone["ratio_pythae"])  # it has no such model
 
     def test_a_run_replaces_the_rows_of_its_device(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(table, "FOLDER", tmp_path / "benchmarks")
-        about = table.record([measured()], CPU)
-        for device in ("cpu", "GPU", "cpu"):
-            path = table.write("host", table.to_frame([measured()], device), about)
-        assert sorted(pd.read_csv(path)["device"]) == ["GPU", "cpu"]
-        abouts = json.loads(path.with_name("host.about.json").read_text())
-        assert set(abouts) == {"GPU", "cpu"}
-        assert abouts["cpu"]["versions"]["torch"] in torch.__version__
-        assert abouts["cpu"]["rows"][0]["rounds"][2]["pythae"] == 20
+        monkeypatch.setattr(harness, "FOLDER", tmp_path / "benchmarks")
+        for device, size in (("cpu", 1), ("GPU", 2), ("cpu", 3)):
+            rows = pd.DataFrame({"model": ["a"], "device": [device], "size": [size]})
+            path = harness.write("-partial", rows)
+        assert pd.read_csv(path).values.tolist() == [["a", "GPU", 2], ["a", "cpu", 3]]
 
     def test_a_row_is_measured(self, monkeypatch):
         monkeypatch.setattr("benchmarks.measure.pythae_installed", lambda: False)
         row = measure(cases.Case("vanilla", "digits", 2, steps=3), CPU, rounds=2)
-        assert (row.dataset, row.steps, row.images) == ("digits", 3, 96)
-        assert [set(times) for times in row.rounds] == [{"comvae", "plain"}] * 2
-        assert row.milliseconds > 0 and row.floor > 0
+        assert (row["dataset"], row["seeds"], row["batch_size"]) == ("digits", 2, 32)
+        speed = row["images_per_second"] * row["ms_per_step_per_seed"]
+        assert speed == pytest.approx(32 * 1000)
+        assert row["plain_ms"] > 0 and row["floor_ms"] > 0
+        assert row["torch"] == torch.__version__ and row["device"] == "cpu"
 
 
 @pytest.fixture(scope="module")
@@ -193,44 +160,32 @@ def now(tmp_path_factory):
 class TestStudy:
     """Before and after."""
 
-    def test_trains_and_runs_all_stages_with_the_code_of_the_folder(self, now):
+    def test_times_all_stages_and_each_model_with_the_code_of_the_folder(self, now):
         changes = {"models": ["vanilla"], "seeds": 2, "training": {"epochs": 1}}
-        trees = {"before": now, "after": now}
-        job = partial(study.train_block, changes, 1)
-        [row] = study.compare(trees, {"vanilla": job}, 1).to_dict("records")
-        assert row["model"] == "vanilla" and row["before"] > 0 and row["after"] > 0
+        frame = study.compare(now, now, changes, 2, rounds=1)
+        assert frame["what"].tolist() == ["make study", "vanilla"]
+        assert (frame[["before", "after"]] > 0).all(axis=None)
+        assert frame["ratio"].tolist() == pytest.approx(
+            frame["before"] / frame["after"]
+        )
         sizes = {"epochs": 1, "batch_size": 32, "hidden": 32, "latent": 5}
-        assert study.work(now) == {"vanilla": sizes | {"seeds": [0, 1]}}
-
-        assert study.make_study(changes, 2, now) > 0
+        assert study.work_of(now) == [sizes | {"model": "vanilla", "seeds": [0, 1]}]
         assert len(pd.read_csv(now / "results" / "tables" / "runs.csv")) == 2 * 3
         assert not list(now.glob("results/evaluations/**/gaps.parquet"))
 
     def test_says_what_a_study_that_fails_printed(self, now):
         with pytest.raises(SystemExit, match=r"seeds: (.|\n)*run\.py failed"):
-            study.make_study({"seeds": "none"}, 1, now)
-
-    def test_sums_the_models_of_a_round(self, tmp_path):
-        trees = {"before": tmp_path / "before", "after": tmp_path / "after"}
-        jobs = {
-            "a": lambda tree: {"before": 4.0, "after": 2.0}[tree.name],
-            "b": lambda tree: {"before": 8.0, "after": 1.0}[tree.name],
-        }
-        assert study.compare(trees, jobs, rounds=2).values.tolist() == [
-            ["a", 4, 2, 2],
-            ["b", 8, 1, 8],
-            ["total", 12, 3, 4],
-        ]
+            study.run(now, {"seeds": "none"}, 1)
 
     def test_says_that_a_revision_is_unknown(self, tmp_path):
         with pytest.raises(SystemExit, match="no-such-revision"):
             study.checkout("no-such-revision", tmp_path / "base")
 
     def test_refuses_to_compare_other_work(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(study, "work", lambda tree: {"vanilla": tree.name})
-        trees = {name: tmp_path / name for name in ("before", "after")}
+        monkeypatch.setattr(study, "work_of", lambda tree: [tree.name])
+        monkeypatch.setattr(study, "run", lambda tree, *_: {"make study": 1.0})
         with pytest.raises(SystemExit, match="before trains"):
-            study.compare(trees, {"vanilla": lambda tree: 1.0}, rounds=1)
+            study.compare(tmp_path / "a", tmp_path / "b", {}, 1, rounds=1)
 
 
 class TestLarge:
