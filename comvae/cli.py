@@ -141,7 +141,7 @@ def train(
     from comvae.engine.progress import epochs_shown
     from comvae.engine.training import train as train_block
     from comvae.results.blocks import is_trained
-    from comvae.results.trail import trail_left
+    from comvae.results.trail import Trail
     from comvae.results.weights import save_block
     from comvae.study.lock import empty, held
     from comvae.study.signals import stop_requested
@@ -154,18 +154,26 @@ def train(
             log.info("%s: trained by the process that this one waited for", run.parent)
             empty(state)
             return
-        with (
-            epochs_shown(what, config.training.epochs, len(data.train)) as show,
-            trail_left(state, config, len(data.train)) as trail,
-        ):
+        with epochs_shown(what, config.training.epochs, len(data.train)) as show:
+            trail = Trail(state, config, len(data.train))
 
             def tell(*epoch: Any) -> None:
                 show(*epoch)
                 trail.epoch(*epoch)
 
-            trained = train_block(
-                config, data, use, tell, state, stop, checkpoint_every, trail.resumed
-            )
+            try:
+                trained = train_block(
+                    config,
+                    data,
+                    use,
+                    tell,
+                    state,
+                    stop,
+                    checkpoint_every,
+                    trail.resumed,
+                )
+            finally:
+                trail.write()
         save_block(run.parent, config, trained, use)
         empty(state)  # its checkpoints have served
 

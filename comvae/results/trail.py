@@ -1,17 +1,14 @@
 """The trail that training leaves while it runs: how far it is, its curves so far.
 
 `progress.json` and `history.csv` lie in the state folder of a block, for whoever wants
-to look on, such as the dashboard. A thread of its own writes them, so that a slow disk
-slows no training, and a full one stops none.
+to look on, such as the dashboard.
 """
 
 import math
 import os
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +25,7 @@ from comvae.results.reading import load_bytes
 from comvae.study.settings import RunConfig
 
 SECONDS_BETWEEN_WRITES = 2.0
+WAITED_FOR = 50  # as many times longer than it takes it is not written again
 SMOOTHING = 0.8  # of the speed: the weight of what was before
 COLUMNS = [
     name
@@ -80,102 +78,71 @@ def load_progress(run: Path) -> Progress | None:
         ) from None
 
 
-@contextmanager
-def trail_left(
-    folder: Path | None,
-    config: RunConfig,
-    images: int,
-    every: float = SECONDS_BETWEEN_WRITES,
-) -> Iterator["Trail"]:
-    """A trail in `folder` that is written now, at the end, and at most every `every`
-    seconds in between; without a folder nothing is.
-
-    `images` is the number of images that each seed sees in one epoch.
-    """
-    trail = Trail(config, images)
-    if folder is None:
-        yield trail
-        return
-    ended = threading.Event()
-
-    def write() -> None:
-        while not ended.wait(every):
-            trail.write(folder)
-        trail.write(folder)
-
-    trail.write(folder)
-    writer = threading.Thread(target=write, daemon=True)
-    writer.start()
-    try:
-        yield trail
-    finally:
-        ended.set()
-        writer.join()
-
-
 class Trail:
-    """What is known of a training that goes on: consumer of `engine.training.train`."""
+    """What is known of a training that goes on: consumer of `engine.training.train`.
 
-    def __init__(self, config: RunConfig, images: int) -> None:
+    It is written to `folder` now, at most every `every` seconds while epochs end, and
+    whenever `write` is called. `images` is the number of images that each seed sees in
+    one epoch.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: RunConfig,
+        images: int,
+        every: float = SECONDS_BETWEEN_WRITES,
+    ) -> None:
+        self.folder, self.every = folder, every
         self.config, self.images = config, images
-        self._lock = threading.Lock()  # of the four that follow
-        self._came: list[pd.DataFrame] = []  # what is not taken over yet
+        self._history: list[pd.DataFrame] = []
         self._seen = 0  # images since `_measured`
-        self._started = self._measured = self._ended = time.monotonic()
+        self._started = self._measured = self._ended = self._due = time.monotonic()
         self._speed: float | None = None  # images per second
-        self._columns = COLUMNS
-        self._lines: dict[tuple[int, int], str] = {}  # of history.csv, by seed, epoch
         self._latest = (0, config.seeds)  # the last epoch, and whose
-        self._unwritten = True
+        self.write()
 
     def resumed(self, history: pd.DataFrame) -> None:
         """Training goes on after these epochs, which an earlier process trained."""
-        with self._lock:
-            self._came.append(history)
-            self._measured, self._seen = time.monotonic(), 0
+        last = int(history["epoch"].max())
+        seeds = history.loc[history["epoch"] == last, "seed"].tolist()
+        self._history, self._latest = [*self._history, history], (last, seeds)
+        self._measured, self._seen = time.monotonic(), 0
 
     def epoch(self, epoch: int, rows: pd.DataFrame) -> None:
         """An epoch has ended, with these rows of the history."""
-        with self._lock:
-            self._came.append(rows)
-            self._seen += self.images * len(rows)
-            self._ended = time.monotonic()
+        self._history.append(rows)
+        self._seen += self.images * len(rows)
+        self._latest = epoch, rows["seed"].tolist()
+        self._ended = time.monotonic()
+        if self._ended >= self._due:
+            self.write()
 
-    def write(self, folder: Path) -> None:
-        """Write what is new to `folder`; what cannot be written is tried again."""
-        self._take()
-        if not self._unwritten:
-            return
-        with suppress(OSError):  # a full disk is no reason to stop
-            lines = [",".join(self._columns), *self._lines.values()]
-            write_text(folder / paths.HISTORY, "\n".join(lines) + "\n")
-            progress = self._progress().model_dump_json(indent=2)
-            write_text(folder / paths.PROGRESS, progress)
-            self._unwritten = False
+    def write(self) -> None:
+        """Write what is known; a full disk is no reason to stop, nor a slow one to
+        wait for long."""
+        now = time.monotonic()
+        if self._seen and self._ended > self._measured:
+            speed = self._seen / (self._ended - self._measured)
+            before = speed if self._speed is None else self._speed
+            self._speed = SMOOTHING * before + (1 - SMOOTHING) * speed
+            self._measured, self._seen = self._ended, 0
+        table = pd.DataFrame(columns=COLUMNS)
+        if self._history:
+            key = ["epoch", "seed"]
+            table = pd.concat(self._history).drop_duplicates(key, keep="last")
+            self._history = [table.sort_values(key)]
+            table = self._history[0].filter(HISTORY.columns)
+        with suppress(OSError):
+            write_text(self.folder / paths.HISTORY, table.to_csv(index=False))
+            progress = self._progress(len(table)).model_dump_json(indent=2)
+            write_text(self.folder / paths.PROGRESS, progress)
+        spent = time.monotonic() - now
+        self._due = now + max(self.every, WAITED_FOR * spent)
 
-    def _take(self) -> None:
-        """Take over what has come since the last time."""
-        with self._lock:
-            came, self._came = self._came, []
-            if self._seen and self._ended > self._measured:
-                now = self._seen / (self._ended - self._measured)
-                before = now if self._speed is None else self._speed
-                self._speed = SMOOTHING * before + (1 - SMOOTHING) * now
-                self._measured, self._seen = self._ended, 0
-        if not came:
-            return
-        rows, self._unwritten = pd.concat(came), True
-        self._columns = [name for name in HISTORY.columns if name in rows]
-        text = rows[self._columns].to_csv(index=False, header=False)
-        keys = zip(rows["seed"], rows["epoch"], strict=True)
-        self._lines.update(zip(keys, text.splitlines(), strict=True))
-        last = came[-1][came[-1]["epoch"] == came[-1]["epoch"].max()]
-        self._latest = int(last["epoch"].iloc[0]), sorted(map(int, last["seed"]))
-
-    def _progress(self) -> Progress:
+    def _progress(self, done: int) -> Progress:
         seeds, epochs = self.config.seeds, self.config.training.epochs
-        epoch, together = self._latest
-        done, speed = len(self._lines), self._speed
+        (epoch, together), speed = self._latest, self._speed
         left = (len(seeds) * epochs - done) * self.images
         return Progress(
             epoch=epoch,

@@ -78,13 +78,13 @@ def training():
 def leave_trail(folder, epochs, value=30.0, speed=1000.0):
     """A trail by the real writer, of epochs that took images / speed seconds."""
     config = load_run_config(folder / "run.json")
-    trail = Trail(config, images=1000)
+    trail = Trail(folder / "state", config, images=1000, every=3600)
     for epoch in range(1, epochs + 1):
         seeds = pd.DataFrame({"seed": config.seeds, "epoch": epoch})
         values = {name: value / epoch + seeds["seed"] for name in COLUMNS[2:]}
         trail.epoch(epoch, seeds.assign(**values))
     trail._ended = trail._measured + epochs * 1000 * len(config.seeds) / speed
-    trail.write(folder / "state")
+    trail.write()
 
 
 def finish(root, model, block, seconds=20.0, failed=()):

@@ -12,7 +12,7 @@ from comvae.results import reading
 from comvae.results.formats import CELLS, HISTORY, TABLE1
 from comvae.results.index import load_index
 from comvae.results.paths import results_folder
-from comvae.results.trail import load_progress, trail_left
+from comvae.results.trail import Trail, load_progress
 from comvae.study.settings import RunConfig, Training
 from tests.results.written import OPTIONS, write_results
 
@@ -169,8 +169,8 @@ def progress(tmp_path):
         training=Training(epochs=10),
     )
     assert load_progress(tmp_path) is None
-    with trail_left(tmp_path / "state", config, images=64):
-        return tmp_path / "state" / "progress.json"
+    Trail(tmp_path / "state", config, images=64)
+    return tmp_path / "state" / "progress.json"
 
 
 def test_progress_is_read_as_it_was_written(progress):

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pandas as pd
@@ -15,15 +14,10 @@ import pytest
 from comvae.datasets.fetching import fetch
 from comvae.engine.training import train
 from comvae.errors import StoppedError
-from comvae.results.trail import COLUMNS, Trail, trail_left
+from comvae.results.trail import COLUMNS, Trail
 from tests.support import run_config
 
-OFTEN = 0.005
 NEVER = 3600.0
-
-
-class StopError(Exception):
-    pass
 
 
 @pytest.fixture
@@ -43,18 +37,14 @@ def rows(seeds, epoch, value=1.5):
     )
 
 
-def trained(config, data, folder, **more):
-    """Train, leaving a trail that is complete at the end."""
-    with trail_left(folder, config, len(data.train), every=NEVER) as trail:
-        return train(
-            config, data, on_epoch=trail.epoch, on_resume=trail.resumed, **more
-        )
+def assert_same(history, expected):
+    history = history.sort_values(["seed", "epoch"], ignore_index=True)
+    pd.testing.assert_frame_equal(history, expected, check_dtype=False, rtol=1e-6)
 
 
 def test_it_begins_before_the_first_epoch(vanilla, tmp_path):
-    config = run_config(vanilla, [3, 5], epochs=7)
-    with trail_left(tmp_path, config, 64, every=NEVER):
-        progress, history = read(tmp_path)
+    Trail(tmp_path, run_config(vanilla, [3, 5], epochs=7), 64)
+    progress, history = read(tmp_path)
     assert progress["epoch"] == 0 and progress["epochs"] == 7 and progress["done"] == 0
     assert progress["seeds"] == progress["seeds_in_memory"] == [3, 5]
     assert progress["images_per_second"] is progress["seconds_left"] is None
@@ -62,57 +52,49 @@ def test_it_begins_before_the_first_epoch(vanilla, tmp_path):
     assert history.empty and list(history) == COLUMNS
 
 
-def test_it_ends_with_the_history_of_training(vanilla, blobs, tmp_path):
-    config = run_config(vanilla, [0, 1], epochs=3)
-    done = trained(config, blobs, tmp_path)
+def test_it_grows_while_training_goes_on_and_ends_with_its_history(
+    vanilla, blobs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("comvae.results.trail.WAITED_FOR", 0)
+    config, seen = run_config(vanilla, [0, 1], epochs=3), []
+    trail = Trail(tmp_path, config, 64, every=0)
+
+    def on_epoch(epoch, rows):
+        trail.epoch(epoch, rows)
+        seen.append(read(tmp_path)[1]["epoch"].tolist())
+
+    done = train(config, blobs, on_epoch=on_epoch)
+    assert seen == [[1, 1], [1, 1, 2, 2], [1, 1, 2, 2, 3, 3]]
     progress, history = read(tmp_path)
-    history = history.sort_values(["seed", "epoch"], ignore_index=True)
-    pd.testing.assert_frame_equal(history, done.history, check_dtype=False, rtol=1e-6)
+    assert_same(history, done.history)
     assert (progress["epoch"], progress["done"], progress["seconds_left"]) == (3, 1, 0)
     assert progress["images_per_second"] > 0 and progress["seconds"] > 0
-
-
-def test_it_grows_while_training_goes_on(vanilla, blobs, tmp_path):
-    config, seen = run_config(vanilla, [0], epochs=3), []
-    with trail_left(tmp_path, config, 64, every=OFTEN) as trail:
-
-        def on_epoch(epoch, rows):
-            trail.epoch(epoch, rows)
-            while read(tmp_path)[0]["epoch"] < epoch:  # the writer comes by itself
-                time.sleep(OFTEN)
-            seen.append(read(tmp_path)[1]["epoch"].tolist())
-
-        train(config, blobs, on_epoch=on_epoch)
-    assert seen == [[1], [1, 2], [1, 2, 3]]
 
 
 def test_it_goes_on_after_a_checkpoint_with_the_epochs_before(vanilla, blobs, tmp_path):
     config = run_config(vanilla, [0, 1], epochs=5)
     whole = train(config, blobs)
-    state, epochs = tmp_path / "state", []
+    epochs = []
 
     def count(epoch, rows):
         epochs.append(epoch)
 
+    stop = {"stop": lambda: len(epochs) == 3}
     with pytest.raises(StoppedError, match="in epoch 3"):
-        train(config, blobs, on_epoch=count, state=state, stop=lambda: len(epochs) == 3)
+        train(config, blobs, on_epoch=count, state=tmp_path, **stop)
     # the earlier process was killed before it wrote a trail
-    done = trained(config, blobs, state, state=state)
-    _, history = read(state)
-    history = history.sort_values(["seed", "epoch"], ignore_index=True)
-    assert history["epoch"].tolist() == [1, 2, 3, 4, 5] * 2
-    for table in (done.history, history):
-        pd.testing.assert_frame_equal(
-            table, whole.history, check_dtype=False, rtol=1e-6
-        )
+    trail = Trail(tmp_path, config, 64)
+    train(config, blobs, on_epoch=trail.epoch, on_resume=trail.resumed, state=tmp_path)
+    trail.write()
+    assert_same(read(tmp_path)[1], whole.history)
 
 
 def test_seeds_that_train_after_each_other_count_together(vanilla, tmp_path):
-    trail = Trail(run_config(vanilla, [0, 1, 2], epochs=2), 10)
+    trail = Trail(tmp_path, run_config(vanilla, [0, 1, 2], epochs=2), 10)
     for part in ([0, 1], [2]):
         trail.epoch(1, rows(part, 1))
         trail.epoch(2, rows(part, 2))
-        trail.write(tmp_path)
+        trail.write()
         progress, history = read(tmp_path)
         assert progress["seeds_in_memory"] == part and progress["epoch"] == 2
         assert progress["done"] == pytest.approx(len(history) / 6)
@@ -121,99 +103,57 @@ def test_seeds_that_train_after_each_other_count_together(vanilla, tmp_path):
 
 def test_epochs_that_are_trained_again_replace_those_before(vanilla, tmp_path):
     """A GPU that runs out of memory begins again with fewer seeds at a time."""
-    trail = Trail(run_config(vanilla, [0, 1], epochs=2), 10)
+    trail = Trail(tmp_path, run_config(vanilla, [0, 1], epochs=2), 10)
     trail.epoch(1, rows([0, 1], 1, 9.0))
     trail.epoch(1, rows([0], 1, 2.0))
-    trail.write(tmp_path)
+    trail.write()
     _, history = read(tmp_path)
     assert history["reconstruction"].tolist() == [2.0, 9.0]
 
 
-def test_speed_and_time_left(vanilla, tmp_path, monkeypatch):
+def test_speed_and_time_left_and_how_often(vanilla, tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("comvae.results.trail.time.monotonic", lambda: now[0])
-    trail = Trail(run_config(vanilla, [0, 1], epochs=10), 50)
-    for epoch in (1, 2, 3, 4):
+    trail = Trail(tmp_path, run_config(vanilla, [0, 1], epochs=10), 50, every=2.5)
+    written = []
+    for epoch in (1, 2, 3, 4, 5):
         now[0] += 2.0 if epoch < 3 else 1.0
         trail.epoch(epoch, rows([0, 1], epoch))
-        if epoch in (2, 4):
-            trail.write(tmp_path)
+        written.append(read(tmp_path)[0]["epoch"])
+    assert written == [0, 2, 2, 2, 5]
     progress, _ = read(tmp_path)
     # 2 seeds x 50 images: 50 a second at first, then 100
     assert progress["images_per_second"] == pytest.approx(0.8 * 50 + 0.2 * 100)
-    assert progress["seconds_left"] == 10.0 and progress["seconds"] == 6.0
+    assert progress["seconds_left"] == pytest.approx(500 / 60, abs=0.05)
+    assert progress["seconds"] == 7.0
 
 
 def test_a_diverged_seed_is_written(vanilla, tmp_path):
-    trail = Trail(run_config(vanilla, [0], epochs=2), 10)
+    trail = Trail(tmp_path, run_config(vanilla, [0], epochs=2), 10)
     trail.epoch(1, rows([0], 1, float("nan")))
-    trail.write(tmp_path)
+    trail.write()
     progress, history = read(tmp_path)
     assert progress["epoch"] == 1 and history["negative_elbo"].isna().all()
 
 
-def test_nothing_is_written_without_news(vanilla, tmp_path):
-    trail = Trail(run_config(vanilla, [0], epochs=2), 10)
-    trail.write(tmp_path)
-    for path in tmp_path.iterdir():
-        path.unlink()
-    trail.write(tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_full_disk_stops_no_training_and_loses_no_epoch(
+def test_a_full_disk_or_a_lost_folder_stops_no_training_and_loses_no_epoch(
     vanilla, blobs, tmp_path, monkeypatch
 ):
     def full(path, text):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     config = run_config(vanilla, [0], epochs=2)
-    trail = Trail(config, 64)
     with monkeypatch.context() as patch:
         patch.setattr("comvae.results.trail.write_text", full)
-        with trail_left(tmp_path, config, 64, every=OFTEN) as other:
-            done = train(config, blobs, on_epoch=other.epoch)
-        assert len(done.history) == 2 and not list(tmp_path.iterdir())
-        trail.epoch(1, rows([0], 1))
-        trail.write(tmp_path)
-    trail.write(tmp_path)
-    assert read(tmp_path)[0]["epoch"] == 1
-
-
-def test_a_folder_that_is_gone_stops_no_training(vanilla, tmp_path):
+        trail = Trail(tmp_path, config, 64, every=0)
+        train(config, blobs, on_epoch=trail.epoch)
+        assert not list(tmp_path.iterdir())
+    trail.write()
+    assert read(tmp_path)[0]["epoch"] == 2
     file = tmp_path / "file"
     file.write_text("")
-    with trail_left(file / "below", run_config(vanilla, [0]), 64) as trail:
-        trail.epoch(1, rows([0], 1))
+    Trail(file / "below", config, 64)
     assert file.read_text() == ""
-
-
-def test_without_a_folder_there_is_no_trail_and_no_thread(vanilla):
-    before = threading.active_count()
-    with trail_left(None, run_config(vanilla, [0]), 64) as trail:
-        trail.epoch(1, rows([0], 1))
-        assert threading.active_count() == before
-
-
-def test_a_failure_of_training_ends_the_writer_too(vanilla, tmp_path):
-    before = threading.active_count()
-    with (
-        pytest.raises(StopError),
-        trail_left(tmp_path, run_config(vanilla, [0]), 64, every=NEVER) as trail,
-    ):
-        trail.epoch(1, rows([0], 1))
-        raise StopError
-    assert threading.active_count() == before
-    assert read(tmp_path)[0]["epoch"] == 1  # what came last is written
-
-
-def test_no_epoch_is_lost_between_two_threads(vanilla, tmp_path):
-    config = run_config(vanilla, [0], epochs=400)
-    with trail_left(tmp_path, config, 64, every=0.0) as trail:
-        for epoch in range(1, 401):
-            trail.epoch(epoch, rows([0], epoch))
-    progress, history = read(tmp_path)
-    assert history["epoch"].tolist() == list(range(1, 401)) and progress["done"] == 1
 
 
 # A real process
