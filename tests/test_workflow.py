@@ -133,7 +133,6 @@ def make_study(folder, *arguments) -> subprocess.CompletedProcess:
         ("study: [t\n", ["not valid YAML", "line 2"]),
         ("study: t\nstudy: u\n", ["`study` stands twice", "line 2"]),
         ("", ["found None", "mapping"]),
-        ("study: &a [*a]\n", ["an alias names what it stands in"]),
         ("study: t\ndatasets: [digits]\nseeds: 1000000000\n", ["seeds", "10000"]),
         ("study: t\ndatasets: [minst]\nseeds: 1\n", ["datasets", "`mnist`"]),
     ],

@@ -35,11 +35,11 @@ def start_logging() -> None:
 
 @contextmanager
 def progress_shown(
-    what: str, doing: str, every: float = 0.0
+    what: str, doing: str, step: str = "step", every: float = 0.0
 ) -> Iterator[Callable[[int, int, str], None]]:
     """A callback that is told how much is done, of how much, and what to say of it.
 
-    A bar on a terminal; in a log `doing` at first and then a line for the first step,
+    A bar on a terminal; in a log `doing` at first and then a line for the first `step`,
     for the last, and where `every` seconds have passed since the line before.
     """
     console = Console(stderr=True)
@@ -68,7 +68,8 @@ def progress_shown(
         before, clock = clock, time.monotonic()
         if done in (1, total) or clock - told >= every:
             told, left = clock, (clock - before) * (total - done)
-            log.info("%s: %d/%d, %s, %.0f s left", what, done, total, text, left)
+            place = f"{what}: {step} {done}/{total}"
+            log.info("%s, %s, %.0f s left", place, text, left)
 
     yield line
 
@@ -82,7 +83,7 @@ def epochs_shown(
     `images` is the number of images that each seed sees in one epoch.
     """
     doing = f"training for {epochs} epochs"
-    with progress_shown(what, doing, SECONDS_BETWEEN_LINES) as show:
+    with progress_shown(what, doing, "epoch", SECONDS_BETWEEN_LINES) as show:
         clock = time.monotonic()
 
         def on_epoch(epoch: int, rows: pd.DataFrame) -> None:

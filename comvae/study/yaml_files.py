@@ -1,4 +1,4 @@
-"""Reading YAML files of settings: small, without tricks, and each key once."""
+"""Reading YAML files of settings, in which each key stands once."""
 
 from pathlib import Path
 from typing import Any
@@ -8,23 +8,14 @@ import yaml
 from comvae.errors import SettingsError
 from comvae.study.validation import shown
 
-MOST_BYTES = 1_000_000
-MOST_NODES = 50_000  # with every alias written out
-MOST_BITS = 63  # of a whole number
-
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises SettingsError."""
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"{path}: cannot be read: {why}") from None
-    if len(content) > MOST_BYTES:
-        raise SettingsError(
-            f"{path}: is larger than {MOST_BYTES} bytes, expected a file of settings"
-        )
     values = parse_yaml(content, str(path))
     if not isinstance(values, dict):
         raise SettingsError(
@@ -45,57 +36,16 @@ def parse_yaml(content: str | bytes, source: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what PyYAML would guess at, or would not end."""
+    """Refuses a key that stands twice, of which PyYAML takes the last value."""
 
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node is not None:
-            _check(node)
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else None
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key `{name[:80]}` stands twice", key.start_mark
+                )
+            seen |= {name} - {None}
         return node
-
-    def construct_yaml_int(self, node: yaml.Node) -> int:
-        value = super().construct_yaml_int(node)
-        if value.bit_length() > MOST_BITS:
-            raise yaml.constructor.ConstructorError(
-                None, None, "a whole number of more than 64 bits", node.start_mark
-            )
-        return value
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-
-
-def _check(root: yaml.Node) -> None:
-    """Raise where a key stands twice, and where aliases make a document of a few lines
-    endless or enormous."""
-    sizes: dict[int, int | None] = {}  # None while a node is being measured
-
-    def size(node: yaml.Node) -> int:
-        if id(node) not in sizes:
-            sizes[id(node)] = None
-            if isinstance(node, yaml.MappingNode):
-                _refuse_twins([key for key, _ in node.value])
-                parts = [part for pair in node.value for part in pair]
-            else:
-                parts = node.value if isinstance(node, yaml.SequenceNode) else []
-            sizes[id(node)] = 1 + sum(size(part) for part in parts)
-        found = sizes[id(node)]
-        if found is None:
-            raise ValueError("an alias names what it stands in")
-        if found > MOST_NODES:
-            raise ValueError(f"more than {MOST_NODES} values, aliases written out")
-        return found
-
-    size(root)
-
-
-def _refuse_twins(keys: list[yaml.Node]) -> None:
-    seen = set()
-    for key in keys:
-        if not isinstance(key, yaml.ScalarNode):
-            continue
-        if (key.tag, key.value) in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key `{key.value[:80]}` stands twice", key.start_mark
-            )
-        seen.add((key.tag, key.value))

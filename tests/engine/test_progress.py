@@ -25,8 +25,8 @@ def test_a_log_has_the_first_and_the_last_epoch_with_the_losses(caplog):
     begun, first, last = lines(caplog)
     assert begun == "digits vanilla: training for 4 epochs"
     loss = r"24\.50 \+ 1\.50 nats \(seeds 26\.00 to 27\.00\), \d+ images/s, \d+ s left"
-    assert re.fullmatch(f"digits vanilla: 1/4, {loss}", first)
-    assert re.fullmatch(f"digits vanilla: 4/4, {loss}", last)
+    assert re.fullmatch(f"digits vanilla: epoch 1/4, {loss}", first)
+    assert re.fullmatch(f"digits vanilla: epoch 4/4, {loss}", last)
 
 
 def test_every_stage_is_told_where_no_time_must_pass(caplog):
@@ -34,7 +34,7 @@ def test_every_stage_is_told_where_no_time_must_pass(caplog):
         for done in (1, 2, 3):
             show(done, 3, f"stage {done}")
     assert [line.split(",")[0] for line in lines(caplog)[1:]] == [
-        "m: 1/3",
-        "m: 2/3",
-        "m: 3/3",
+        "m: step 1/3",
+        "m: step 2/3",
+        "m: step 3/3",
     ]
