@@ -3,15 +3,15 @@
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass
-from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
 
 from comvae.errors import ResultsError
-from comvae.results import reading as data
 from comvae.results.index import Run
+from comvae.results.reading import kept
 
 WIDTH = 900  # pixels, at least: browsers blur what they must enlarge themselves
 REMEDY = "delete it and run `make study`, which evaluates this block again"
@@ -31,23 +31,13 @@ UNREADABLE = (OSError, ValueError, TypeError, AttributeError, EOFError)
 UNREADABLE += (NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
-@dataclass(frozen=True, eq=False)
-class Arrays:
+class Arrays(SimpleNamespace):
     """The arrays of `pictures/seed-<s>.npz`, which results/README.md describes.
 
-    Their axes are AXES; what ends in `hw` is uint8.
+    Their names and axes are those of AXES; what ends in `hw` is uint8. `image` are
+    numbers in the test split, `mean` and `deviation` those of q(z given x), and a
+    `traversal_image` is -1 for the mean of the prior.
     """
-
-    image: np.ndarray  # numbers in the test split
-    original: np.ndarray
-    reconstruction: np.ndarray
-    reconstruction_nats: np.ndarray
-    mean: np.ndarray  # of q(z given x)
-    deviation: np.ndarray
-    sample: np.ndarray
-    traversal: np.ndarray
-    traversal_image: np.ndarray  # -1 for the mean of the prior
-    traversal_step: np.ndarray
 
     def places(self, images: list[int]) -> list[int]:
         """Where `images` stand, all of which must be there."""
@@ -68,20 +58,18 @@ def load_arrays(run: Run) -> Arrays | None:
     """
     if run.evaluation is None or run.status == "failed":
         return None
-    path = run.evaluation / "pictures" / f"seed-{run.seed}.npz"
-    file = data.identity(path)
-    return None if file is None else _read(file)
+    return _load(run.evaluation / "pictures" / f"seed-{run.seed}.npz")
 
 
-@lru_cache(maxsize=32)
-def _read(file: data.Identity) -> Arrays:
+@kept(32)
+def _load(path: Path) -> Arrays:
     try:
-        with np.load(file[0], allow_pickle=False) as archive:
+        with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in AXES if name in archive.files}
         _check(found)
     except UNREADABLE as error:
         raise ResultsError(
-            f"{file[0]}: is no readable archive of pictures "
+            f"{path}: is no readable archive of pictures "
             f"({' '.join(str(error).split())[:200]}); {REMEDY}"
         ) from None
     return Arrays(**found)

@@ -1,7 +1,6 @@
 """From runs and their files to models beside each other."""
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -77,11 +76,13 @@ def image_gaps(
 
     Columns are the models, rows the images that all of them have.
     """
+    # it needs pyarrow, which few pages do
+    from comvae.results.gap_files import load_image_gaps
+
     tables, problems = [], []
     for folder, model, seeds in _blocks(chosen, "evaluation"):
         try:
-            file = data.identity(folder / "gaps.parquet")
-            table = None if file is None else _read_gaps(file)
+            table = load_image_gaps(folder / "gaps.parquet")
         except ResultsError as error:
             problems.append(str(error))
             continue
@@ -108,11 +109,3 @@ def _blocks(
             seeds.setdefault((folder, run.model), []).append(run.seed)
     for (folder, model), together in seeds.items():
         yield folder, model, together
-
-
-@lru_cache(maxsize=16)
-def _read_gaps(file: data.Identity) -> pd.DataFrame:
-    # it needs pyarrow, which few pages do
-    from comvae.results.gap_files import read_gaps
-
-    return read_gaps(Path(file[0]))

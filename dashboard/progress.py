@@ -193,7 +193,7 @@ def _status(folder: str, trained: bool) -> tuple[str, float | None]:
 def _cells(results: Path) -> tuple[dict[tuple[str, str, int], str], int]:
     """The status of each run in cells.csv, and when that was written."""
     try:
-        cells = data.load_cells(results)
+        cells = data.load_study_table(results, "cells")
     except ResultsError:
         cells = None  # the pages that show the table say so
     if cells is None:

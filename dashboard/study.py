@@ -1,6 +1,6 @@
 """A study's results: its models and tables, and why some of them are not there."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +14,6 @@ from dashboard import elements as el
 
 TRAINED = ("trained", "evaluated")  # statuses of runs that no table has yet
 OWN_ENCODER = "model"  # the option `evaluated_encoder` of a model that is evaluated
-TABLES: dict[str, Callable[[Path], pd.DataFrame | None]] = {
-    "table1": data.load_table1,
-    "claims": data.load_claims,
-    "gaps": data.load_gaps,
-    "attribution": data.load_attribution,
-    "runs": data.load_runs,
-    "cells": data.load_cells,
-}
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class Study:
     def table(self, name: str) -> pd.DataFrame | None:
         """A table; None where it is not there, and where it is damaged."""
         try:
-            return TABLES[name](self.results)
+            return data.load_study_table(self.results, name)
         except ResultsError as error:
             self.damaged[name] = str(error)
             return None

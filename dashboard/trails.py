@@ -31,7 +31,7 @@ def histories(seen: Sequence[Seen]) -> tuple[dict[str, pd.DataFrame], list[str]]
     for one in seen:
         path = Path(one.folder, "state", "history.csv")
         try:
-            history = data.load_changing_table(path, HISTORY)
+            history = data.load_table.anew(path, HISTORY)
         except ResultsError as error:
             if path.exists():  # else it has just finished
                 problems.append(str(error))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +13,9 @@ from comvae.files import check_sha256, replacing
 from comvae.results import paths
 from comvae.results.formats import HISTORY, METRICS, Format
 from comvae.results.reading import (
-    Identity,
     Row,
     damaged,
-    identity,
+    kept,
     read_bytes,
     read_columns,
     rows_of,
@@ -102,13 +101,11 @@ def read_training(run: Path) -> Training:
 
 def load_training(run: Path) -> Training | None:
     """What `read_training` gives, kept until the file changes; None without a file."""
-    file = identity(run / paths.TRAINING)
-    return None if file is None else _training(file)
+    return _load_training(run / paths.TRAINING)
 
 
-@lru_cache(maxsize=1 << 14)
-def _training(file: Identity) -> Training:
-    path = Path(file[0])
+@kept(1 << 14)
+def _load_training(path: Path) -> Training:
     try:
         return Training.model_validate_json(read_bytes(path))
     except ValidationError as error:

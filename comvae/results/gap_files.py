@@ -1,7 +1,6 @@
 """Reading gaps.parquet, one row per (seed, split, image), and what is wrong with it."""
 
 import json
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from pyarrow.parquet import ParquetFile
 from comvae.errors import ResultsError
 from comvae.results import paths
 from comvae.results.quantities import EVALUATED_SPLITS, QUANTITIES, names
-from comvae.results.reading import Identity, damaged, identity, require_columns
+from comvae.results.reading import damaged, kept, require_columns
 from comvae.study.plan import Block
 
 KEY = ["seed", "split", "image"]
@@ -41,15 +40,8 @@ def read_gaps(path: Path) -> pd.DataFrame:
     return with_gaps(_read_stored(path))
 
 
-def load_image_gaps(path: Path) -> pd.DataFrame | None:
-    """What `read_gaps` gives, kept until the file changes; None without a file."""
-    file = identity(path)
-    return None if file is None else _load(file)
-
-
-@lru_cache(maxsize=16)
-def _load(file: Identity) -> pd.DataFrame:
-    return read_gaps(Path(file[0]))
+load_image_gaps = kept(16)(read_gaps)
+"""What `read_gaps` gives, kept until the file changes; None without a file."""
 
 
 def no_gaps() -> pd.DataFrame:

@@ -11,7 +11,7 @@ from comvae.errors import ResultsError
 from comvae.results import paths
 from comvae.results.blocks import load_training
 from comvae.results.formats import HISTORY, METRICS, Format
-from comvae.results.reading import load_bytes, load_cells, load_json, load_table
+from comvae.results.reading import load_bytes, load_json, load_study_table, load_table
 
 STATUSES = {
     "finished": "finished",
@@ -56,7 +56,7 @@ def load_index(results: Path) -> Index:
     blocks, titles = _blocks(results, problems)
     found: dict[tuple[str, str, int], Run] = {}
     try:
-        cells = load_cells(results)
+        cells = load_study_table(results, "cells")
     except ResultsError as error:
         problems.append(str(error))
         cells = None

@@ -10,8 +10,8 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Container, Iterable
-from functools import lru_cache
+from collections.abc import Callable, Container, Iterable
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -118,21 +118,30 @@ def identity(path: Path) -> Identity | None:
     return str(path), status.st_mtime_ns, status.st_size
 
 
+def kept(maxsize: int) -> Callable[[Callable], Callable]:
+    """For a function of a path: None without a file, and what it gave before where the
+    file is unchanged. `.anew` is the function itself."""
+
+    def decorate(read: Callable) -> Callable:
+        @lru_cache(maxsize)
+        def of_file(file: Identity, *more: Any) -> Any:
+            return read(Path(file[0]), *more)
+
+        @wraps(read)
+        def load(path: Path, *more: Any) -> Any:
+            file = identity(path)
+            return None if file is None else of_file(file, *more)
+
+        load.anew = read
+        return load
+
+    return decorate
+
+
+@kept(512)  # histories of the blocks of a large study
 def load_table(path: Path, expected: Format) -> pd.DataFrame | None:
     """A table with all columns of `expected`, empty where the file has them not."""
-    file = identity(path)
-    return None if file is None else _table(file, expected)
-
-
-def load_changing_table(path: Path, expected: Format) -> pd.DataFrame | None:
-    """What `load_table` gives, of a file that is soon another: it is not kept."""
-    file = identity(path)
-    return None if file is None else _table.__wrapped__(file, expected)
-
-
-@lru_cache(maxsize=512)  # histories of the blocks of a large study
-def _table(file: Identity, expected: Format) -> pd.DataFrame:
-    columns = read_columns(Path(file[0]), expected)
+    columns = read_columns(path, expected)
     table = pd.DataFrame(columns).astype(
         {name: expected.types[name] for name in columns}
     )
@@ -142,53 +151,18 @@ def _table(file: Identity, expected: Format) -> pd.DataFrame:
     return table[expected.columns]
 
 
+@kept(4096)
 def load_json(path: Path) -> dict[str, Any] | None:
     """The mapping in a JSON file."""
-    file = identity(path)
-    return None if file is None else _json(file)
-
-
-@lru_cache(maxsize=4096)
-def _json(file: Identity) -> dict[str, Any]:
     try:
-        values = json.loads(read_bytes(Path(file[0])))
+        values = json.loads(read_bytes(path))
         if not isinstance(values, dict):
             raise ValueError(f"found a {type(values).__name__}, expected a mapping")
     except ValueError as error:
-        raise damaged(file[0], error) from None
+        raise damaged(path, error) from None
     return values
 
 
 def load_study_table(results: Path, name: str) -> pd.DataFrame | None:
     """A table of the study by its name in TABLES."""
     return load_table(paths.table(results, name), TABLES[name])
-
-
-def load_table1(results: Path) -> pd.DataFrame | None:
-    """Table 1: one row per (dataset, model, split, metric)."""
-    return load_study_table(results, "table1")
-
-
-def load_cells(results: Path) -> pd.DataFrame | None:
-    """What became of each run: one row per (dataset, model, seed)."""
-    return load_study_table(results, "cells")
-
-
-def load_runs(results: Path) -> pd.DataFrame | None:
-    """Every run: one row per (dataset, model, seed, split)."""
-    return load_study_table(results, "runs")
-
-
-def load_gaps(results: Path) -> pd.DataFrame | None:
-    """The gaps over seeds and images: one row per (dataset, model, split, quantity)."""
-    return load_study_table(results, "gaps")
-
-
-def load_attribution(results: Path) -> pd.DataFrame | None:
-    """The parts of each gain over vanilla, positive where they improve the ELBO."""
-    return load_study_table(results, "attribution")
-
-
-def load_claims(results: Path) -> pd.DataFrame | None:
-    """The paper's claims: one row per dataset and part of a claim."""
-    return load_study_table(results, "claims")

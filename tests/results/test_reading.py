@@ -81,10 +81,10 @@ def test_text_is_kept_as_it_is(tmp_path):
 
 
 def test_what_is_not_there_is_none(tmp_path):
-    assert reading.load_table1(tmp_path) is None
+    assert reading.load_study_table(tmp_path, "table1") is None
     assert reading.load_json(tmp_path / "run.json") is None
     assert reading.load_bytes(tmp_path / "a.png") is None
-    assert reading.load_table1(tmp_path / "no" / "such" / "folder") is None
+    assert reading.load_study_table(tmp_path / "no" / "such", "table1") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"null"])
@@ -97,12 +97,12 @@ def test_a_damaged_json_is_one_message(tmp_path, content):
 
 def test_a_file_is_read_once_until_it_changes(tmp_path):
     write_results(tmp_path, models=["vanilla"])
-    first = reading.load_table1(tmp_path)
-    assert reading.load_table1(tmp_path) is first
+    first = reading.load_study_table(tmp_path, "table1")
+    assert reading.load_study_table(tmp_path, "table1") is first
     path = tmp_path / "tables" / "table1.csv"
     os.utime(path, ns=(1, 1))
-    assert reading.load_table1(tmp_path) is not first
-    assert reading.load_changing_table(path, TABLE1) is not first
+    assert reading.load_study_table(tmp_path, "table1") is not first
+    assert reading.load_table.anew(path, TABLE1) is not first
 
 
 def test_the_index_follows_cells_then_files(tmp_path):
