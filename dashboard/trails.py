@@ -36,7 +36,7 @@ def histories(seen: Sequence[Seen]) -> tuple[dict[str, pd.DataFrame], list[str]]
             if path.exists():  # else it has just finished
                 problems.append(str(error))
             continue
-        if history is not None and len(history):
+        if len(history):
             found[str(one.block.folder)] = history
     return found, problems
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from comvae.results.trail import Progress as Trail
 from dashboard import elements as el
-from dashboard import forecast, progress, summary, trails
+from dashboard import progress, summary, trails
 from dashboard.charts.curves import bands, ends, over_seeds
+from dashboard.forecast import forecast
 from dashboard.progress import Progress, Seen, seeds_text
 from dashboard.study import Study, nothing_yet, warnings
 from dashboard.text import duration, number
@@ -55,10 +56,9 @@ def _outlook(
     yield el.Heading("The study")
     done = counts.get("finished", 0) / sum(counts.values())
     yield el.Bar(done, progress.in_words(counts))
-    outlook = forecast.forecast(found, told, study.table("runs"))
-    if text := forecast.in_words(outlook):
-        yield el.Text(text)
-    if not outlook.running and outlook.to_come:
+    text = forecast(found, told, study.table("runs"))
+    yield from [el.Text(text)] if text else []
+    if not told and text:
         yield el.Text("In a terminal, at the root of the repository, this goes on:")
         yield el.Code("make study")
 

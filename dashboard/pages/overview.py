@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from dashboard import elements as el
-from dashboard import findings, forecast, progress, summary
+from dashboard import findings, progress, summary
 from dashboard.charts.means import means
 from dashboard.differences import RULE, VERDICTS
+from dashboard.forecast import forecast
 from dashboard.study import Study, bounds_alone
 from dashboard.trails import load_trails
 
@@ -42,8 +43,7 @@ def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
         text += f"; gaps measured in {measured} of {finished}"
     yield el.Bar(finished / sum(counts.values()), text)
     told, _ = load_trails(now.with_status("running"))  # the page Live warns
-    outlook = forecast.forecast(now, told, study.table("runs"))
-    if text := forecast.in_words(outlook):
+    if text := forecast(now, told, study.table("runs")):
         yield el.Caption(text)
         yield el.Link("live", "More: Live")
     yield from summary.absent_runs(study, dataset)
