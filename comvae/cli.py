@@ -336,11 +336,10 @@ def tables(
 def report(results: Results = Path("results")) -> None:
     """Write Table 1, the gaps and the claims as Markdown, and show them."""
     from comvae.results.mlflow.note import failed_import
-    from comvae.results.report import print_report, write_report
+    from comvae.results.report import print_report
     from comvae.study.plan import Plan
 
     plan = Plan.read(results)
-    write_report(results, plan)
     print_report(results, plan)
     print(failed_import(results), end="", file=sys.stderr)
 

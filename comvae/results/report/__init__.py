@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.markdown import Markdown
 
 from comvae.errors import ResultsError
 from comvae.files import write_text
 from comvae.results import paths
-from comvae.results.formats import STATUS
 from comvae.results.reading import load_study_table
-from comvae.results.report.layout import WIDTH, Page, Section
 from comvae.results.report.pages import claims_page, gaps_page, table1_page
 from comvae.study.plan import Plan
+
+WIDTH = 165  # of the widest table: a log or a narrow window is no reason to cut it
 
 
 def read_table(results: Path, name: str) -> pd.DataFrame:
@@ -32,58 +33,28 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
 
     Raises ResultsError where tables are missing.
     """
-    written = {}
-    for page in _pages(results, plan):
-        written[page.name] = paths.report(results, page.name)
-        write_text(written[page.name], page.markdown())
-    return written
-
-
-def print_report(results: Path, plan: Plan, console: Console | None = None) -> None:
-    """Print Table 1, the gaps, the claims, and where to look next."""
-    console = console or Console()
-    console.width = max(console.width, WIDTH)
-    for page in _pages(results, plan):
-        page.print(console)
-    cells = read_table(results, "cells")
-    for what, missing in (("", _unfinished(cells)), ("gaps ", _unmeasured(cells))):
-        for cell in missing.itertuples():
-            console.print(
-                f"{what}{cell.status}: {cell.dataset} {cell.model} seed {cell.seed}: "
-                f"{cell.detail}",
-                style="red",
-                markup=False,
-            )
-    console.print(
-        f"Tables: {results / 'tables'}   Report: {results / 'report'}\n"
-        "Compare variants: make dashboard   Query single runs: make mlflow"
-    )
-
-
-def _pages(results: Path, plan: Plan) -> list[Page]:
     table1, gaps, attribution, claims, cells = (
         read_table(results, name)
         for name in ("table1", "gaps", "attribution", "claims", "cells")
     )
-    pages = [
-        table1_page(plan, table1),
-        gaps_page(plan, gaps, attribution),
-        claims_page(plan, claims),
-    ]
-    absent = {"Not finished": _unfinished(cells), "Not measured": _unmeasured(cells)}
-    for page, (heading, missing) in zip(pages, absent.items(), strict=False):
-        if len(missing):
-            shown = missing.astype(str)
-            page.sections.append(Section(heading, shown, printed=False))
-    return pages
+    pages = {
+        "table1": table1_page(plan, table1, cells),
+        "gaps": gaps_page(plan, gaps, attribution, cells),
+        "claims": claims_page(plan, claims),
+    }
+    written = {name: paths.report(results, name) for name in pages}
+    for name, page in pages.items():
+        write_text(written[name], page)
+    return written
 
 
-def _unfinished(cells: pd.DataFrame) -> pd.DataFrame:
-    """The runs that did not finish, with the reason."""
-    return cells.loc[cells["status"] != "finished", STATUS]
-
-
-def _unmeasured(cells: pd.DataFrame) -> pd.DataFrame:
-    """The finished runs whose gaps are missing, with the reason."""
-    missing = cells[cells["gap"] == "missing"]
-    return missing.assign(status=missing["gap"], detail=missing["gap_detail"])[STATUS]
+def print_report(results: Path, plan: Plan, console: Console | None = None) -> None:
+    """Write the report, print it, and say where to look next."""
+    console = console or Console()
+    console.width = max(console.width, WIDTH)
+    for path in write_report(results, plan).values():
+        console.print(Markdown(path.read_text(encoding="utf-8")))
+    console.print(
+        f"\nTables: {results / 'tables'}   Report: {results / 'report'}\n"
+        "Compare variants: make dashboard   Query single runs: make mlflow"
+    )

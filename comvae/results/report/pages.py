@@ -1,10 +1,10 @@
-"""Table 1, the gaps and the claims to read, in nats per image."""
+"""Table 1, the gaps and the claims as Markdown, in nats per image."""
 
 import pandas as pd
 
 from comvae.results.claims import RESOLUTION
-from comvae.results.quantities import QUANTITIES, RUNNING, SPLITS
-from comvae.results.report.layout import Page, Section, with_interval
+from comvae.results.formats import STATUS
+from comvae.results.quantities import QUANTITIES, RUNNING, SPLITS, markdown_table
 from comvae.results.tables.attribution import PARTS
 from comvae.study.plan import Plan
 
@@ -39,25 +39,28 @@ CLAIMS = (
 NOT_MEASURED = "This study measures no gaps: its setting `gap.images` is 0."
 
 
-def table1_page(plan: Plan, table1: pd.DataFrame) -> Page:
-    """Ours beside the paper's, by dataset and split."""
-    sections = [
-        Section(
-            f"{dataset}, {SPLITS[split].images}",
-            _by_model(plan, of_dataset[of_dataset["split"] == split], _metrics),
+def table1_page(plan: Plan, table1: pd.DataFrame, cells: pd.DataFrame) -> str:
+    """Ours beside the paper's, by dataset and split; and what did not finish."""
+    sections = {
+        f"{dataset}, {SPLITS[split].images}": _by_model(
+            plan, of_dataset[of_dataset["split"] == split], _metrics
         )
         for dataset, of_dataset in table1.groupby("dataset", sort=False)
         for split in IN_TABLE1
-    ]
-    return Page("table1", f"Table 1 of the study `{plan.study}`", TABLE1, sections)
+    }
+    unfinished = cells.loc[cells["status"] != "finished", STATUS]
+    sections |= {"Not finished": unfinished.astype(str)}
+    return _page(f"Table 1 of the study `{plan.study}`", TABLE1, sections)
 
 
-def gaps_page(plan: Plan, gaps: pd.DataFrame, attribution: pd.DataFrame) -> Page:
-    """The gaps of every model, and the parts of its gain over vanilla."""
+def gaps_page(
+    plan: Plan, gaps: pd.DataFrame, attribution: pd.DataFrame, cells: pd.DataFrame
+) -> str:
+    """The gaps of every model, the parts of its gain over vanilla, what is missing."""
     title = f"Gaps of the study `{plan.study}`"
     if not plan.gap_images:
-        return Page("gaps", title, NOT_MEASURED)
-    sections = []
+        return _page(title, NOT_MEASURED, {})
+    sections = {}
     for dataset in plan.datasets:
         for split in ON_GAPS:
             for heading, table, cells_of in (
@@ -66,24 +69,37 @@ def gaps_page(plan: Plan, gaps: pd.DataFrame, attribution: pd.DataFrame) -> Page
             ):
                 chosen = (table["dataset"] == dataset) & (table["split"] == split)
                 rows = _by_model(plan, table[chosen], cells_of)
-                if len(rows):
-                    name = f"{dataset}, {heading} {SPLITS[split].images}"
-                    sections.append(Section(name, rows, printed=split == "test"))
-    return Page("gaps", title, GAPS, sections)
+                sections[f"{dataset}, {heading} {SPLITS[split].images}"] = rows
+    missing = cells[cells["gap"] == "missing"]
+    missing = missing.assign(status=missing["gap"], detail=missing["gap_detail"])
+    sections["Not measured"] = missing[STATUS].astype(str)
+    return _page(title, GAPS, sections)
 
 
-def claims_page(plan: Plan, claims: pd.DataFrame) -> Page:
+def claims_page(plan: Plan, claims: pd.DataFrame) -> str:
     """Every claim on every dataset of the study."""
-    sections = [
-        Section(
-            f"{dataset}, claims of the paper",
-            _claims(of_dataset),
-            left=("claim", "effect is", "verdict"),
-            wraps=True,
-        )
+    sections = {
+        f"{dataset}, claims of the paper": _claims(of_dataset)
         for dataset, of_dataset in claims.groupby("dataset", sort=False)
-    ]
-    return Page("claims", f"Claims in the study `{plan.study}`", CLAIMS, sections)
+    }
+    return _page(f"Claims in the study `{plan.study}`", CLAIMS, sections)
+
+
+def _page(title: str, legend: str, sections: dict[str, pd.DataFrame]) -> str:
+    """Tables of texts below their headings; those without a row are left out."""
+    parts = [f"# {title}", legend]
+    for heading, table in sections.items():
+        if len(table):
+            parts += [f"## {heading}", markdown_table(table, table.to_numpy())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _with_interval(mean: float, high: float, n_seeds: float, sign: str = "") -> str:
+    """`mean ± half of the interval`, with as much of it as there is; or nothing."""
+    if not n_seeds or pd.isna(mean):
+        return ""
+    text = f"{mean:{sign}.2f}"
+    return text if n_seeds < 2 else f"{text} ± {high - mean:.2f}"
 
 
 def _by_model(plan: Plan, table: pd.DataFrame, cells_of) -> pd.DataFrame:
@@ -104,7 +120,7 @@ def _metrics(cells: pd.DataFrame) -> dict[str, str]:
 
 
 def _beside(cell) -> str:
-    text = with_interval(cell.mean, cell.ci_high, cell.n_seeds) or "not finished"
+    text = _with_interval(cell.mean, cell.ci_high, cell.n_seeds) or "not finished"
     return text if pd.isna(cell.paper) else f"{text} [{cell.paper:.2f}]"
 
 
@@ -113,7 +129,7 @@ def _gaps(cells: pd.DataFrame) -> dict[str, str]:
     row = {}
     for name in SHOWN_GAPS:
         cell = by_quantity.loc[name]
-        shown = with_interval(cell["mean"], cell["ci_high"], cell["n_seeds"])
+        shown = _with_interval(cell["mean"], cell["ci_high"], cell["n_seeds"])
         row[QUANTITIES[name].heading] = shown or "-"
     gap = by_quantity.loc["amortization_gap"]
     for name, quantile in (("median", "median"), ("95%", "q95")):
@@ -127,7 +143,7 @@ def _gains(cells: pd.DataFrame) -> dict[str, str]:
 
 
 def _effect(cell: pd.Series) -> str:
-    return with_interval(cell["effect"], cell["ci_high"], cell["n_seeds"], "+") or "-"
+    return _with_interval(cell["effect"], cell["ci_high"], cell["n_seeds"], "+") or "-"
 
 
 def _claims(claims: pd.DataFrame) -> pd.DataFrame:
