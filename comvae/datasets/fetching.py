@@ -13,7 +13,7 @@ from comvae.datasets.download import PATIENCE, Downloader, Patience
 from comvae.datasets.finding import Finder
 from comvae.datasets.places import mirrors
 from comvae.datasets.registry import REGISTRY
-from comvae.datasets.source import PARTS, SPLITS, Bundled, DatasetSource
+from comvae.datasets.source import PARTS, SPLITS, Bundled, DatasetSource, Facts
 from comvae.datasets.store import (
     RECORD,
     DatasetRecord,
@@ -26,6 +26,8 @@ from comvae.datasets.store import (
 from comvae.errors import DatasetError, did_you_mean
 
 log = logging.getLogger("comvae")
+
+FACTS = set(Facts.model_fields)
 
 
 def fetch(
@@ -57,7 +59,7 @@ def fetch(
         files: dict[str, FileRecord] = {}
         if isinstance(source.origin, Bundled):
             arrays, places = _read_bundled(name, source, source.origin)
-            changes = list(source.origin.changes)
+            changes = source.origin.changes
         else:
             with tempfile.TemporaryDirectory(prefix=".fetching-", dir=output) as folder:
                 download = Downloader(patience)
@@ -75,7 +77,7 @@ def fetch(
             mean_intensity={s: mean / source.pixel_max for s, mean in means.items()},
             changes=changes,
             arrays={part: sha256_of(arrays[part]) for part in PARTS},
-            **source.facts,
+            **source.model_dump(include=FACTS),
         )
         path = publish(output, record, arrays)
     except OSError as error:
@@ -83,7 +85,7 @@ def fetch(
             f"{name}: cannot be written to {output} ({error.strerror or error}). Make "
             "room or choose another folder, and run again."
         ) from None
-    log.info("%s: %d + %d images in %s", name, source.train, source.test, output)
+    log.info("%s: %d + %d images in %s", name, *source.counts.values(), output)
     return path
 
 
@@ -117,7 +119,7 @@ def _is_whole(output: Path, name: str, source: DatasetSource) -> bool:
 
 def _is_current(record: DatasetRecord, source: DatasetSource) -> bool:
     """Whether a record is of the sizes and checksums that the registry has now."""
-    if any(getattr(record, key) != value for key, value in source.facts.items()):
+    if any(getattr(record, key) != getattr(source, key) for key in FACTS):
         return False
     if isinstance(source.origin, Bundled):
         return record.arrays == source.origin.sha256

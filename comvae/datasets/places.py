@@ -69,7 +69,7 @@ def by_hand(origin: IdxFiles, file: IdxFile) -> str:
     wanted = f"MIRROR/{origin.folder}/{file.name}"
     if origin.archive:
         wanted += f", or the whole MIRROR/{origin.folder}/{origin.archive.name}"
-    urls = [*origin.publishers, *(origin.archive.urls if origin.archive else ())]
+    urls = [*origin.publishers, *(origin.archive.urls if origin.archive else [])]
     published = f" (published at {', '.join(urls)})" if urls else ""
     return (
         "Get it, and the other files of the dataset, on another machine"

@@ -5,20 +5,17 @@ import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, ValidationError
 
-from comvae.datasets.source import PARTS, part_shape
+from comvae.datasets.source import PARTS, Facts, Part, Sha256, Split
 from comvae.errors import DatasetError
 from comvae.files import replacing, write_text
 from comvae.model.settings import Positive, Settings
 
 RECORD = "dataset.json"
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Split = Literal["train", "test"]
-Part = Literal["train-images", "train-labels", "test-images", "test-labels"]
 
 
 class FileRecord(Settings):
@@ -33,27 +30,17 @@ class FileRecord(Settings):
     )
 
 
-class DatasetRecord(Settings):
+class DatasetRecord(Facts):
     """What dataset.json says of the arrays beside it."""
 
     name: str
-    title: str
     source: dict[Part, str] = Field(description="Where each file came from.")
     files: dict[Part, FileRecord]
-    counts: dict[Split, Positive] = Field(min_length=2)
-    height: Positive
-    width: Positive
-    classes: Positive
-    pixel_max: Annotated[int, Field(ge=1, le=255)]
     mean_intensity: dict[Split, float] = Field(description="Mean pixel, in [0, 1].")
     changes: list[str] = Field(description="What was done to the published data.")
     arrays: dict[Part, Sha256] = Field(
         min_length=len(PARTS), description="SHA-256 of each array's bytes."
     )
-
-    def shape(self, part: str) -> tuple[int, ...]:
-        """Shape of the array of one of PARTS."""
-        return part_shape(part, self.counts, self.height, self.width)
 
 
 def read_record(directory: Path) -> DatasetRecord:

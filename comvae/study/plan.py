@@ -53,7 +53,7 @@ def relative_size(dataset: str, block: str) -> float:
     """How many times the work of one seed of MNIST a block is, by its name: its seeds,
     training images and pixels. A cluster's profile asks for run time with it."""
     source, mnist = REGISTRY[dataset], REGISTRY["mnist"]
-    one, reference = (s.train * s.height * s.width for s in (source, mnist))
+    one, reference = (s.counts["train"] * s.height * s.width for s in (source, mnist))
     return len(parse_seeds(block)) * one / reference
 
 

@@ -5,11 +5,12 @@ import hashlib
 import io
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from comvae.datasets.download import Patience
 from comvae.datasets.fetching import fetch
 from comvae.datasets.registry import REGISTRY
 from comvae.datasets.source import PARTS, Archive, DatasetSource, IdxFile, IdxFiles
+from comvae.model.settings import Settings
 
+S = TypeVar("S", bound=Settings)
 TRAIN, TEST, HEIGHT, WIDTH, CLASSES = 6, 4, 5, 3, 3
 NAMES = {
     "train-images": "train-images-idx3-ubyte.gz",
@@ -59,20 +62,19 @@ def sha256(content: bytes) -> str:
 
 
 def tiny_source(
-    publishers: tuple[str, ...] = (CLOSED_PORT,), **arrays: np.ndarray
+    publishers: Sequence[str] = (CLOSED_PORT,), **arrays: np.ndarray
 ) -> DatasetSource:
     """The registry entry of the tiny dataset, with the checksums of its contents; of
     the parts in `arrays`, which are named with underscores, those of other contents."""
     other = {part.replace("_", "-"): array for part, array in arrays.items()}
     files = {
-        part: IdxFile(NAMES[part], sha256=sha256(idx_bytes(array)))
+        part: IdxFile(name=NAMES[part], sha256=sha256(idx_bytes(array)))
         for part, array in (tiny_arrays() | other).items()
     }
     return DatasetSource(
         title="Tiny",
-        origin=IdxFiles(folder="tiny", files=files, publishers=publishers),
-        train=TRAIN,
-        test=TEST,
+        origin=IdxFiles(folder="tiny", files=files, publishers=list(publishers)),
+        counts={"train": TRAIN, "test": TEST},
         height=HEIGHT,
         width=WIDTH,
         classes=CLASSES,
@@ -123,21 +125,24 @@ def emnist_entry(
     """The real registry entry, with the sizes and checksums of the test's files."""
     source = REGISTRY[name]
     files = {
-        part: replace(
-            file,
-            gzip_sha256=sha256(members[f"gzip/{file.name}"]) if pinned else None,
+        part: changed(
+            file, gzip_sha256=sha256(members[f"gzip/{file.name}"]) if pinned else None
         )
         for part, file in source.origin.files.items()
     }
-    return replace(
+    return changed(
         source,
-        origin=replace(source.origin, files=files, archive=archive),
-        train=TRAIN,
-        test=TEST,
+        origin=changed(source.origin, files=files, archive=archive),
+        counts={"train": TRAIN, "test": TEST},
         height=HEIGHT,
         width=WIDTH,
         classes=CLASSES,
     )
+
+
+def changed(entry: S, **changes: object) -> S:
+    """A part of the registry with some of it changed."""
+    return entry.model_copy(update=changes)
 
 
 def zip_members(path: Path, members: dict[str, bytes]) -> Path:
@@ -159,7 +164,13 @@ def zip_bytes(members: dict[str, bytes]) -> bytes:
 def zip_record(path: Path) -> Archive:
     """The archive entry of a zip that a test has built."""
     content = path.read_bytes()
-    return Archive("gzip.zip", (), "gzip", len(content), sha256(content))
+    return archive_of(content)
+
+
+def archive_of(content: bytes) -> Archive:
+    """The archive entry of a zip of this content, which nobody publishes."""
+    size, checksum = len(content), sha256(content)
+    return Archive(name="gzip.zip", urls=[], folder="gzip", size=size, sha256=checksum)
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """The embedded dataset: all of scikit-learn's digits, in a fixed split."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -11,6 +10,7 @@ from comvae.datasets.digits import read
 from comvae.datasets.fetching import fetch
 from comvae.datasets.registry import REGISTRY
 from comvae.errors import DatasetError
+from tests.datasets.served import changed
 
 
 def test_train_and_test_are_all_images_each_once():
@@ -46,8 +46,8 @@ def test_fetch_needs_neither_network_nor_mirror(tmp_path, monkeypatch):
 def test_other_digits_than_the_known_are_refused(tmp_path):
     source = REGISTRY["digits"]
     checksums = {**source.origin.sha256, "test-labels": "0" * 64}
-    origin = dataclasses.replace(source.origin, sha256=checksums)
-    registry = {"digits": dataclasses.replace(source, origin=origin)}
+    origin = changed(source.origin, sha256=checksums)
+    registry = {"digits": changed(source, origin=origin)}
     with pytest.raises(DatasetError, match="test-labels of scikit-learn"):
         fetch("digits", tmp_path / "digits", registry=registry)
     assert not (tmp_path / "digits" / "dataset.json").exists()

@@ -1,6 +1,5 @@
 """EMNIST: a zip with the real member names and structure, built here."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -15,6 +14,7 @@ from tests.datasets.served import (
     TRAIN,
     WHOLE,
     Reply,
+    changed,
     emnist_entry,
     emnist_members,
     gzipped,
@@ -88,7 +88,7 @@ def test_a_square_image_is_upright_too(tmp_path):
     members = emnist_members("emnist-mnist", arrays)
     path = zip_members(tmp_path / "mirror" / "emnist" / "gzip.zip", members)
     source = emnist_entry("emnist-mnist", zip_record(path), members)
-    source = dataclasses.replace(source, height=28, width=28)
+    source = changed(source, height=28, width=28)
     registry = {"emnist-mnist": source}
     fetch("emnist-mnist", tmp_path / "out", str(tmp_path / "mirror"), registry)
     image = np.load(tmp_path / "out" / "train-images.npy")[0]

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 from comvae.datasets.fetching import fetch
 from comvae.datasets.loading import load
-from comvae.datasets.source import PARTS, Archive, DatasetSource
+from comvae.datasets.source import PARTS, DatasetSource
 from comvae.errors import DatasetError
 from tests.datasets.served import (
     HASTY,
+    archive_of,
     emnist_entry,
     emnist_members,
     fetch_tiny,
     gzipped,
     idx_bytes,
     leftovers,
-    sha256,
     tiny_arrays,
     tiny_files,
     tiny_mirror,
@@ -80,7 +80,7 @@ FILES, ARRAYS = tiny_files(), tiny_arrays()
 LETTERS = tiny_arrays(first_label=1)
 MEMBERS = emnist_members("emnist-letters", LETTERS)
 ZIPPED = zip_bytes(MEMBERS)
-ARCHIVE = Archive("gzip.zip", (), "gzip", len(ZIPPED), sha256(ZIPPED))
+ARCHIVE = archive_of(ZIPPED)
 
 
 @FUZZ
