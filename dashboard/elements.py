@@ -23,7 +23,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Words(Element):
-    """A text: one of the next five."""
+    """A text: one of the next six."""
 
     text: str
 
@@ -46,6 +46,13 @@ class Caption(Words):
 
 class Code(Words):
     """What is typed or compared letter by letter."""
+
+
+@dataclass(frozen=True)
+class Answer(Words):
+    """The answer to a question, in a few words."""
+
+    question: str
 
 
 @dataclass(frozen=True)
@@ -89,23 +96,6 @@ class WebLink(Element):
 
 
 @dataclass(frozen=True)
-class Card:
-    """A question, its answer in a few words, what stands behind it, and more."""
-
-    question: str
-    answer: str
-    because: str
-    more: Link
-
-
-@dataclass(frozen=True)
-class Cards(Element):
-    """Cards beside each other."""
-
-    cards: Sequence[Card]
-
-
-@dataclass(frozen=True)
 class Chart(Element):
     """A chart in the light or the dark theme; `says` is its message, in one sentence.
 
@@ -139,6 +129,10 @@ class Table(Element):
     rows: pd.DataFrame
     says: str
 
+    def as_text(self) -> pd.DataFrame:
+        """Its rows as text."""
+        return self.rows
+
 
 def pairs(values: dict[str, Any], heads: tuple[str, str], says: str) -> Table:
     """A table of settings and their values, nested ones as `outer.inner`."""
@@ -147,25 +141,22 @@ def pairs(values: dict[str, Any], heads: tuple[str, str], says: str) -> Table:
 
 
 @dataclass(frozen=True)
-class SortableTable(Element):
+class SortableTable(Table):
     """A table of values that its reader may sort.
 
     `formats` are those of Python for columns of numbers, such as `,.2f`.
     """
 
-    rows: pd.DataFrame
-    says: str
     formats: dict[str, str] = field(default_factory=dict)
 
     def as_text(self) -> pd.DataFrame:
         """The same rows as text; what is not there is empty."""
 
-        def text(name: str, value: Any) -> str:
-            return "" if pd.isna(value) else f"{value:{self.formats.get(name, '')}}"
+        def written(column: pd.Series) -> pd.Series:
+            form = f"{{:{self.formats.get(column.name, '')}}}"
+            return column.map(form.format, na_action="ignore").astype(object).fillna("")
 
-        rows = self.rows
-        columns = {name: [text(name, v) for v in rows[name]] for name in rows.columns}
-        return pd.DataFrame(columns, index=rows.index)
+        return self.rows.apply(written)
 
 
 @dataclass(frozen=True)

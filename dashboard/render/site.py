@@ -3,6 +3,7 @@
 import shutil
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from comvae.errors import ResultsError
 from dashboard.elements import Ask
@@ -14,6 +15,7 @@ from dashboard.study import Study, load_study
 STYLE, CHARTS, LIBRARIES = "site.css", "charts.js", "vega.js"
 MARK = '<meta name="generator" content="comvae site">'  # in every page
 FIRST = "index"  # the file of the first page
+WRITTEN = [page for page in PAGES if page.written]  # the pages that a site has
 
 
 def build(results: Path, output: Path) -> list[str]:
@@ -23,16 +25,21 @@ def build(results: Path, output: Path) -> list[str]:
     at all, and where `output` holds something else than such a site.
     """
     study = load_written(results)
-    _may_replace(output)
-    partial = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _write(study, partial)
+    index = output / f"{FIRST}.html"
+    older = index.is_file() and MARK in index.read_text("utf-8")
+    empty = output.is_dir() and not any(output.iterdir())
+    if output.exists() and not older and not empty:
+        raise ResultsError(
+            f"{output}: is no site of a study, expected an empty folder or none; "
+            "choose another with --output"
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as partial:
+        site = Path(partial) / "site"
+        _write(study, site)
         if output.exists():
             shutil.rmtree(output)
-        partial.rename(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        site.rename(output)
     return list(dict.fromkeys([*study.index.problems, *study.damaged.values()]))
 
 
@@ -47,23 +54,9 @@ def load_written(results: Path) -> Study:
     return study
 
 
-def _may_replace(output: Path) -> None:
-    if not output.exists():
-        return
-    index = output / f"{FIRST}.html"
-    if output.is_dir() and not any(output.iterdir()):
-        return
-    if output.is_dir() and index.is_file() and MARK in index.read_text("utf-8"):
-        return
-    raise ResultsError(
-        f"{output}: is no site of a study, expected an empty folder or none; choose "
-        "another with --output"
-    )
-
-
 def _write(study: Study, folder: Path) -> None:
     for dataset in study.datasets or [""]:
-        for page in written_pages():
+        for page in WRITTEN:
             _page(study, folder, page, dataset)
     templates = files("dashboard.render") / "templates"
     for name in (STYLE, CHARTS):
@@ -71,35 +64,26 @@ def _write(study: Study, folder: Path) -> None:
     _put(folder / "assets" / LIBRARIES, vega.javascript().encode())
 
 
-def written_pages() -> list[Page]:
-    """The pages that a site has."""
-    return [page for page in PAGES if page.written]
-
-
 def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
-    first, name = (study.datasets or [""])[0], study.name
+    first = (study.datasets or [""])[0]
 
     def stem(other: Page, of: str) -> str:
         """The file of a page on a dataset: that of the first one has no dataset."""
         base = FIRST if other is PAGES[0] else other.path
         return base if of == first else f"{base}-{of}"
 
-    paths = {other.path: f"{stem(other, dataset)}.html" for other in written_pages()}
-    written = Written(study, stem(page, dataset), paths)
+    written = Written(study, stem(page, dataset))
     for element in page.elements(study, Ask(dataset, written.add)):
         written.add(element)
-    title = f"Study: {name}" if name else "The study"
     text = written.page(
         mark=MARK,
-        study=title,
+        study=study.headline,
         page=page,
-        head=title if page is PAGES[0] else page.title,
+        head=page.head(study),
         dataset=dataset,
-        pages=written_pages(),
-        datasets=[
-            {"name": other, "path": f"{stem(page, other)}.html"}
-            for other in study.datasets
-        ],
+        pages=WRITTEN,
+        paths={other.path: f"{stem(other, dataset)}.html" for other in WRITTEN},
+        datasets={other: f"{stem(page, other)}.html" for other in study.datasets},
     )
     # a site is read by others: where it was written is nothing to them
     text = text.replace(f"{study.results}/", "")

@@ -14,7 +14,7 @@ from comvae.errors import ResultsError
 from dashboard import summary
 from dashboard.render import vega
 from dashboard.render.figures import MAIN, write_figures
-from dashboard.render.site import build, written_pages
+from dashboard.render.site import WRITTEN, build
 from dashboard.study import load_study
 from tests.dashboard.site_reader import HEADINGS, Page
 from tests.dashboard.studies import FEW, edit, write_study
@@ -68,7 +68,7 @@ def contents(folder):
 
 
 def test_there_is_a_page_per_question_and_dataset(pages):
-    files = {page.path for page in written_pages()} - {"overview"} | {"index"}
+    files = {page.path for page in WRITTEN} - {"overview"} | {"index"}
     assert set(pages) == files | {f"{name}-mnist" for name in files}
 
 
