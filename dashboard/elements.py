@@ -23,7 +23,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Words(Element):
-    """A text: one of the next six."""
+    """A text: one of the next seven."""
 
     text: str
 
@@ -56,10 +56,9 @@ class Answer(Words):
 
 
 @dataclass(frozen=True)
-class Notice(Element):
+class Notice(Words):
     """What the reader must know first; `kind` is info, warning or error."""
 
-    text: str
     kind: str = "info"
 
 

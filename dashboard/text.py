@@ -1,7 +1,7 @@
 """Numbers, times and settings as text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 NOTHING = "\N{EN DASH}"
@@ -23,23 +23,21 @@ def signed(value: float) -> str:
 
 def with_interval(mean: float, low: float, high: float, nothing: str = NOTHING) -> str:
     """`0.94 ± 0.02`, or `0.94 [0.90, 1.20]` where it is skewed; as much as there is."""
-    if math.isnan(mean):
-        return nothing
-    if math.isnan(low) or math.isnan(high):
-        return f"{number(mean)} {NO_INTERVAL}"
     if math.isclose(high - mean, mean - low, abs_tol=0.005):
         half = number(high - mean)
         return f"{number(mean)}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half}"
-    return f"{number(mean)} [{number(low)}, {number(high)}]"
+    return nothing if math.isnan(mean) else effect_text(mean, low, high, number)
 
 
-def effect_text(value: float, low: float, high: float) -> str:
+def effect_text(
+    value: float, low: float, high: float, text: Callable[[float], str] = signed
+) -> str:
     """A difference with its interval, `+0.43 [+0.38, +0.48]`, as much as there is."""
     if math.isnan(value):
         return NOTHING
     if math.isnan(low) or math.isnan(high):
-        return f"{signed(value)} {NO_INTERVAL}"
-    return f"{signed(value)} [{signed(low)}, {signed(high)}]"
+        return f"{text(value)} {NO_INTERVAL}"
+    return f"{text(value)} [{text(low)}, {text(high)}]"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ def curve(history: pd.DataFrame, term: str, model: str, dark: bool) -> alt.Layer
     y = scales.values(
         alt.Y,
         QUANTITIES[term].unit,
-        theme.ink(dark),
+        theme.Ink(dark),
         {"tickCount": 5, "format": ",~r"},
         zero=False,
     )
@@ -69,7 +69,7 @@ def bands(epochs: pd.DataFrame, term: str, dark: bool) -> alt.LayerChart:
     marks = theme.line_marks(lines["model"].to_dict(), dark)
     colours = {title: marks[line].colour for line, title in lines["title"].items()}
     dashes = {title: list(marks[line].dash) for line, title in lines["title"].items()}
-    y = scales.values(alt.Y, with_unit(term), theme.ink(dark), zero=False)
+    y = scales.values(alt.Y, with_unit(term), theme.Ink(dark), zero=False)
     base = alt.Chart(epochs).encode(x=_epochs(6))
     areas = [
         base.transform_filter(alt.datum.line == line)

@@ -45,7 +45,7 @@ def effects(
     sets a scale on which 0.1 and 50 nats can both be read. `marks` are by the column
     `model`, those of the models unless given.
     """
-    ink = theme.ink(dark)
+    ink = theme.Ink(dark)
     shown = rows.assign(row=_row_names(rows))
     lines = []
     for group, here in shown.groupby("group", sort=False):

@@ -15,7 +15,7 @@ def against(
     `images`: image, first, second, in nats. `model` is the second, whose mark is
     drawn; `name` that of the quantity. On the line both are equal.
     """
-    ink, mark = theme.ink(dark), theme.marks([model], dark)[model]
+    ink, mark = theme.Ink(dark), theme.marks([model], dark)[model]
     first, second = titles
     low = min(float(images[["first", "second"]].min().min()), 0.0)
     high = float(images[["first", "second"]].max().max()) or 1.0

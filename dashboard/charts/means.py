@@ -19,7 +19,7 @@ def means(rows: pd.DataFrame, metric: str, dark: bool) -> alt.LayerChart:
     `rows` are those of `summary.metric_rows`. A model without a result keeps its row,
     which says why it is empty.
     """
-    ink = theme.ink(dark)
+    ink = theme.Ink(dark)
     shown = rows.assign(
         label=[
             f"{row.title}  ({row.note})" if row.note else row.title

@@ -21,7 +21,7 @@ def posterior(rows: pd.DataFrame, dark: bool) -> alt.LayerChart:
     the prior, one deviation on either side of 0.
     """
     models = rows.drop_duplicates("model").set_index("title")["model"]
-    ink, marks = theme.ink(dark), theme.marks(models.tolist(), dark)
+    ink, marks = theme.Ink(dark), theme.marks(models.tolist(), dark)
     colours = {title: marks[model].colour for title, model in models.items()}
     shapes = {title: marks[model].shape for title, model in models.items()}
     reach = max(REACH, float(rows[["low", "high"]].abs().max().max()) + 0.2)

@@ -14,7 +14,7 @@ def quantiles(rows: pd.DataFrame, dark: bool, *, x_title: str) -> alt.LayerChart
     `rows`: model, title, mean, q05, q25, median, q75, q95. The tick is the median, the
     mark of the model the mean.
     """
-    ink = theme.ink(dark)
+    ink = theme.Ink(dark)
     x = scales.values(alt.X, x_title, ink, nice=False, padding=14)
     y, names = scales.model_rows(rows, ink, "title")
     colour, shape = scales.mark_scales(rows["model"].tolist(), dark)

@@ -23,7 +23,7 @@ def stack(rows: pd.DataFrame, dark: bool, *, x_title: str) -> alt.LayerChart:
     `rows`: model, title, part (the name of a gap), start, stop, elbo, low and high (of
     the ELBO or of the whole gap), text. The mark of the model stands at `elbo`.
     """
-    ink = theme.ink(dark)
+    ink = theme.Ink(dark)
     shown = rows.assign(part_title=[QUANTITIES[part].title for part in rows["part"]])
     x = scales.values(alt.X, x_title, ink, zero=False, nice=False, padding=16)
     y, names = scales.model_rows(shown, ink, "title")

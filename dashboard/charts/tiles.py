@@ -42,7 +42,7 @@ def gallery(rows: Sequence[Row], lines: int, dark: bool) -> alt.LayerChart:
     Where there is no room for all columns the last images are left out, the same ones
     in every row. The room is the width of the chart, which only the browser knows.
     """
-    ink = theme.ink(dark)
+    ink = theme.Ink(dark)
     notes = any(row.notes for row in rows)
     cell_height = CELL + (NOTE_HEIGHT if notes else 0)
     row_height = NAME_HEIGHT + lines * cell_height + ROW_GAP
@@ -79,7 +79,7 @@ def steps(rows: Sequence[Row], heads: Sequence[str], dark: bool) -> alt.LayerCha
 
     Names stand on the left, a line for each part that `|` divides.
     """
-    ink = theme.ink(dark)
+    ink = theme.Ink(dark)
     cell = f"min({CELL}, floor((width - {LEFT}) / {len(heads)}))"
     x = f"{LEFT} + (datum.place + 0.5) * {cell}"
     y = f"datum.at * {CELL} + {NAME_HEIGHT} + {CELL / 2}"

@@ -15,16 +15,30 @@ from dashboard.study import Study, load_study
 STYLE, CHARTS, LIBRARIES = "site.css", "charts.js", "vega.js"
 MARK = '<meta name="generator" content="comvae site">'  # in every page
 FIRST = "index"  # the file of the first page
+MAIN = {  # figures for the Snakemake report and for papers: page and chart of each
+    "test-negative-elbo": ("overview", "means"),
+    "differences-to-vanilla": ("compare", "differences-negative_elbo"),
+    "gaps": ("gaps", "stack-gaps"),
+    "gains": ("gaps", "gains"),
+    "claims": ("claims", "effects"),
+    "training": ("compare", "curves-negative_elbo"),
+}
 WRITTEN = [page for page in PAGES if page.written]  # the pages that a site has
 
 
-def build(results: Path, output: Path) -> list[str]:
+def build(results: Path, output: Path, figures: Path | None = None) -> list[str]:
     """Write the site of `results` into `output`; return what could not be read.
 
-    The same results give the same bytes. Raises ResultsError where there are no results
-    at all, and where `output` holds something else than such a site.
+    The main figures are written below `figures` too, as `<dataset>/<figure>.svg`. The
+    same results give the same bytes. Raises ResultsError where there are no results at
+    all, and where `output` holds something else than such a site.
     """
-    study = load_written(results)
+    study = load_study(results)
+    if not study.datasets and not study.index.problems and not study.damaged:
+        raise ResultsError(
+            f"{results}: holds no results, expected those of a study; run `make study` "
+            "first, or name another folder in COMVAE_RESULTS"
+        )
     index = output / f"{FIRST}.html"
     older = index.is_file() and MARK in index.read_text("utf-8")
     empty = output.is_dir() and not any(output.iterdir())
@@ -40,18 +54,9 @@ def build(results: Path, output: Path) -> list[str]:
         if output.exists():
             shutil.rmtree(output)
         site.rename(output)
+    if figures is not None:
+        _copy_figures(study, output, figures)
     return list(dict.fromkeys([*study.index.problems, *study.damaged.values()]))
-
-
-def load_written(results: Path) -> Study:
-    """A study to write. Raises ResultsError where there is nothing at all."""
-    study = load_study(results)
-    if not study.datasets and not study.index.problems and not study.damaged:
-        raise ResultsError(
-            f"{results}: holds no results, expected those of a study; run `make study` "
-            "first, or name another folder in COMVAE_RESULTS"
-        )
-    return study
 
 
 def _write(study: Study, folder: Path) -> None:
@@ -64,15 +69,15 @@ def _write(study: Study, folder: Path) -> None:
     _put(folder / "assets" / LIBRARIES, vega.javascript().encode())
 
 
+def _stem(study: Study, path: str, dataset: str) -> str:
+    """The file of a page on a dataset: that of the first one has no dataset."""
+    base = FIRST if path == PAGES[0].path else path
+    return base if dataset in ("", *study.datasets[:1]) else f"{base}-{dataset}"
+
+
 def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
-    first = (study.datasets or [""])[0]
-
-    def stem(other: Page, of: str) -> str:
-        """The file of a page on a dataset: that of the first one has no dataset."""
-        base = FIRST if other is PAGES[0] else other.path
-        return base if of == first else f"{base}-{of}"
-
-    written = Written(study, stem(page, dataset))
+    stem = _stem(study, page.path, dataset)
+    written = Written(study, stem)
     for element in page.elements(study, Ask(dataset, written.add)):
         written.add(element)
     text = written.page(
@@ -82,14 +87,22 @@ def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
         head=page.head(study),
         dataset=dataset,
         pages=WRITTEN,
-        paths={other.path: f"{stem(other, dataset)}.html" for other in WRITTEN},
-        datasets={other: f"{stem(page, other)}.html" for other in study.datasets},
+        paths={p.path: f"{_stem(study, p.path, dataset)}.html" for p in WRITTEN},
+        datasets={d: f"{_stem(study, page.path, d)}.html" for d in study.datasets},
     )
     # a site is read by others: where it was written is nothing to them
     text = text.replace(f"{study.results}/", "")
-    _put(folder / f"{stem(page, dataset)}.html", text.encode())
+    _put(folder / f"{stem}.html", text.encode())
     for path, content in written.files.items():
         _put(folder / path, content)
+
+
+def _copy_figures(study: Study, site: Path, folder: Path) -> None:
+    for dataset in study.datasets:
+        for figure, (path, chart) in MAIN.items():
+            drawn = site / "figures" / f"{_stem(study, path, dataset)}-{chart}.svg"
+            if drawn.is_file():
+                _put(folder / dataset / f"{figure}.svg", drawn.read_bytes())
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -86,10 +86,10 @@ class Shown:
                 st.header(plain(answer), anchor=False)
             case el.Code(text):
                 st.code(text, language=None)  # its colours are too pale to read
-            case el.Words(text):
-                WORDS[type(element)](plain(text))
             case el.Notice(text, kind):
                 NOTICES[kind](plain(text))
+            case el.Words(text):
+                WORDS[type(element)](plain(text))
             case el.Bar(done, text):
                 st.progress(done, text=plain(text))
             case el.Verdicts(statements):
@@ -147,7 +147,7 @@ class Shown:
     def _chart(self, chart: el.Chart) -> None:
         """A chart over the full width, and below it a button that saves it."""
         drawn = chart.draw(self.dark)
-        muted = theme.ink(self.dark).muted  # Streamlit's own grey is too pale to read
+        muted = theme.Ink(self.dark).muted  # Streamlit's own grey is too pale to read
         words = {"labelColor": muted, "titleColor": muted}
         shown = drawn.configure_axis(**words).configure_legend(**words)
         name = chart.name.replace("_", "-")
@@ -156,18 +156,15 @@ class Shown:
             if chart.still is not None:
                 _download(f"{name}.svg", lambda: _picture(chart), type="tertiary")
             elif chart.download:
-                _download(f"{name}.csv", lambda: _table(drawn), type="tertiary")
+                _download(f"{name}.csv", lambda: table_behind(drawn), type="tertiary")
 
 
-def table_behind(chart: alt.LayerChart) -> pd.DataFrame:
-    """The table behind a chart: of those of its layers, the one with most columns."""
+def table_behind(chart: alt.LayerChart) -> bytes:
+    """The table of a chart as CSV: of its layers' the one with most columns."""
     layers = [chart, *chart.layer]
     tables = [each.data for each in layers if isinstance(each.data, pd.DataFrame)]
-    return max(tables, key=lambda table: table.shape[1])
-
-
-def _table(chart: alt.LayerChart) -> bytes:
-    return table_behind(chart).to_csv(index=False).encode()
+    most = max(tables, key=lambda table: table.shape[1])
+    return most.to_csv(index=False).encode()
 
 
 def _picture(chart: el.Chart) -> bytes:

@@ -1,5 +1,6 @@
 """What the pages are made of: summaries, charts, marks, numbers as text."""
 
+import io
 import math
 
 import pandas as pd
@@ -136,7 +137,7 @@ def test_without_models_yaml_names_give_the_order(tmp_path):
 @pytest.mark.parametrize(
     ("colours", "background", "outline"),
     [
-        (theme.LIGHT, "#FFFFFF", theme.LIGHT_INK.outline),
+        (theme.LIGHT, "#FFFFFF", theme.Ink(dark=False).outline),
         (theme.DARK, "#12151A", None),
     ],
 )
@@ -191,6 +192,7 @@ def test_durations_are_short(seconds, words):
 def test_a_download_holds_what_is_drawn(tmp_path):
     write_results(tmp_path, models=FEW, epochs=4)
     history = runs.load_history(runs.load_index(tmp_path).runs[0])
-    table = table_behind(curves.curve(history, "latent_kl", "vanilla", dark=False))
+    chart = curves.curve(history, "latent_kl", "vanilla", dark=False)
+    table = pd.read_csv(io.BytesIO(table_behind(chart)))
     assert table["epoch"].tolist() == [1, 2, 3, 4]
     assert table["latent_kl"].tolist() == history["latent_kl"].tolist()
