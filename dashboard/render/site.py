@@ -13,7 +13,7 @@ from dashboard.render.html import Written
 from dashboard.study import Study, load_study
 
 STYLE, CHARTS, LIBRARIES = "site.css", "charts.js", "vega.js"
-MARK = '<meta name="generator" content="comvae site">'  # in every page
+MARK = 'name="generator" content="comvae site"'  # in every page
 FIRST = "index"  # the file of the first page
 MAIN = {  # figures for the Snakemake report and for papers: page and chart of each
     "test-negative-elbo": ("overview", "means"),
