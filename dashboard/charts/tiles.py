@@ -129,9 +129,15 @@ def _tiles(base: alt.Chart, x: str, y: str, side: str, ink: Ink) -> list[alt.Cha
     """The images, every pixel a sharp square, in faint frames: on a dark page nothing
     else would tell where a black image ends."""
     size = alt.ExprRef(side)
-    frame = {"shape": "square", "filled": False, "strokeWidth": 2, "opacity": 1}
-    area = alt.ExprRef(f"pow({side}, 2)")
-    frames = base.mark_point(**frame, size=area, color=ink.grid)
+    frames = base.mark_point(
+        shape="square",
+        filled=False,
+        size=alt.ExprRef(f"pow({side}, 2)"),
+        color=ink.grid,
+        strokeWidth=2,
+        opacity=1,
+        aria=False,
+    )
     place = {"align": "center", "baseline": "middle"}
     images = base.mark_image(width=size, height=size, smooth=False, **place)
     images = images.encode(url="url:N", tooltip=scales.tips(row="Row", tip="Image"))

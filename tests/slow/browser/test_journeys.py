@@ -64,7 +64,7 @@ def test_the_first_page_leads_to_its_reasons(visitor):
         assert seen.heading() == link.removeprefix("More: ")
         assert "dataset=digits" in seen.query()
         seen.back()
-        assert seen.heading() == "Study: few-epochs"
+        assert seen.heading() == "Study: test"
 
 
 def test_models_are_added_and_taken_away(visitor):
