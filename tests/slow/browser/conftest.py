@@ -1,11 +1,11 @@
-"""One small study, one server that shows it and one Chromium for all of these tests."""
+"""Results of one study, one server that shows it and one Chromium for all of these tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.dashboard.studies import write_study
 from tests.results.written import OPTIONS
@@ -31,16 +31,11 @@ def server(results, tmp_path_factory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as started:
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = launch(playwright)
         yield started
-
-
-@pytest.fixture(scope="session")
-def browser(playwright) -> Iterator[Browser]:
-    started = launch(playwright)
-    yield started
-    started.close()
+        started.close()
 
 
 @pytest.fixture
