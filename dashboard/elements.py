@@ -174,10 +174,18 @@ class Download(Element):
 
 
 @dataclass(frozen=True)
-class Row(Element):
-    """Small elements in one line, as far as there is room."""
+class Group(Element):
+    """Elements that belong together: one of the next two."""
 
     elements: Sequence[Element]
+
+
+class Row(Group):
+    """Small elements in one line, as far as there is room."""
+
+
+class Private(Group):
+    """Elements about the machines, for those who may use them: no site has them."""
 
 
 @dataclass(frozen=True)
@@ -193,13 +201,6 @@ class Details(Element):
     """Elements that are shown when asked for."""
 
     title: str
-    elements: Sequence[Element]
-
-
-@dataclass(frozen=True)
-class Private(Element):
-    """Elements about the machines, for those who may use them: no site has them."""
-
     elements: Sequence[Element]
 
 

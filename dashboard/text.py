@@ -52,17 +52,12 @@ def counted(count: float, word: str) -> str:
 
 def duration(seconds: float) -> str:
     """`8 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
+    if round(seconds) < 60:
+        return f"{round(seconds)} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    days, rest = divmod(hours, 24)
+    parts = [(days, "d"), (rest, "h")] if days else [(hours, "h"), (minutes, "min")]
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

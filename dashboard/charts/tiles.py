@@ -50,12 +50,12 @@ def gallery(rows: Sequence[Row], lines: int, dark: bool) -> alt.LayerChart:
     line = f"floor(datum.place / {columns})"
     x = f"(datum.place % {columns}) * {CELL} + {TILE / 2}"
     y = f"datum.at * {row_height} + {NAME_HEIGHT} + {line} * {cell_height}"
-    base = alt.Chart(_images(rows)).transform_filter(f"{line} < {lines}")
+    images, names = _tables(rows)
+    base = alt.Chart(images).transform_filter(f"{line} < {lines}")
     layers = _tiles(base, x, f"{y} + {TILE / 2}", f"{TILE}", ink)
     if notes:
         note = base.mark_text(fontSize=12, color=ink.text).encode(text="note:N")
         layers.append(_at(note, x, f"{y} + {TILE + NOTE_HEIGHT / 2}"))
-    names = _names(rows)
     y = f"datum.at * {row_height} + {NAME_HEIGHT / 2 - 2}"
     x = "isValid(datum.model) ? 18 : 0"
     layers.append(_at(_left_text(names, 13, ink.text).encode(text="name:N"), x, y))
@@ -83,14 +83,15 @@ def steps(rows: Sequence[Row], heads: Sequence[str], dark: bool) -> alt.LayerCha
     cell = f"min({CELL}, floor((width - {LEFT}) / {len(heads)}))"
     x = f"{LEFT} + (datum.place + 0.5) * {cell}"
     y = f"datum.at * {CELL} + {NAME_HEIGHT} + {CELL / 2}"
-    layers = _tiles(alt.Chart(_images(rows)), x, y, f"{cell} - {GAP}", ink)
+    images, names = _tables(rows)
+    layers = _tiles(alt.Chart(images), x, y, f"{cell} - {GAP}", ink)
     top = alt.Chart(pd.DataFrame({"head": heads, "place": range(len(heads))}))
     top = top.mark_text(fontSize=12, color=ink.muted).encode(text="head:N")
     layers.append(_at(top, x, f"{NAME_HEIGHT / 2}"))
     for part, (colour, size) in enumerate([(ink.text, 13), (ink.muted, 12)]):
         text = {"expr": f"split(datum.name, '|')[{part}]"}
-        names = _left_text(_names(rows), size, colour).encode(text=alt.value(text))
-        layers.append(_at(names, "0", f"{y} + {17 * part - 8}"))
+        name = _left_text(names, size, colour).encode(text=alt.value(text))
+        layers.append(_at(name, "0", f"{y} + {17 * part - 8}"))
     return scales.finished(layers, NAME_HEIGHT + CELL * len(rows))
 
 
@@ -101,28 +102,22 @@ def data_url(image: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _images(rows: Sequence[Row]) -> pd.DataFrame:
-    """One line per image."""
-    return pd.DataFrame(
-        [
-            {
-                "row": row.name.replace("|", ", "),
-                "at": at,
-                "place": place,
-                "url": data_url(image),
-                "tip": row.tips[place],
-                "note": row.notes[place] if row.notes else "",
-            }
-            for at, row in enumerate(rows)
-            for place, image in enumerate(row.images)
-        ]
-    )
-
-
-def _names(rows: Sequence[Row]) -> pd.DataFrame:
-    """One line per row."""
-    named = [(at, row.name, row.model) for at, row in enumerate(rows)]
-    return pd.DataFrame(named, columns=["at", "name", "model"])
+def _tables(rows: Sequence[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The images, and the names of the rows."""
+    images = [
+        {
+            "row": row.name.replace("|", ", "),
+            "at": at,
+            "place": place,
+            "url": data_url(image),
+            "tip": row.tips[place],
+            "note": row.notes[place] if row.notes else "",
+        }
+        for at, row in enumerate(rows)
+        for place, image in enumerate(row.images)
+    ]
+    names = [(at, row.name, row.model) for at, row in enumerate(rows)]
+    return pd.DataFrame(images), pd.DataFrame(names, columns=["at", "name", "model"])
 
 
 def _tiles(base: alt.Chart, x: str, y: str, side: str, ink: Ink) -> list[alt.Chart]:

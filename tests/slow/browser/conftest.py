@@ -1,4 +1,4 @@
-"""Results of one study, one server that shows it and one Chromium for all of these tests."""
+"""One study, one server that shows it and one Chromium for all of these tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
