@@ -8,7 +8,7 @@ import pytest
 
 from comvae.results import index as runs
 from dashboard import summary, text, theme
-from dashboard.charts import curves, means
+from dashboard.charts import curves, effects, means
 from dashboard.render.streamlit import table_behind
 from dashboard.study import load_study
 from tests.dashboard.studies import FEW
@@ -101,6 +101,31 @@ def test_curve_leaves_out_what_is_not_finite():
     assert spec["layer"][0]["encoding"]["y"]["title"] == "nats"
     message = curves.curve_message(history, "weight_kl")
     assert message == "Weight KL goes from 5.00 in epoch 1 to 5.00 nats in epoch 1."
+
+
+def test_lines_are_of_seeds_and_end_at_the_lowest_and_the_highest():
+    history = pd.DataFrame({"epoch": [1, 1, 2, 2], "latent_kl": [5.0, 7.0, 1.0, 2.0]})
+    low = curves.over_seeds(history, "latent_kl", line="a", model="a", title="A")
+    assert low["mean"].tolist() == [6, 1.5] and low["most"].tolist() == [7, 2]
+    high = low.assign(line="b", mean=low["mean"] + 1)
+    best, worst, count = curves.ends(pd.concat([high, low]))
+    assert (best.name, best["mean"], worst.name, count) == ("a", 1.5, "b", 2)
+
+
+def test_effects_stand_below_the_name_of_their_group():
+    found = {"effect": 1.0, "ci_low": 0.5, "ci_high": 1.5}
+    rows = [
+        effects.effect_row(g, g, "vanilla", found, part) for g in "ab" for part in "xy"
+    ]
+    seeds = pd.DataFrame({"group": ["a"], "part": ["x"], "value": [1.0], "seed": [0]})
+    draw = {"dark": False, "x_title": "", "seeds": seeds}
+    spec = effects.effects(pd.DataFrame(rows), **draw).to_dict()
+    lines = spec["layer"][1]["encoding"]["y"]["scale"]["domain"]
+    assert lines == ["|a", "x|a", "y|a", "|b", "x|b", "y|b"]
+    drawn = [
+        row["row"] for each in spec["datasets"].values() for row in each if "row" in row
+    ]
+    assert sorted(drawn) == sorted([*lines, "x|a"])
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -148,6 +148,7 @@ def test_every_chart_has_its_message_and_both_themes(site, pages):
         if not name.startswith(("compare", "pictures")):
             captions = ["".join(e.itertext()) for e in page.all("figcaption")]
             assert all("How to read it" in caption for caption in captions), name
+            assert page.words.count("How to read it") == len(stills), name
     assert charts > 30
 
 
@@ -162,6 +163,7 @@ def test_tables_are_those_of_the_results(study, site, pages):
         for place, split in enumerate(splits):
             shown = summary.display_table(source, dataset, split)
             assert pages[stem].table(place) == shown.to_numpy().tolist()
+        assert "Nats per image: mean ± half the width" in pages[stem].words
         beside = [head.text for head in pages[stem].all("th")]
         assert ("paper" in beside) == (dataset == "mnist")
 
