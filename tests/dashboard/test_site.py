@@ -121,6 +121,9 @@ def test_pages_are_accessible(pages):
         assert all(image.get("alt") for image in page.all("img"))
         for head in page.all("th"):
             assert head.get("scope") in ("col", "colgroup", "row")
+        for heads in page.all("thead"):
+            widths = [sum(int(c.get("colspan", 1)) for c in row) for row in heads]
+            assert len(set(widths)) == 1, name
         regions = page.all("table/..")
         assert len(regions) == len(page.all("table"))
         for region in regions:
