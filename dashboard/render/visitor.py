@@ -74,15 +74,16 @@ class Visitor(Ask):
     def rows(self, key: str, names: Sequence[str], table: SortableTable) -> list[str]:
         self.end_line()
         found, moved = _asked_for(key, names)
-        state, turn = st.session_state, f"table-{key}"
-        if moved:  # a new table, which begins with those rows
-            state[turn] = state.get(turn, 0) + 1
+        selection = {"selection": {"rows": [names.index(name) for name in found]}}
+        widget = f"table-{key}-{hash(tuple(names))}"  # other rows are another table
+        if moved:
+            st.session_state[widget] = selection
         event = sortable(
             table,
             on_select="rerun",
             selection_mode="multi-row",
-            selection_default={"selection": {"rows": list(map(names.index, found))}},
-            key=f"{key}-{state.get(turn, 0)}-{hash(tuple(names))}",
+            selection_default=selection,
+            key=widget,
         )
         chosen = [names[row] for row in event.selection.rows if row < len(names)]
         _keep(key, chosen, [])
