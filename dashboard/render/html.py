@@ -51,6 +51,7 @@ class Written:
             written=self,
             sections=self._sections,
             kind_of=lambda element: type(element).__name__,
+            vega=vega,
             **values,
         )
 
@@ -63,14 +64,6 @@ class Written:
             path = f"{folder}/{self._stem}-{stem}-{number}.{ending}"
         self.files[path] = content
         return path
-
-    def still(self, chart: el.Chart) -> str:
-        """Where the picture of a chart is written."""
-        return self.file("figures", f"{chart.name}.svg", vega.picture(chart).encode())
-
-    def specification(self, chart: el.Chart) -> dict[str, Any]:
-        """What the browser draws a chart from."""
-        return vega.both_themes(chart)
 
     def copied(self, file: el.File) -> bool:
         """Whether the site has a copy of a file of the results: a whole table."""

@@ -9,6 +9,7 @@ import pytest
 from comvae.results import index as runs
 from dashboard import summary, text, theme
 from dashboard.charts import curves, effects, means
+from dashboard.elements import SortableTable
 from dashboard.render.streamlit import table_behind
 from dashboard.study import load_study
 from tests.dashboard.studies import FEW
@@ -201,6 +202,12 @@ def luminance(colour):
 )
 def test_numbers_are_short_and_say_no_more_than_they_know(write, value, words):
     assert write(*value) == words
+
+
+def test_a_table_of_values_is_text_too():
+    rows = pd.DataFrame({"nats": [1234.5, math.nan], "device": ["cpu", None]})
+    table = SortableTable(rows, "Two runs.", {"nats": ",.2f"}).as_text()
+    assert table.to_numpy().tolist() == [["1,234.50", "cpu"], ["", ""]]
 
 
 def test_a_download_holds_what_is_drawn(tmp_path):
