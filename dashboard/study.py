@@ -36,11 +36,6 @@ class Study:
     index: runs.Index
     damaged: dict[str, str] = field(default_factory=dict)  # why, by table that was read
 
-    @property
-    def headline(self) -> str:
-        """What it is called above a page."""
-        return f"Study: {self.name}" if self.name else "The study"
-
     def title(self, model: str) -> str:
         """The model's title, or its name where no file tells one."""
         return self.titles.get(model) or self.index.title(model)

@@ -34,7 +34,8 @@ class Page:
 
     def head(self, study: Study) -> str:
         """What stands above the page: on the first one, the study."""
-        return study.headline if self is PAGES[0] else self.title
+        study_title = f"Study: {study.name}" if study.name else "The study"
+        return study_title if self is PAGES[0] else self.title
 
     def elements(self, study: Study, ask: Ask) -> Iterator[Element]:
         """What could not be read, and then the page, or that there are no results."""

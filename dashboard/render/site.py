@@ -82,7 +82,7 @@ def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
         written.add(element)
     text = written.page(
         mark=MARK,
-        study=study.headline,
+        study=PAGES[0].head(study),
         page=page,
         head=page.head(study),
         dataset=dataset,
