@@ -23,7 +23,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Words(Element):
-    """A text: one of the next five."""
+    """A text: one of the next seven."""
 
     text: str
 
@@ -49,10 +49,16 @@ class Code(Words):
 
 
 @dataclass(frozen=True)
-class Notice(Element):
+class Answer(Words):
+    """The answer to a question, in a few words."""
+
+    question: str
+
+
+@dataclass(frozen=True)
+class Notice(Words):
     """What the reader must know first; `kind` is info, warning or error."""
 
-    text: str
     kind: str = "info"
 
 
@@ -89,23 +95,6 @@ class WebLink(Element):
 
 
 @dataclass(frozen=True)
-class Card:
-    """A question, its answer in a few words, what stands behind it, and more."""
-
-    question: str
-    answer: str
-    because: str
-    more: Link
-
-
-@dataclass(frozen=True)
-class Cards(Element):
-    """Cards beside each other."""
-
-    cards: Sequence[Card]
-
-
-@dataclass(frozen=True)
 class Chart(Element):
     """A chart in the light or the dark theme; `says` is its message, in one sentence.
 
@@ -139,6 +128,10 @@ class Table(Element):
     rows: pd.DataFrame
     says: str
 
+    def as_text(self) -> pd.DataFrame:
+        """Its rows as text."""
+        return self.rows
+
 
 def pairs(values: dict[str, Any], heads: tuple[str, str], says: str) -> Table:
     """A table of settings and their values, nested ones as `outer.inner`."""
@@ -147,25 +140,22 @@ def pairs(values: dict[str, Any], heads: tuple[str, str], says: str) -> Table:
 
 
 @dataclass(frozen=True)
-class SortableTable(Element):
+class SortableTable(Table):
     """A table of values that its reader may sort.
 
     `formats` are those of Python for columns of numbers, such as `,.2f`.
     """
 
-    rows: pd.DataFrame
-    says: str
     formats: dict[str, str] = field(default_factory=dict)
 
     def as_text(self) -> pd.DataFrame:
         """The same rows as text; what is not there is empty."""
 
-        def text(name: str, value: Any) -> str:
-            return "" if pd.isna(value) else f"{value:{self.formats.get(name, '')}}"
+        def written(column: pd.Series) -> pd.Series:
+            form = f"{{:{self.formats.get(column.name, '')}}}"
+            return column.map(form.format, na_action="ignore").astype(object).fillna("")
 
-        rows = self.rows
-        columns = {name: [text(name, v) for v in rows[name]] for name in rows.columns}
-        return pd.DataFrame(columns, index=rows.index)
+        return self.rows.apply(written)
 
 
 @dataclass(frozen=True)
@@ -184,10 +174,18 @@ class Download(Element):
 
 
 @dataclass(frozen=True)
-class Row(Element):
-    """Small elements in one line, as far as there is room."""
+class Group(Element):
+    """Elements that belong together: one of the next two."""
 
     elements: Sequence[Element]
+
+
+class Row(Group):
+    """Small elements in one line, as far as there is room."""
+
+
+class Private(Group):
+    """Elements about the machines, for those who may use them: no site has them."""
 
 
 @dataclass(frozen=True)
@@ -203,13 +201,6 @@ class Details(Element):
     """Elements that are shown when asked for."""
 
     title: str
-    elements: Sequence[Element]
-
-
-@dataclass(frozen=True)
-class Private(Element):
-    """Elements about the machines, for those who may use them: no site has them."""
-
     elements: Sequence[Element]
 
 

@@ -1,7 +1,7 @@
 """Numbers, times and settings as text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 NOTHING = "\N{EN DASH}"
@@ -23,23 +23,21 @@ def signed(value: float) -> str:
 
 def with_interval(mean: float, low: float, high: float, nothing: str = NOTHING) -> str:
     """`0.94 ± 0.02`, or `0.94 [0.90, 1.20]` where it is skewed; as much as there is."""
-    if math.isnan(mean):
-        return nothing
-    if math.isnan(low) or math.isnan(high):
-        return f"{number(mean)} {NO_INTERVAL}"
     if math.isclose(high - mean, mean - low, abs_tol=0.005):
         half = number(high - mean)
         return f"{number(mean)}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half}"
-    return f"{number(mean)} [{number(low)}, {number(high)}]"
+    return nothing if math.isnan(mean) else effect_text(mean, low, high, number)
 
 
-def effect_text(value: float, low: float, high: float) -> str:
+def effect_text(
+    value: float, low: float, high: float, text: Callable[[float], str] = signed
+) -> str:
     """A difference with its interval, `+0.43 [+0.38, +0.48]`, as much as there is."""
     if math.isnan(value):
         return NOTHING
     if math.isnan(low) or math.isnan(high):
-        return f"{signed(value)} {NO_INTERVAL}"
-    return f"{signed(value)} [{signed(low)}, {signed(high)}]"
+        return f"{text(value)} {NO_INTERVAL}"
+    return f"{text(value)} [{text(low)}, {text(high)}]"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -54,17 +52,12 @@ def counted(count: float, word: str) -> str:
 
 def duration(seconds: float) -> str:
     """`8 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
+    if round(seconds) < 60:
+        return f"{round(seconds)} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    days, rest = divmod(hours, 24)
+    parts = [(days, "d"), (rest, "h")] if days else [(hours, "h"), (minutes, "min")]
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

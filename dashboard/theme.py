@@ -5,6 +5,7 @@ and yellow follow the theme, since neither is visible on both backgrounds. Nothi
 told by colour alone: every model has its own shape and its name beside its mark.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,15 +21,7 @@ STAR = (
     "L0,0.4L-0.588,0.809L-0.38,0.124L-0.951,-0.309L-0.235,-0.324Z"
 )
 HOURGLASS = "M-0.85,-0.85L0.85,-0.85L-0.85,0.85L0.85,0.85Z"
-SHAPES = (
-    "circle",
-    "square",
-    "triangle-up",
-    "cross",
-    "triangle-down",
-    STAR,
-    HOURGLASS,
-)
+SHAPES = ["circle", "square", "triangle-up", "cross", "triangle-down", STAR, HOURGLASS]
 PAPER_SHAPE = "diamond"  # kept for the paper's values, whichever the model
 DASHES = ((1, 0), (6, 3), (2, 2))  # of lines: those of one colour differ in dashes
 MODELS_FILE = Path(__file__).parents[1] / "config" / "models.yaml"
@@ -43,42 +36,19 @@ class Mark:
     dash: tuple[int, int] = DASHES[0]
 
 
-@dataclass(frozen=True)
 class Ink:
     """The colours of everything in a chart that is not a model."""
 
-    text: str
-    muted: str
-    grid: str
-    strong: str  # of the first of two areas that touch
-    faint: str  # of the second
-    paper: str  # of the page behind
-    outline: str  # of filled marks; on white, orange and sky blue need it to be seen
-
-
-LIGHT_INK = Ink(
-    text="#1B1F24",
-    muted="#5B6470",
-    grid="#E4E7EB",
-    strong="#9BA5B1",
-    faint="#E3E7EB",
-    paper="#FFFFFF",
-    outline="#1B1F24",
-)
-DARK_INK = Ink(
-    text="#E6E8EB",
-    muted="#A5ADB8",
-    grid="#2B323B",
-    strong="#65707D",
-    faint="#2F3742",
-    paper="#12151A",
-    outline="#12151A",
-)
-
-
-def ink(dark: bool) -> Ink:
-    """The colours of text and lines on the light or the dark background."""
-    return DARK_INK if dark else LIGHT_INK
+    def __init__(self, dark: bool) -> None:
+        self.text = "#E6E8EB" if dark else "#1B1F24"
+        self.muted = "#A5ADB8" if dark else "#5B6470"
+        self.grid = "#2B323B" if dark else "#E4E7EB"
+        # of two areas that touch
+        self.strong = "#65707D" if dark else "#9BA5B1"
+        self.faint = "#2F3742" if dark else "#E3E7EB"
+        self.paper = "#12151A" if dark else "#FFFFFF"  # of the page behind
+        # of filled marks; on white, orange and sky blue need it to be seen
+        self.outline = self.paper if dark else self.text
 
 
 def marks(models: Sequence[str], dark: bool) -> dict[str, Mark]:
@@ -115,12 +85,10 @@ def models_in_file(path: Path) -> tuple[str, ...]:
 def line_marks(models: dict[str, str], dark: bool) -> dict[str, Mark]:
     """The mark of each line by the model of each; dashes tell those of one apart."""
     of_model = marks(list(models.values()), dark)
-    found: dict[str, Mark] = {}
-    before = dict.fromkeys(of_model, 0)
+    found, before = {}, Counter()
     for line, model in models.items():
-        mark = of_model[model]
-        turn = DASHES.index(mark.dash) + before[model]
-        found[line] = replace(mark, dash=DASHES[turn % len(DASHES)])
+        turn = DASHES.index(of_model[model].dash) + before[model]
+        found[line] = replace(of_model[model], dash=DASHES[turn % len(DASHES)])
         before[model] += 1
     return found
 

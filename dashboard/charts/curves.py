@@ -20,34 +20,27 @@ def curve(history: pd.DataFrame, term: str, model: str, dark: bool) -> alt.Layer
 
     `history` holds `epoch` and `term`; epochs without a finite value are left out.
     """
-    ink = theme.ink(dark)
-    finite = history[history[term].abs() < math.inf][["epoch", term]]
-    epochs = [history["epoch"].min(), history["epoch"].max()]  # the same in all panels
-    title, unit = QUANTITIES[term].title, QUANTITIES[term].unit
-    base = alt.Chart(finite).encode(
-        x=_epochs(tickCount=5).scale(nice=False, domain=epochs),
-        y=alt.Y(
-            f"{term}:Q",
-            title=unit,
-            scale=alt.Scale(zero=False),
-            axis=scales.value_axis(ink, tickCount=5, format=",~r"),
-        ),
-        tooltip=[
-            alt.Tooltip("epoch:Q", title="Epoch"),
-            alt.Tooltip(f"{term}:Q", title=with_unit(term), format=",.2f"),
-        ],
+    y = scales.values(
+        alt.Y,
+        QUANTITIES[term].unit,
+        theme.Ink(dark),
+        {"tickCount": 5, "format": ",~r"},
+        zero=False,
     )
+    epochs = [history["epoch"].min(), history["epoch"].max()]  # the same in all panels
+    base = alt.Chart(_finite(history, term)[["epoch", term]])
+    base = base.encode(x=_epochs(5, domain=epochs), y=y(term))
+    tooltip = scales.tips(epoch="Epoch")
+    tooltip += scales.tips(",.2f", **{term: with_unit(term)})
     colour = theme.marks([model], dark)[model].colour
     line = base.mark_line(color=colour, strokeWidth=2)
-    # invisible, but wide enough to be met by a pointer or a finger
-    targets = base.mark_point(opacity=0, size=160, filled=True)
-    head = alt.Title(title, fontSize=14, anchor="start")
-    return scales.finished([line, targets], 270).properties(title=head)
+    head = alt.Title(QUANTITIES[term].title, fontSize=14, anchor="start")
+    return scales.finished([line, _targets(base, tooltip)], 270).properties(title=head)
 
 
 def curve_message(history: pd.DataFrame, term: str) -> str:
     """What a curve shows, in one sentence for its `alt` text."""
-    finite = history[history[term].abs() < math.inf].sort_values("epoch")
+    finite = _finite(history, term).sort_values("epoch")
     name, unit = QUANTITIES[term].title, QUANTITIES[term].unit
     if finite.empty:
         return f"{name}: no epoch has a finite value."
@@ -63,9 +56,8 @@ def over_seeds(history: pd.DataFrame, term: str, **names: str) -> pd.DataFrame:
 
     `names` are its line, model and title.
     """
-    finite = history[history[term].abs() < math.inf]
-    rows = finite.groupby("epoch")[term].agg(**STATISTICS).reset_index()
-    return rows.assign(**names)[COLUMNS]
+    by_epoch = _finite(history, term).groupby("epoch")[term]
+    return by_epoch.agg(**STATISTICS).reset_index().assign(**names)[COLUMNS]
 
 
 def bands(epochs: pd.DataFrame, term: str, dark: bool) -> alt.LayerChart:
@@ -73,44 +65,31 @@ def bands(epochs: pd.DataFrame, term: str, dark: bool) -> alt.LayerChart:
 
     `epochs` has the columns of `over_seeds`. Lines of one model differ in dashes.
     """
-    ink = theme.ink(dark)
     lines = epochs.drop_duplicates("line").set_index("line")
     marks = theme.line_marks(lines["model"].to_dict(), dark)
-    legend = alt.Legend(**scales.LEGEND)
-    titles = lines["title"].tolist()
-    colour = alt.Color("title:N", legend=legend).scale(
-        domain=titles, range=[marks[line].colour for line in lines.index]
-    )
-    dash = alt.StrokeDash("title:N", legend=legend).scale(
-        domain=titles, range=[list(marks[line].dash) for line in lines.index]
-    )
-    base = alt.Chart(epochs).encode(x=_epochs(tickCount=6).scale(nice=False))
-    y = {
-        "title": with_unit(term),
-        "scale": alt.Scale(zero=False),
-        "axis": scales.value_axis(ink),
-    }
-    tooltip = [
-        alt.Tooltip("title:N", title="Model"),
-        alt.Tooltip("epoch:Q", title="Epoch"),
-        alt.Tooltip("mean:Q", title="Mean over seeds", format=",.2f"),
-        alt.Tooltip("least:Q", title="Lowest seed", format=",.2f"),
-        alt.Tooltip("most:Q", title="Highest seed", format=",.2f"),
-        alt.Tooltip("n_seeds:Q", title="Seeds"),
-    ]
+    colours = {title: marks[line].colour for line, title in lines["title"].items()}
+    dashes = {title: list(marks[line].dash) for line, title in lines["title"].items()}
+    y = scales.values(alt.Y, with_unit(term), theme.Ink(dark), zero=False)
+    base = alt.Chart(epochs).encode(x=_epochs(6))
     areas = [
         base.transform_filter(alt.datum.line == line)
         .mark_area(opacity=0.22, color=marks[line].colour)
-        .encode(y=alt.Y("least:Q", **y), y2="most:Q")
+        .encode(y=y("least"), y2="most:Q")
         for line in lines.index
     ]
-    mean = base.mark_line(strokeWidth=2).encode(
-        y=alt.Y("mean:Q", **y), color=colour, strokeDash=dash
+    means = base.encode(y=y("mean"))
+    line = means.mark_line(strokeWidth=2).encode(
+        color=scales.looks(alt.Color, "title", colours, scales.LEGEND),
+        strokeDash=scales.looks(alt.StrokeDash, "title", dashes, scales.LEGEND),
     )
-    targets = base.mark_point(opacity=0, size=90, filled=True).encode(
-        y=alt.Y("mean:Q", **y), tooltip=tooltip
-    )
-    return scales.finished([*areas, mean, targets], 360 + 18 * len(titles))
+    tooltip = [
+        *scales.tips(title="Model", epoch="Epoch"),
+        *scales.tips(",.2f", mean="Mean over seeds", least="Lowest seed"),
+        *scales.tips(",.2f", most="Highest seed"),
+        *scales.tips(n_seeds="Seeds"),
+    ]
+    layers = [*areas, line, _targets(means, tooltip)]
+    return scales.finished(layers, 360 + 18 * len(lines))
 
 
 def ends(epochs: pd.DataFrame) -> tuple[pd.Series, pd.Series, int]:
@@ -119,6 +98,16 @@ def ends(epochs: pd.DataFrame) -> tuple[pd.Series, pd.Series, int]:
     return last.loc[last["mean"].idxmin()], last.loc[last["mean"].idxmax()], len(last)
 
 
-def _epochs(**axis: int) -> alt.X:
-    shown = alt.Axis(grid=False, tickMinStep=1, format="d", **axis)
-    return alt.X("epoch:Q", title="Epoch", axis=shown)
+def _finite(history: pd.DataFrame, term: str) -> pd.DataFrame:
+    return history[history[term].abs() < math.inf]
+
+
+def _epochs(ticks: int, **scale: object) -> alt.X:
+    axis = alt.Axis(grid=False, tickMinStep=1, format="d", tickCount=ticks)
+    return alt.X("epoch:Q", title="Epoch", axis=axis).scale(nice=False, **scale)
+
+
+def _targets(base: alt.Chart, tooltip: list[alt.Tooltip]) -> alt.Chart:
+    """Points that are not seen, but wide enough for a pointer or a finger."""
+    look = {"opacity": 0, "size": 160, "filled": True}
+    return base.mark_point(**look).encode(tooltip=tooltip)

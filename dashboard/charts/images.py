@@ -15,28 +15,22 @@ def against(
     `images`: image, first, second, in nats. `model` is the second, whose mark is
     drawn; `name` that of the quantity. On the line both are equal.
     """
-    ink, mark = theme.ink(dark), theme.marks([model], dark)[model]
+    ink, mark = theme.Ink(dark), theme.marks([model], dark)[model]
+    first, second = titles
     low = min(float(images[["first", "second"]].min().min()), 0.0)
     high = float(images[["first", "second"]].max().max()) or 1.0
-    scale = alt.Scale(domain=[low, high], nice=True)
-    diagonal = (
-        alt.Chart(pd.DataFrame({"at": [low, high]}))
-        .mark_line(color=ink.muted, strokeWidth=1.2, strokeDash=[5, 4])
-        .encode(x=alt.X("at:Q", scale=scale), y=alt.Y("at:Q", scale=scale))
+    domain, unit = [low, high], f"{name}, nats"
+    x = scales.values(alt.X, [unit, first], ink, domain=domain, nice=True)
+    y = scales.values(alt.Y, [unit, second], ink, domain=domain, nice=True)
+    points = alt.Chart(images).mark_point(
+        filled=True, size=34, opacity=0.75, color=mark.colour, shape=mark.shape
     )
-    place = {"scale": scale, "axis": scales.value_axis(ink)}
-    points = (
-        alt.Chart(images)
-        .mark_point(filled=True, size=34, opacity=0.75, color=mark.colour)
-        .encode(
-            x=alt.X("first:Q", title=[f"{name}, nats", titles[0]], **place),
-            y=alt.Y("second:Q", title=[f"{name}, nats", titles[1]], **place),
-            shape=alt.value(mark.shape),
-            tooltip=[
-                alt.Tooltip("image:Q", title="Image"),
-                alt.Tooltip("first:Q", title=titles[0], format=".3f"),
-                alt.Tooltip("second:Q", title=titles[1], format=".3f"),
-            ],
-        )
+    tooltip = scales.tips(image="Image")
+    tooltip += scales.tips(".3f", first=first, second=second)
+    ends = pd.DataFrame({"first": domain, "second": domain})
+    diagonal = alt.Chart(ends).mark_line(
+        color=ink.muted, strokeWidth=1.2, strokeDash=[5, 4]
     )
-    return scales.finished([points, diagonal], 380)
+    place = {"x": x("first"), "y": y("second")}
+    layers = [points.encode(**place, tooltip=tooltip), diagonal.encode(**place)]
+    return scales.finished(layers, 380)

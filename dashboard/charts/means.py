@@ -8,12 +8,9 @@ import pandas as pd
 from comvae.results.quantities import QUANTITIES
 from dashboard import theme
 from dashboard.charts import scales
+from dashboard.charts.scales import BELOW
 from dashboard.summary import ours_text, seeds_text, with_unit
 from dashboard.text import number, signed
-
-ROW_HEIGHT = 52  # pixels: a line of text above a mark
-AXIS_HEIGHT = 84  # pixels: tick labels and title
-BELOW = {"yOffset": 10}  # of marks, under the name of their row
 
 
 def means(rows: pd.DataFrame, metric: str, dark: bool) -> alt.LayerChart:
@@ -22,7 +19,7 @@ def means(rows: pd.DataFrame, metric: str, dark: bool) -> alt.LayerChart:
     `rows` are those of `summary.metric_rows`. A model without a result keeps its row,
     which says why it is empty.
     """
-    ink = theme.ink(dark)
+    ink = theme.Ink(dark)
     shown = rows.assign(
         label=[
             f"{row.title}  ({row.note})" if row.note else row.title
@@ -33,37 +30,25 @@ def means(rows: pd.DataFrame, metric: str, dark: bool) -> alt.LayerChart:
         paper_text=rows["paper"].map(number),
         difference_text=rows["difference"].map(signed),
     ).replace([math.inf, -math.inf], math.nan)
-    models = shown["model"].tolist()
-    colour, shape = scales.mark_scales(models, theme.marks(models, dark))
-    better = QUANTITIES[metric].better
-    better = f" ({better} is better)" if better else ""
-    scale = alt.Scale(zero=False, nice=False, padding=14)
-    title = f"{with_unit(metric)}{better}"
-    x = scales.along_x(title, scale, scales.value_axis(ink))
-    tooltip = [
-        alt.Tooltip("title:N", title="Model"),
-        alt.Tooltip("ours_text:N", title="Ours, mean and 95% interval"),
-        alt.Tooltip("seeds_text:N", title="Seeds"),
-        alt.Tooltip("paper_text:N", title="Paper"),
-        alt.Tooltip("difference_text:N", title="Ours minus paper"),
-    ]
-    base = alt.Chart(shown).encode(y=scales.model_rows(models))
-    there = base.transform_filter("isValid(datum.mean)")
-    lines = (
-        there.transform_filter(scales.HAS_INTERVAL)
-        .mark_rule(**scales.SPAN, **BELOW)
-        .encode(x=x("low"), x2="high:Q", color=colour, tooltip=tooltip)
+    title, better = with_unit(metric), QUANTITIES[metric].better
+    if better:
+        title += f" ({better} is better)"
+    x = scales.values(alt.X, title, ink, zero=False, nice=False, padding=14)
+    y, names = scales.model_rows(shown, ink, "label")
+    colour, shape = scales.mark_scales(shown["model"].tolist(), dark)
+    tooltip = scales.tips(
+        title="Model",
+        ours_text="Ours, mean and 95% interval",
+        seeds_text="Seeds",
+        paper_text="Paper",
+        difference_text="Ours minus paper",
     )
-    dots = there.mark_point(**scales.dot(ink, 140, **BELOW)).encode(
-        x=x("mean"), color=colour, shape=shape, tooltip=tooltip
-    )
-    layers = [scales.names_above(base, "label", ink), lines, dots]
+    base = alt.Chart(shown).encode(y=y, color=colour, tooltip=tooltip)
+    lines = base.mark_rule(**scales.SPAN, **BELOW).encode(x=x("low"), x2="high:Q")
+    dots = base.mark_point(**scales.dot(ink, 140, **BELOW))
+    layers = [names, lines, dots.encode(x=x("mean"), shape=shape)]
     if shown["paper"].notna().any():
         hollow = {"filled": False, "size": 120, "strokeWidth": 1.8}
-        diamonds = (
-            base.transform_filter("isValid(datum.paper)")
-            .mark_point(**hollow, **BELOW, shape=theme.PAPER_SHAPE)
-            .encode(x=x("paper"), stroke=alt.value(ink.text), tooltip=tooltip)
-        )
-        layers.append(diamonds)
-    return scales.finished(layers, ROW_HEIGHT * len(models) + AXIS_HEIGHT)
+        diamonds = base.mark_point(**hollow, **BELOW, shape=theme.PAPER_SHAPE)
+        layers.append(diamonds.encode(x=x("paper"), color=alt.value(ink.text)))
+    return scales.in_rows(layers, shown)

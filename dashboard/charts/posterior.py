@@ -10,6 +10,7 @@ MARK_HEIGHT = 15  # of one model
 LATENT_GAP = 12  # between latents
 AXIS_HEIGHT = 70  # tick labels and title
 LEGEND_HEIGHT = 26  # of one model
+LEGEND = scales.LEGEND | {"symbolType": "circle", "symbolSize": 110}
 REACH = 3.5  # prior deviations that the axis has on either side, at least
 
 
@@ -19,44 +20,35 @@ def posterior(rows: pd.DataFrame, dark: bool) -> alt.LayerChart:
     `rows`: model, title, rank, dimension, kl, mean, deviation, low, high. The band is
     the prior, one deviation on either side of 0.
     """
-    titles = dict(zip(rows["model"], rows["title"], strict=True))
-    ink, marks = theme.ink(dark), theme.marks(list(titles), dark)
-    legend = alt.Legend(**scales.LEGEND | {"symbolType": "circle", "symbolSize": 110})
-    shown = list(titles.values())
-    colour = alt.Color("title:N", legend=legend).scale(
-        domain=shown, range=[marks[model].colour for model in titles]
-    )
-    shape = alt.Shape("title:N", legend=legend).scale(
-        domain=shown, range=[marks[model].shape for model in titles]
-    )
+    models = rows.drop_duplicates("model").set_index("title")["model"]
+    ink, marks = theme.Ink(dark), theme.marks(models.tolist(), dark)
+    colours = {title: marks[model].colour for title, model in models.items()}
+    shapes = {title: marks[model].shape for title, model in models.items()}
     reach = max(REACH, float(rows[["low", "high"]].abs().max().max()) + 0.2)
-    x_title = "z, in standard deviations of the prior"
-    scale = alt.Scale(domain=[-reach, reach], nice=False)
-    x = scales.along_x(x_title, scale, scales.value_axis(ink))
+    title = "z, in standard deviations of the prior"
+    x = scales.values(alt.X, title, ink, domain=[-reach, reach], nice=False)
     axis = alt.Axis(domain=False, ticks=False, labelPadding=8, titleColor=ink.text)
-    y = alt.Y("rank:O", title="latent, by its KL", axis=axis)
-    y = y.scale(paddingInner=LATENT_GAP / (LATENT_GAP + MARK_HEIGHT * len(titles)))
-    offset = alt.YOffset("title:N", sort=shown).scale(domain=shown)
-    prior = pd.DataFrame({"low": [-1.0], "high": [1.0], "zero": [0.0]})
-    band = alt.Chart(prior).mark_rect(color=ink.faint).encode(x=x("low"), x2="high:Q")
-    zero = (
-        alt.Chart(prior).mark_rule(color=ink.muted, strokeWidth=1.2).encode(x=x("zero"))
-    )
+    latent = LATENT_GAP + MARK_HEIGHT * len(models)
+    scale = alt.Scale(paddingInner=LATENT_GAP / latent)
     base = alt.Chart(rows).encode(
-        y=y,
-        yOffset=offset,
-        color=colour,
+        y=alt.Y("rank:O", title="latent, by its KL", axis=axis, scale=scale),
+        yOffset=alt.YOffset("title:N", sort=list(colours)).scale(domain=list(colours)),
+        color=scales.looks(alt.Color, "title", colours, LEGEND),
         tooltip=[
-            alt.Tooltip("title:N", title="Model"),
-            alt.Tooltip("dimension:Q", title="Latent"),
-            alt.Tooltip("kl:Q", title="Its KL over all images, nats", format=".2f"),
-            alt.Tooltip("mean:Q", title="Mean", format="+.3f"),
-            alt.Tooltip("deviation:Q", title="Standard deviation", format=".3f"),
+            *scales.tips(title="Model", dimension="Latent"),
+            *scales.tips(".2f", kl="Its KL over all images, nats"),
+            *scales.tips("+.3f", mean="Mean"),
+            *scales.tips(".3f", deviation="Standard deviation"),
         ],
     )
-    bars = base.mark_rule(**scales.SPAN).encode(x=x("low"), x2="high:Q")
-    dots = base.mark_point(**scales.dot(ink, 90)).encode(x=x("mean"), shape=shape)
-    latents = rows["rank"].nunique()
-    height = latents * (LATENT_GAP + MARK_HEIGHT * len(titles)) + LATENT_GAP
-    height += AXIS_HEIGHT + LEGEND_HEIGHT * len(titles)
-    return scales.finished([band, zero, bars, dots], height)
+    prior = alt.Chart(pd.DataFrame({"low": [-1.0], "high": [1.0]}))
+    layers = [
+        prior.mark_rect(color=ink.faint).encode(x=x("low"), x2="high:Q"),
+        scales.at_zero(x, ink),
+        base.mark_rule(**scales.SPAN).encode(x=x("low"), x2="high:Q"),
+        base.mark_point(**scales.dot(ink, 90)).encode(
+            x=x("mean"), shape=scales.looks(alt.Shape, "title", shapes, LEGEND)
+        ),
+    ]
+    height = rows["rank"].nunique() * latent + LATENT_GAP + AXIS_HEIGHT
+    return scales.finished(layers, height + LEGEND_HEIGHT * len(models))

@@ -5,10 +5,7 @@ import pandas as pd
 
 from dashboard import theme
 from dashboard.charts import scales
-
-ROW_HEIGHT = 52
-AXIS_HEIGHT = 84
-BELOW = {"yOffset": 10}  # of marks, under the name of their row
+from dashboard.charts.scales import BELOW
 
 
 def quantiles(rows: pd.DataFrame, dark: bool, *, x_title: str) -> alt.LayerChart:
@@ -17,30 +14,27 @@ def quantiles(rows: pd.DataFrame, dark: bool, *, x_title: str) -> alt.LayerChart
     `rows`: model, title, mean, q05, q25, median, q75, q95. The tick is the median, the
     mark of the model the mean.
     """
-    ink, models = theme.ink(dark), rows["model"].tolist()
-    colour, shape = scales.mark_scales(models, theme.marks(models, dark))
-    scale = alt.Scale(nice=False, padding=14)
-    x = scales.along_x(x_title, scale, scales.value_axis(ink))
-    base = alt.Chart(rows).encode(y=scales.model_rows(models))
-    tooltip = [
-        alt.Tooltip("title:N", title="Model"),
-        alt.Tooltip("mean:Q", title="Mean", format=".3f"),
-        alt.Tooltip("median:Q", title="Median", format=".3f"),
-        alt.Tooltip("q05:Q", title="5% of images below", format=".3f"),
-        alt.Tooltip("q95:Q", title="95% of images below", format=".3f"),
+    ink = theme.Ink(dark)
+    x = scales.values(alt.X, x_title, ink, nice=False, padding=14)
+    y, names = scales.model_rows(rows, ink, "title")
+    colour, shape = scales.mark_scales(rows["model"].tolist(), dark)
+    tooltip = scales.tips(title="Model") + scales.tips(
+        ".3f",
+        mean="Mean",
+        median="Median",
+        q05="5% of images below",
+        q95="95% of images below",
+    )
+    base = alt.Chart(rows).encode(y=y, tooltip=tooltip, color=colour)
+    thin = base.mark_rule(strokeWidth=1.5, **BELOW)
+    thick = base.mark_rule(strokeWidth=7, opacity=0.55, **BELOW)
+    middle = base.mark_tick(thickness=2.2, size=17, **BELOW)
+    dots = base.mark_point(**scales.dot(ink, 90, **BELOW))
+    layers = [
+        names,
+        thin.encode(x=x("q05"), x2="q95:Q"),
+        thick.encode(x=x("q25"), x2="q75:Q"),
+        middle.encode(x=x("median"), color=alt.value(ink.text)),
+        dots.encode(x=x("mean"), shape=shape),
     ]
-    thin = base.mark_rule(strokeWidth=1.5, **BELOW).encode(
-        x=x("q05"), x2="q95:Q", color=colour, tooltip=tooltip
-    )
-    thick = base.mark_rule(strokeWidth=7, opacity=0.55, **BELOW).encode(
-        x=x("q25"), x2="q75:Q", color=colour, tooltip=tooltip
-    )
-    middle = base.mark_tick(color=ink.text, thickness=2.2, size=17, **BELOW).encode(
-        x=x("median"), tooltip=tooltip
-    )
-    dots = base.mark_point(**scales.dot(ink, 90, **BELOW)).encode(
-        x=x("mean"), color=colour, shape=shape, tooltip=tooltip
-    )
-    names = scales.names_above(base, "title", ink)
-    height = ROW_HEIGHT * len(models) + AXIS_HEIGHT
-    return scales.finished([names, thin, thick, middle, dots], height)
+    return scales.in_rows(layers, rows)

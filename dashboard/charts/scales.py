@@ -1,9 +1,12 @@
-"""Scales, axes and marks that several charts share."""
+"""The vocabulary of the charts: scales, marks and tooltips that several share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import altair as alt
+import pandas as pd
 
+from dashboard import theme
 from dashboard.theme import Ink, Mark
 
 LEGEND = {
@@ -16,20 +19,28 @@ LEGEND = {
     "symbolStrokeWidth": 2.5,
 }
 SPAN = {"strokeWidth": 2.5, "strokeCap": "round"}  # of an interval
-HAS_INTERVAL = "isValid(datum.low) && isValid(datum.high)"
+ROW_HEIGHT = 52  # pixels of a model: a line of text above a mark
+AXIS_HEIGHT = 84  # tick labels and title
+BELOW = {"yOffset": 10}  # of marks, under the name of their row
+
+
+def looks(
+    channel: type, field: str, values: Mapping[str, Any], legend: dict | None = None
+) -> alt.Color | alt.Shape | alt.StrokeDash:
+    """A channel that gives each value of a column its own look."""
+    scale = alt.Scale(domain=list(values), range=list(values.values()))
+    shown = None if legend is None else alt.Legend(**legend)
+    return channel(f"{field}:N", scale=scale, legend=shown)
 
 
 def mark_scales(
-    models: Sequence[str], marks: dict[str, Mark]
+    models: Sequence[str], dark: bool, marks: dict[str, Mark] | None = None
 ) -> tuple[alt.Color, alt.Shape]:
     """Colour and shape of the column `model`, without a legend: names stand by."""
-    colour = alt.Color("model:N", legend=None).scale(
-        domain=list(models), range=[marks[model].colour for model in models]
-    )
-    shape = alt.Shape("model:N", legend=None).scale(
-        domain=list(models), range=[marks[model].shape for model in models]
-    )
-    return colour, shape
+    marks = marks or theme.marks(models, dark)
+    colours = {model: marks[model].colour for model in models}
+    shapes = {model: marks[model].shape for model in models}
+    return looks(alt.Color, "model", colours), looks(alt.Shape, "model", shapes)
 
 
 def dot(ink: Ink, size: int, **more: object) -> dict:
@@ -38,30 +49,49 @@ def dot(ink: Ink, size: int, **more: object) -> dict:
     return look | {"stroke": ink.outline, "strokeWidth": 0.8} | more
 
 
-def value_axis(ink: Ink, **more: object) -> alt.Axis:
-    """The axis of values: a light grid and no lines."""
+def values(
+    channel: type, title: Any, ink: Ink, axis: dict[str, Any] | None = None, **scale
+) -> Callable[[str], alt.X | alt.Y]:
+    """Columns of numbers that share one axis: a light grid and no lines."""
     look = {"gridColor": ink.grid, "tickCount": 6, "domain": False, "ticks": False}
-    return alt.Axis(**look | more)
+    how = {"scale": alt.Scale(**scale), "axis": alt.Axis(**look | (axis or {}))}
+    return lambda column: channel(f"{column}:Q", title=title, **how)
 
 
-def model_rows(models: Sequence[str]) -> alt.Y:
-    """A row for each model, with room for its name above its mark."""
+def tips(number_format: str = "", /, **titles: str) -> list[alt.Tooltip]:
+    """Tooltips of columns by their titles: of numbers in a format, or of text."""
+    if not number_format:
+        return [alt.Tooltip(f"{name}:N", title=title) for name, title in titles.items()]
+    return [
+        alt.Tooltip(f"{name}:Q", title=title, format=number_format)
+        for name, title in titles.items()
+    ]
+
+
+def at_zero(x: Callable[[str], alt.X], ink: Ink) -> alt.Chart:
+    """A line where x is 0."""
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]}))
+    return zero.mark_rule(color=ink.muted, strokeWidth=1.2).encode(x=x("zero"))
+
+
+def model_rows(rows: pd.DataFrame, ink: Ink, label: str) -> tuple[alt.Y, alt.Chart]:
+    """A row for each model; and its name above its mark, so that a phone has room."""
+    models = rows["model"].unique().tolist()
     scale = alt.Scale(paddingOuter=0.1)
-    return alt.Y("model:N", sort=list(models), axis=None, scale=scale)
-
-
-def names_above(base: alt.Chart, field: str, ink: Ink, dy: int = -4) -> alt.Chart:
-    """The name of each row above its mark, so that a phone has room for both."""
-    return base.mark_text(
-        align="left", baseline="bottom", dy=dy, fontSize=13, color=ink.text
-    ).encode(x=alt.value(0), text=f"{field}:N")
-
-
-def along_x(title: str, scale: alt.Scale, axis: alt.Axis) -> Callable[[str], alt.X]:
-    """Fields of numbers that share one axis."""
-    return lambda field: alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
+    y = alt.Y("model:N", sort=models, axis=None, scale=scale)
+    look = {"align": "left", "baseline": "bottom", "dy": -4, "fontSize": 13}
+    names = alt.Chart(rows.drop_duplicates("model")).mark_text(**look, color=ink.text)
+    return y, names.encode(x=alt.value(0), y=y, text=f"{label}:N")
 
 
 def finished(layers: Sequence[alt.Chart], height: int) -> alt.LayerChart:
     """The layers as one chart without a frame."""
     return alt.layer(*layers).properties(height=height).configure_view(strokeWidth=0)
+
+
+def in_rows(
+    layers: Sequence[alt.Chart], rows: pd.DataFrame, legend: int = 0
+) -> alt.LayerChart:
+    """The layers as one chart, as high as the rows of its models and its legend."""
+    height = ROW_HEIGHT * rows["model"].nunique() + AXIS_HEIGHT
+    return finished(layers, height + legend)

@@ -42,53 +42,27 @@ def gallery(rows: Sequence[Row], lines: int, dark: bool) -> alt.LayerChart:
     Where there is no room for all columns the last images are left out, the same ones
     in every row. The room is the width of the chart, which only the browser knows.
     """
-    ink = theme.ink(dark)
-    marks = theme.marks([row.model for row in rows if row.model], dark)
-    cell_height = CELL + (NOTE_HEIGHT if any(row.notes for row in rows) else 0)
+    ink = theme.Ink(dark)
+    notes = any(row.notes for row in rows)
+    cell_height = CELL + (NOTE_HEIGHT if notes else 0)
     row_height = NAME_HEIGHT + lines * cell_height + ROW_GAP
     columns = f"max(1, floor((width + {GAP}) / {CELL}))"
-    table = _table(rows, row_height)
-    place = {
-        "line": f"floor(datum.place / {columns})",
-        "x": f"(datum.place % {columns}) * {CELL} + {TILE / 2}",
-        "y": f"datum.top + {NAME_HEIGHT} + datum.line * {cell_height} + {TILE / 2}",
-    }
-    base = alt.Chart(table)
-    for name, expression in place.items():
-        base = base.transform_calculate(**{name: expression})
-    base = base.transform_filter(f"datum.line < {lines}")
-    layers = _images(base, f"{TILE}", ink)
-    if any(row.notes for row in rows):
-        layers.append(
-            base.transform_calculate(note_y=f"datum.y + {TILE / 2 + NOTE_HEIGHT / 2}")
-            .mark_text(fontSize=12, color=ink.text)
-            .encode(x=_pixels("x"), y=_pixels("note_y"), text="note:N")
-        )
-    names = pd.DataFrame(
-        {
-            "name": [row.name for row in rows],
-            "top": [i * row_height + NAME_HEIGHT / 2 - 2 for i in range(len(rows))],
-            "left": [0 if row.model is None else 18 for row in rows],
-        }
-    )
-    layers.append(
-        alt.Chart(names)
-        .mark_text(align="left", baseline="middle", fontSize=13, color=ink.text)
-        .encode(x=_pixels("left"), y=_pixels("top"), text="name:N")
-    )
-    layers += [
-        alt.Chart(
-            pd.DataFrame({"x": [7], "y": [at * row_height + NAME_HEIGHT / 2 - 2]})
-        )
-        .mark_point(
-            **scales.dot(ink, 120),
-            color=marks[row.model].colour,
-            shape=marks[row.model].shape,
-        )
-        .encode(x=_pixels("x"), y=_pixels("y"))
-        for at, row in enumerate(rows)
-        if row.model in marks
-    ]
+    line = f"floor(datum.place / {columns})"
+    x = f"(datum.place % {columns}) * {CELL} + {TILE / 2}"
+    y = f"datum.at * {row_height} + {NAME_HEIGHT} + {line} * {cell_height}"
+    images, names = _tables(rows)
+    base = alt.Chart(images).transform_filter(f"{line} < {lines}")
+    layers = _tiles(base, x, f"{y} + {TILE / 2}", f"{TILE}", ink)
+    if notes:
+        note = base.mark_text(fontSize=12, color=ink.text).encode(text="note:N")
+        layers.append(_at(note, x, f"{y} + {TILE + NOTE_HEIGHT / 2}"))
+    y = f"datum.at * {row_height} + {NAME_HEIGHT / 2 - 2}"
+    x = "isValid(datum.model) ? 18 : 0"
+    layers.append(_at(_left_text(names, 13, ink.text).encode(text="name:N"), x, y))
+    models = [row.model for row in rows if row.model]
+    colour, shape = scales.mark_scales(models, dark)
+    dots = alt.Chart(names.dropna()).mark_point(**scales.dot(ink, 120))
+    layers.append(_at(dots.encode(color=colour, shape=shape), "7", y))
     return scales.finished(layers, row_height * len(rows) - ROW_GAP)
 
 
@@ -105,53 +79,20 @@ def steps(rows: Sequence[Row], heads: Sequence[str], dark: bool) -> alt.LayerCha
 
     Names stand on the left, a line for each part that `|` divides.
     """
-    ink, table = theme.ink(dark), _table(rows, CELL)
+    ink = theme.Ink(dark)
     cell = f"min({CELL}, floor((width - {LEFT}) / {len(heads)}))"
     x = f"{LEFT} + (datum.place + 0.5) * {cell}"
-    y = f"datum.top + {NAME_HEIGHT} + {CELL / 2}"
-    base = alt.Chart(table).transform_calculate(x=x, y=y)
+    y = f"datum.at * {CELL} + {NAME_HEIGHT} + {CELL / 2}"
+    images, names = _tables(rows)
+    layers = _tiles(alt.Chart(images), x, y, f"{cell} - {GAP}", ink)
     top = alt.Chart(pd.DataFrame({"head": heads, "place": range(len(heads))}))
-    names = pd.DataFrame(
-        {
-            "name": [row.name for row in rows],
-            "y": [NAME_HEIGHT + (i + 0.5) * CELL for i in range(len(rows))],
-            "x": 0,
-        }
-    )
-    layers = [
-        *_images(base, f"{cell} - {GAP}", ink),
-        top.transform_calculate(x=x, y=f"{NAME_HEIGHT / 2}")
-        .mark_text(fontSize=12, color=ink.muted)
-        .encode(x=_pixels("x"), y=_pixels("y"), text="head:N"),
-    ]
+    top = top.mark_text(fontSize=12, color=ink.muted).encode(text="head:N")
+    layers.append(_at(top, x, f"{NAME_HEIGHT / 2}"))
     for part, (colour, size) in enumerate([(ink.text, 13), (ink.muted, 12)]):
-        layers.append(
-            alt.Chart(names)
-            .transform_calculate(
-                text=f"split(datum.name, '|')[{part}]", at=f"datum.y + {17 * part - 8}"
-            )
-            .mark_text(align="left", baseline="middle", fontSize=size, color=colour)
-            .encode(x=_pixels("x"), y=_pixels("at"), text="text:N")
-        )
+        text = {"expr": f"split(datum.name, '|')[{part}]"}
+        name = _left_text(names, size, colour).encode(text=alt.value(text))
+        layers.append(_at(name, "0", f"{y} + {17 * part - 8}"))
     return scales.finished(layers, NAME_HEIGHT + CELL * len(rows))
-
-
-def _table(rows: Sequence[Row], row_height: int) -> pd.DataFrame:
-    """One line per image."""
-    return pd.DataFrame(
-        [
-            {
-                "row": row.name.replace("|", ", "),
-                "top": at * row_height,
-                "place": place,
-                "url": data_url(image),
-                "tip": row.tips[place],
-                "note": row.notes[place] if row.notes else "",
-            }
-            for at, row in enumerate(rows)
-            for place, image in enumerate(row.images)
-        ]
-    )
 
 
 def data_url(image: np.ndarray) -> str:
@@ -161,28 +102,48 @@ def data_url(image: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _images(base: alt.Chart, side: str, ink: Ink) -> list[alt.Chart]:
+def _tables(rows: Sequence[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The images, and the names of the rows."""
+    images = [
+        {
+            "row": row.name.replace("|", ", "),
+            "at": at,
+            "place": place,
+            "url": data_url(image),
+            "tip": row.tips[place],
+            "note": row.notes[place] if row.notes else "",
+        }
+        for at, row in enumerate(rows)
+        for place, image in enumerate(row.images)
+    ]
+    names = [(at, row.name, row.model) for at, row in enumerate(rows)]
+    return pd.DataFrame(images), pd.DataFrame(names, columns=["at", "name", "model"])
+
+
+def _tiles(base: alt.Chart, x: str, y: str, side: str, ink: Ink) -> list[alt.Chart]:
     """The images, every pixel a sharp square, in faint frames: on a dark page nothing
     else would tell where a black image ends."""
     size = alt.ExprRef(side)
-    place = {"x": _pixels("x"), "y": _pixels("y")}
-    frame = {"shape": "square", "filled": False, "strokeWidth": 2, "opacity": 1}
     frames = base.mark_point(
-        **frame, size=alt.ExprRef(f"pow({side}, 2)"), color=ink.grid
-    ).encode(**place)
-    images = base.mark_image(
-        width=size, height=size, smooth=False, align="center", baseline="middle"
-    ).encode(
-        **place,
-        url="url:N",
-        tooltip=[
-            alt.Tooltip("row:N", title="Row"),
-            alt.Tooltip("tip:N", title="Image"),
-        ],
+        shape="square",
+        filled=False,
+        size=alt.ExprRef(f"pow({side}, 2)"),
+        color=ink.grid,
+        strokeWidth=2,
+        opacity=1,
+        aria=False,
     )
-    return [frames, images]
+    place = {"align": "center", "baseline": "middle"}
+    images = base.mark_image(width=size, height=size, smooth=False, **place)
+    images = images.encode(url="url:N", tooltip=scales.tips(row="Row", tip="Image"))
+    return [_at(frames, x, y), _at(images, x, y)]
 
 
-def _pixels(field: str) -> dict:
-    """A position that is given in pixels and has no axis."""
-    return {"field": field, "type": "quantitative", "scale": None, "axis": None}
+def _left_text(rows: pd.DataFrame, size: int, colour: str) -> alt.Chart:
+    look = {"align": "left", "baseline": "middle", "fontSize": size, "color": colour}
+    return alt.Chart(rows).mark_text(**look)
+
+
+def _at(layer: alt.Chart, x: str, y: str) -> alt.Chart:
+    """A layer at a place in pixels, by expressions of Vega."""
+    return layer.encode(x=alt.value(alt.ExprRef(x)), y=alt.value(alt.ExprRef(y)))

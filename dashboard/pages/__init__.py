@@ -32,6 +32,11 @@ class Page:
     linked: bool = True
     written: bool = True
 
+    def head(self, study: Study) -> str:
+        """What stands above the page: on the first one, the study."""
+        study_title = f"Study: {study.name}" if study.name else "The study"
+        return study_title if self is PAGES[0] else self.title
+
     def elements(self, study: Study, ask: Ask) -> Iterator[Element]:
         """What could not be read, and then the page, or that there are no results."""
         yield from warnings(study.index.problems)

@@ -84,9 +84,11 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
             el.Link("gaps", "More: Gaps", here),
         ),
     ]
-    yield el.Cards(
-        [el.Card(question, *answer, more) for question, answer, more in answers]
-    )
+    cards = [
+        [el.Answer(answer, question), el.Text(because), more]
+        for question, (answer, because), more in answers
+    ]
+    yield el.Columns(cards, framed=True)
     text = f"How sure is it: {RULE}"
     absent = study.in_order(left_out & set(runs["model"]))
     if absent:

@@ -3,6 +3,7 @@
 import shutil
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from comvae.errors import ResultsError
 from dashboard.elements import Ask
@@ -12,58 +13,55 @@ from dashboard.render.html import Written
 from dashboard.study import Study, load_study
 
 STYLE, CHARTS, LIBRARIES = "site.css", "charts.js", "vega.js"
-MARK = '<meta name="generator" content="comvae site">'  # in every page
+MARK = 'name="generator" content="comvae site"'  # in every page
 FIRST = "index"  # the file of the first page
+MAIN = {  # figures for the Snakemake report and for papers: page and chart of each
+    "test-negative-elbo": ("overview", "means"),
+    "differences-to-vanilla": ("compare", "differences-negative_elbo"),
+    "gaps": ("gaps", "stack-gaps"),
+    "gains": ("gaps", "gains"),
+    "claims": ("claims", "effects"),
+    "training": ("compare", "curves-negative_elbo"),
+}
+WRITTEN = [page for page in PAGES if page.written]  # the pages that a site has
 
 
-def build(results: Path, output: Path) -> list[str]:
+def build(results: Path, output: Path, figures: Path | None = None) -> list[str]:
     """Write the site of `results` into `output`; return what could not be read.
 
-    The same results give the same bytes. Raises ResultsError where there are no results
-    at all, and where `output` holds something else than such a site.
+    The main figures are written below `figures` too, as `<dataset>/<figure>.svg`. The
+    same results give the same bytes. Raises ResultsError where there are no results at
+    all, and where `output` holds something else than such a site.
     """
-    study = load_written(results)
-    _may_replace(output)
-    partial = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _write(study, partial)
-        if output.exists():
-            shutil.rmtree(output)
-        partial.rename(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return list(dict.fromkeys([*study.index.problems, *study.damaged.values()]))
-
-
-def load_written(results: Path) -> Study:
-    """A study to write. Raises ResultsError where there is nothing at all."""
     study = load_study(results)
     if not study.datasets and not study.index.problems and not study.damaged:
         raise ResultsError(
             f"{results}: holds no results, expected those of a study; run `make study` "
             "first, or name another folder in COMVAE_RESULTS"
         )
-    return study
-
-
-def _may_replace(output: Path) -> None:
-    if not output.exists():
-        return
     index = output / f"{FIRST}.html"
-    if output.is_dir() and not any(output.iterdir()):
-        return
-    if output.is_dir() and index.is_file() and MARK in index.read_text("utf-8"):
-        return
-    raise ResultsError(
-        f"{output}: is no site of a study, expected an empty folder or none; choose "
-        "another with --output"
-    )
+    older = index.is_file() and MARK in index.read_text("utf-8")
+    empty = output.is_dir() and not any(output.iterdir())
+    if output.exists() and not older and not empty:
+        raise ResultsError(
+            f"{output}: is no site of a study, expected an empty folder or none; "
+            "choose another with --output"
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as partial:
+        site = Path(partial) / "site"
+        _write(study, site)
+        if output.exists():
+            shutil.rmtree(output)
+        site.rename(output)
+    if figures is not None:
+        _copy_figures(study, output, figures)
+    return list(dict.fromkeys([*study.index.problems, *study.damaged.values()]))
 
 
 def _write(study: Study, folder: Path) -> None:
     for dataset in study.datasets or [""]:
-        for page in written_pages():
+        for page in WRITTEN:
             _page(study, folder, page, dataset)
     templates = files("dashboard.render") / "templates"
     for name in (STYLE, CHARTS):
@@ -71,41 +69,40 @@ def _write(study: Study, folder: Path) -> None:
     _put(folder / "assets" / LIBRARIES, vega.javascript().encode())
 
 
-def written_pages() -> list[Page]:
-    """The pages that a site has."""
-    return [page for page in PAGES if page.written]
+def _stem(study: Study, path: str, dataset: str) -> str:
+    """The file of a page on a dataset: that of the first one has no dataset."""
+    base = FIRST if path == PAGES[0].path else path
+    return base if dataset in ("", *study.datasets[:1]) else f"{base}-{dataset}"
 
 
 def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
-    first, name = (study.datasets or [""])[0], study.name
-
-    def stem(other: Page, of: str) -> str:
-        """The file of a page on a dataset: that of the first one has no dataset."""
-        base = FIRST if other is PAGES[0] else other.path
-        return base if of == first else f"{base}-{of}"
-
-    paths = {other.path: f"{stem(other, dataset)}.html" for other in written_pages()}
-    written = Written(study, stem(page, dataset), paths)
+    stem = _stem(study, page.path, dataset)
+    written = Written(study, stem)
     for element in page.elements(study, Ask(dataset, written.add)):
         written.add(element)
-    title = f"Study: {name}" if name else "The study"
     text = written.page(
         mark=MARK,
-        study=title,
+        study=PAGES[0].head(study),
         page=page,
-        head=title if page is PAGES[0] else page.title,
+        head=page.head(study),
         dataset=dataset,
-        pages=written_pages(),
-        datasets=[
-            {"name": other, "path": f"{stem(page, other)}.html"}
-            for other in study.datasets
-        ],
+        pages=WRITTEN,
+        paths={p.path: f"{_stem(study, p.path, dataset)}.html" for p in WRITTEN},
+        datasets={d: f"{_stem(study, page.path, d)}.html" for d in study.datasets},
     )
     # a site is read by others: where it was written is nothing to them
     text = text.replace(f"{study.results}/", "")
-    _put(folder / f"{stem(page, dataset)}.html", text.encode())
+    _put(folder / f"{stem}.html", text.encode())
     for path, content in written.files.items():
         _put(folder / path, content)
+
+
+def _copy_figures(study: Study, site: Path, folder: Path) -> None:
+    for dataset in study.datasets:
+        for figure, (path, chart) in MAIN.items():
+            drawn = site / "figures" / f"{_stem(study, path, dataset)}-{chart}.svg"
+            if drawn.is_file():
+                _put(folder / dataset / f"{figure}.svg", drawn.read_bytes())
 
 
 def _put(path: Path, content: bytes) -> None:

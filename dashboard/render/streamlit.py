@@ -3,28 +3,33 @@
 import mimetypes
 import re
 from collections.abc import Iterable
+from os.path import isfile
 from pathlib import Path
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
-from comvae.errors import ResultsError
-from comvae.results import reading as data
 from comvae.results.paths import results_folder
 from dashboard import elements as el
 from dashboard import theme
 from dashboard.pages import PAGES, Page
 from dashboard.render.visitor import Visitor, sortable
-from dashboard.study import Study, load_study
+from dashboard.study import load_study
 
-VERDICTS = {
-    "supported": ("Supported", "green", ":material/check:"),
-    "contradicted": ("Contradicted", "red", ":material/close:"),
-    "inconclusive": ("Inconclusive", "orange", ":material/question_mark:"),
-    "not run": ("Not run", "gray", ":material/hourglass_empty:"),
+VERDICTS = {  # colour and icon
+    "supported": ("green", ":material/check:"),
+    "contradicted": ("red", ":material/close:"),
+    "inconclusive": ("orange", ":material/question_mark:"),
+    "not run": ("gray", ":material/hourglass_empty:"),
 }
 NOTICES = {"info": st.info, "warning": st.warning, "error": st.error}
+WORDS = {
+    el.Heading: st.header,
+    el.Subheading: st.subheader,
+    el.Text: st.markdown,
+    el.Caption: st.caption,
+}
 
 
 def plain(text: object) -> str:
@@ -56,19 +61,16 @@ def streamlit_pages() -> dict[str, st.Page]:
 def show_page(page: Page) -> None:
     """The whole page, for its visitor."""
     study = load_study(results_folder())
-    title = page.title
-    if page is PAGES[0]:
-        title = f"Study: {study.name}" if study.name else "The study"
-    st.title(plain(title))
+    st.title(plain(page.head(study)))
     visitor = Visitor(page.path)
-    Shown(study, visitor).show(page.elements(study, visitor))
+    Shown(study.results, visitor).show(page.elements(study, visitor))
 
 
 class Shown:
     """Shows elements one below the other, as they are composed."""
 
-    def __init__(self, study: Study, visitor: Visitor) -> None:
-        self.study, self.visitor = study, visitor
+    def __init__(self, results: Path, visitor: Visitor) -> None:
+        self.results, self.visitor = results, visitor
         self.dark = st.context.theme.type == "dark"
 
     def show(self, page: Iterable[el.Element]) -> None:
@@ -79,33 +81,36 @@ class Shown:
 
     def _element(self, element: el.Element) -> None:
         match element:
-            case el.Heading(text):
-                st.header(plain(text))
-            case el.Subheading(text):
-                st.subheader(plain(text))
-            case el.Text(text):
-                st.markdown(plain(text))
-            case el.Caption(text):
-                st.caption(plain(text))
-            case el.Notice(text, kind):
-                NOTICES[kind](plain(text))
+            case el.Answer(answer, question):
+                st.markdown(f"**{plain(question)}**")
+                st.header(plain(answer), anchor=False)
             case el.Code(text):
                 st.code(text, language=None)  # its colours are too pale to read
+            case el.Notice(text, kind):
+                NOTICES[kind](plain(text))
+            case el.Words(text):
+                WORDS[type(element)](plain(text))
             case el.Bar(done, text):
                 st.progress(done, text=plain(text))
             case el.Verdicts(statements):
-                for statement in statements:
-                    _verdict(*statement)
-            case el.Link():
-                _link(element)
+                for verdict, statement in statements:
+                    colour, icon = VERDICTS.get(verdict, ("gray", None))
+                    left, right = st.columns([1, 4], vertical_alignment="center")
+                    left.badge(plain(verdict.capitalize()), icon=icon, color=colour)
+                    right.markdown(plain(statement))
+            case el.Link(page, text, choices):
+                place = streamlit_pages()[page]
+                st.page_link(place, label=plain(text), query_params=choices)
             case el.WebLink(address, text):
                 st.link_button(plain(text), address, icon=":material/open_in_new:")
-            case el.Cards(cards):
-                for place, card in zip(st.columns(len(cards)), cards, strict=True):
-                    with place.container(border=True, height="stretch"):
-                        _card(card)
             case el.Columns(columns, framed):
-                self._columns(columns, framed)
+                gap = "small" if framed else "large"
+                places = st.columns(len(columns), gap=gap)
+                for place, parts in zip(places, columns, strict=True):
+                    if framed:
+                        place = place.container(border=True, height="stretch")
+                    with place:
+                        self.show(parts)
             case el.Row(parts):
                 with st.container(horizontal=True):
                     self.show(parts)
@@ -126,66 +131,40 @@ class Shown:
                     width=element.width or "stretch",
                     alt=element.says,
                 )
+            case el.SortableTable():
+                sortable(element)
             case el.Table(rows, says):
                 escaped = rows.map(plain).rename(columns=plain)
                 st.table(escaped, border="horizontal", hide_index=True, alt=says)
-            case el.SortableTable():
-                sortable(element)
             case el.File(path):
-                self._file(Path(path))
+                file, parts = self.results / path, Path(path).parts
+                if isfile(file):
+                    names = parts[1:] or parts  # the first is the kind of file
+                    _download("-".join(names), file.read_bytes, ", ".join(names))
             case el.Download(file, content):
-                _download(f"Download {file}", file, content)
-
-    def _columns(self, columns, framed: bool) -> None:
-        gap = "small" if framed else "large"
-        for place, parts in zip(
-            st.columns(len(columns), gap=gap), columns, strict=True
-        ):
-            frame = place.container(border=True, height="stretch") if framed else place
-            with frame:
-                self.show(parts)
+                _download(file, content)
 
     def _chart(self, chart: el.Chart) -> None:
         """A chart over the full width, and below it a button that saves it."""
         drawn = chart.draw(self.dark)
-        muted = theme.ink(self.dark).muted  # Streamlit's own grey is too pale to read
+        muted = theme.Ink(self.dark).muted  # Streamlit's own grey is too pale to read
         words = {"labelColor": muted, "titleColor": muted}
         shown = drawn.configure_axis(**words).configure_legend(**words)
         name = chart.name.replace("_", "-")
         with st.container(gap=None, horizontal_alignment="right"):
             st.altair_chart(shown, width="stretch", alt=chart.says)
             if chart.still is not None:
-                _download(
-                    f"Download {name}.svg",
-                    f"{name}.svg",
-                    lambda: _picture(chart),
-                    type="tertiary",
-                )
+                _download(f"{name}.svg", lambda: _picture(chart), type="tertiary")
             elif chart.download:
-                _download(
-                    f"Download {name}.csv",
-                    f"{name}.csv",
-                    lambda: table_behind(drawn).to_csv(index=False).encode(),
-                    type="tertiary",
-                )
-
-    def _file(self, path: Path) -> None:
-        file = self.study.results / path
-        try:
-            there = data.identity(file) is not None
-        except ResultsError:
-            there = False  # the page has said why
-        if there:
-            alone = len(path.parts) < 2 or path.parts[0] in ("tables", "report")
-            parts = [path.name] if alone else [path.parent.name, path.name]
-            _download(f"Download {', '.join(parts)}", "-".join(parts), file.read_bytes)
+                _download(f"{name}.csv", lambda: table_behind(drawn), type="tertiary")
 
 
-def table_behind(chart: alt.LayerChart) -> pd.DataFrame:
-    """The table behind a chart: of those of its layers, the one with most columns."""
+def table_behind(chart: alt.LayerChart) -> bytes:
+    """The table of a chart as CSV: of its layers' the one with most columns."""
     layers = [chart, *chart.layer]
     tables = [each.data for each in layers if isinstance(each.data, pd.DataFrame)]
-    return max(tables, key=lambda table: table.shape[1])
+    most = max(tables, key=lambda table: table.shape[1])
+    return most.to_csv(index=False).encode()
 
 
 def _picture(chart: el.Chart) -> bytes:
@@ -194,10 +173,10 @@ def _picture(chart: el.Chart) -> bytes:
     return vega.picture(chart).encode()
 
 
-def _download(label: str, file: str, content, **look: str) -> None:
+def _download(file: str, content, title: str | None = None, **look: str) -> None:
     """A button that saves `content`, or what it gives when it is asked, as `file`."""
     st.download_button(
-        plain(label),
+        plain(f"Download {title or file}"),
         content,
         file_name=file,
         mime=mimetypes.guess_type(file)[0] or "application/octet-stream",
@@ -206,22 +185,3 @@ def _download(label: str, file: str, content, **look: str) -> None:
         key=f"download-{file}",
         **look,
     )
-
-
-def _link(link: el.Link) -> None:
-    page = streamlit_pages()[link.page]
-    st.page_link(page, label=plain(link.text), query_params=link.choices)
-
-
-def _card(card: el.Card) -> None:
-    st.markdown(f"**{plain(card.question)}**")
-    st.header(plain(card.answer), anchor=False)
-    st.markdown(plain(card.because))
-    _link(card.more)
-
-
-def _verdict(verdict: str, statement: str) -> None:
-    words, colour, icon = VERDICTS.get(verdict, (verdict, "gray", None))
-    left, right = st.columns([1, 4], vertical_alignment="center")
-    left.badge(plain(words), icon=icon, color=colour)
-    right.markdown(plain(statement))

@@ -12,9 +12,16 @@ import altair as alt
 import vl_convert
 
 from dashboard.elements import Chart, Draw
-from dashboard.theme import Ink, ink
+from dashboard.theme import Ink
 
 FONT = "system-ui, sans-serif"
+AXIS = {
+    "labelFontSize": 12,
+    "titleFontSize": 12.5,
+    "titleFontWeight": "normal",
+    "titlePadding": 10,
+}
+LEGEND = {"labelFontSize": 12.5, "symbolSize": 120}
 STILL_WIDTH = 760  # pixels
 
 
@@ -32,10 +39,20 @@ def javascript() -> str:
 
 def specification(draw: Draw, dark: bool) -> dict[str, Any]:
     """The chart that `draw` gives, in the colours of a theme."""
+    ink = Ink(dark)
     with alt.data_transformers.enable("default", max_rows=None):
         values = draw(dark).to_dict()
     del values["$schema"]  # an address, which nothing here has
-    values["config"] = _config(ink(dark)) | values["config"]
+    axis = {"labelColor": ink.muted, "titleColor": ink.text}
+    axis |= {"tickColor": ink.grid, "domainColor": ink.grid}
+    config = {
+        "background": "transparent",
+        "font": FONT,
+        "axis": AXIS | axis,
+        "legend": LEGEND | {"labelColor": ink.text},
+        "title": {"color": ink.text},
+    }
+    values["config"] = config | values["config"]
     values["autosize"] = {"type": "fit-x", "contains": "padding"}
     return values
 
@@ -43,39 +60,14 @@ def specification(draw: Draw, dark: bool) -> dict[str, Any]:
 def picture(chart: Chart) -> str:
     """The chart in the light theme as an SVG picture, for print and papers."""
     values = specification(chart.still or chart.draw, dark=False)
-    values = {"width": STILL_WIDTH} | values | {"background": ink(False).paper}
-    return vl_convert.vegalite_to_svg(
-        values, vl_version=version(), allowed_base_urls=[]
-    )
+    values = {"width": STILL_WIDTH} | values | {"background": Ink(dark=False).paper}
+    how = {"vl_version": version(), "allowed_base_urls": []}
+    return vl_convert.vegalite_to_svg(values, **how)
 
 
 def both_themes(chart: Chart) -> dict[str, Any]:
     """The specification in both themes, as wide as its place; and their data."""
-    both = [
-        specification(chart.draw, dark=dark) | {"width": "container"}
-        for dark in (False, True)
-    ]
-    light, dark = ({k: v for k, v in each.items() if k != "datasets"} for each in both)
-    datasets = both[0]["datasets"] | both[1]["datasets"]
+    light, dark = (specification(chart.draw, theme) for theme in (False, True))
+    light["width"] = dark["width"] = "container"
+    datasets = light.pop("datasets") | dark.pop("datasets")
     return {"light": light, "dark": dark, "datasets": datasets}
-
-
-def _config(colours: Ink) -> dict[str, Any]:
-    axis = {
-        "labelColor": colours.muted,
-        "titleColor": colours.text,
-        "tickColor": colours.grid,
-        "domainColor": colours.grid,
-        "labelFontSize": 12,
-        "titleFontSize": 12.5,
-        "titleFontWeight": "normal",
-        "titlePadding": 10,
-    }
-    legend = {"labelColor": colours.text, "labelFontSize": 12.5, "symbolSize": 120}
-    return {
-        "background": "transparent",
-        "font": FONT,
-        "axis": axis,
-        "legend": legend,
-        "title": {"color": colours.text},
-    }

@@ -32,41 +32,37 @@ class Visitor(Ask):
         return ZoneInfo(zone) if zone else None
 
     def one(self, choice: Choice) -> Any:
-        by_text = {str(option): option for option in choice.options}
-        wanted, moved = _wanted(choice.key)
-        found = by_text.get(wanted or "", choice.options[0])
-        index = choice.options.index(found)
+        found, moved = _asked_for(choice.key, choice.options)
+        first = choice.options[0]
+        wanted = found[0] if found else first
         if moved:
-            st.session_state[choice.key], index = found, 0
+            st.session_state[choice.key] = wanted
         with self._in_line():
             chosen = st.selectbox(
                 choice.label,
                 choice.options,
-                index=index,
+                index=0 if moved else choice.options.index(wanted),
                 format_func=choice.name,
                 key=choice.key,
             )
-        _keep(choice.key, str(chosen), str(choice.options[0]))
+        _keep(choice.key, [chosen], [first])
         return chosen
 
     def some(self, choice: Choice) -> list[Any]:
-        wanted, moved = _wanted(choice.key)
-        by_text = {str(option): option for option in choice.options}
-        names = dict.fromkeys((wanted or "").split(","))
-        found = [by_text[name] for name in names if name in by_text]
-        found = found or list(choice.default)
+        found, moved = _asked_for(choice.key, choice.options)
+        wanted = found or list(choice.default)
         if moved:
-            st.session_state[choice.key] = found
+            st.session_state[choice.key] = wanted
         self.end_line()  # several options need its whole width
         chosen = st.multiselect(
             choice.label,
             choice.options,
-            default=None if moved else found,
+            default=None if moved else wanted,
             format_func=choice.name,
             key=choice.key,
             wrap=True,
         )
-        _keep(choice.key, _joined(chosen), _joined(choice.default))
+        _keep(choice.key, chosen, choice.default)
         return chosen
 
     def each(self, choice: Choice, headed: bool = False) -> Iterator[Any]:
@@ -77,20 +73,20 @@ class Visitor(Ask):
 
     def rows(self, key: str, names: Sequence[str], table: SortableTable) -> list[str]:
         self.end_line()
-        wanted, moved = _wanted(key)
-        known = [names.index(n) for n in (wanted or "").split(",") if n in names]
-        state, turn = st.session_state, f"table-{key}"
-        if moved:  # a new table, which begins with those rows
-            state[turn] = state.get(turn, 0) + 1
+        found, moved = _asked_for(key, names)
+        selection = {"selection": {"rows": [names.index(name) for name in found]}}
+        widget = f"table-{key}-{hash(tuple(names))}"  # other rows are another table
+        if moved:
+            st.session_state[widget] = selection
         event = sortable(
             table,
             on_select="rerun",
             selection_mode="multi-row",
-            selection_default={"selection": {"rows": known}},
-            key=f"{key}-{state.get(turn, 0)}-{hash(tuple(names))}",
+            selection_default=selection,
+            key=widget,
         )
         chosen = [names[row] for row in event.selection.rows if row < len(names)]
-        _keep(key, _joined(chosen), "")
+        _keep(key, chosen, [])
         return chosen
 
     def end_line(self) -> None:
@@ -103,26 +99,26 @@ class Visitor(Ask):
         return self._line
 
 
-def _joined(options: Sequence[Any]) -> str:
-    return ",".join(map(str, options))
-
-
-def _wanted(key: str) -> tuple[str | None, bool]:
-    """What was chosen; and whether the browser's Back or Forward moved the address.
+def _asked_for(key: str, options: Sequence[Any]) -> tuple[list[Any], bool]:
+    """The options chosen before; and whether the browser's Back or Forward did it.
 
     The address has moved then, and the widget has not.
     """
     state, url = st.session_state, st.query_params.get(key)
     moved = url != state.get(f"url-{key}", url)
-    return (url if moved else url or state.get(f"last-{key}")), moved
+    wanted = url if moved else url or state.get(f"last-{key}")
+    by_text = {str(option): option for option in options}
+    names = dict.fromkeys((wanted or "").split(","))
+    return [by_text[name] for name in names if name in by_text], moved
 
 
-def _keep(key: str, chosen: str, first: str) -> None:
+def _keep(key: str, chosen: Sequence[Any], first: Sequence[Any]) -> None:
     """Remember a choice, and write it into the address."""
     state, url = st.session_state, st.query_params.get(key)
-    if url is not None or chosen != first:
-        st.query_params[key] = chosen
-    state[f"last-{key}"], state[f"url-{key}"] = chosen, st.query_params.get(key)
+    text, at_first = (",".join(map(str, options)) for options in (chosen, first))
+    if url is not None or text != at_first:
+        st.query_params[key] = text
+    state[f"last-{key}"], state[f"url-{key}"] = text, st.query_params.get(key)
 
 
 def sortable(table: SortableTable, **options: Any):

@@ -1,5 +1,6 @@
 """What the pages are made of: summaries, charts, marks, numbers as text."""
 
+import io
 import math
 
 import pandas as pd
@@ -7,7 +8,8 @@ import pytest
 
 from comvae.results import index as runs
 from dashboard import summary, text, theme
-from dashboard.charts import curves, means
+from dashboard.charts import curves, effects, means
+from dashboard.elements import SortableTable
 from dashboard.render.streamlit import table_behind
 from dashboard.study import load_study
 from tests.dashboard.studies import FEW
@@ -44,27 +46,28 @@ def rows(tmp_path):
 # Summaries
 
 
-def test_finding_names_every_rival_inside_the_noise(rows):
-    text = summary.finding(rows((10, 1, None), (11.5, 1, None), (20, 1, None)), ELBO)
-    assert "from 10.00 nats per image (Model A) to 20.00 nats per image (c)" in text
-    assert text.endswith("The 95% interval of the lowest overlaps that of b.")
-
-
-def test_finding_claims_no_order_without_intervals(rows):
-    for values in [(10, None, None), (15, 1, None)], [(10, 1, None), (15, None, None)]:
-        assert "nothing tells how sure" in summary.finding(rows(*values), ELBO)
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([(None,) * 3], "No model has a finished run with a negative ELBO here."),
+        ([(3, 1, None)], "Model A has a negative ELBO of 3.00 nats per image."),
+        (
+            [(10, 1, None), (11.5, 1, None), (20, 1, None)],
+            "The negative ELBO runs from 10.00 nats per image (Model A) to 20.00 nats "
+            "per image (c). The 95% interval of the lowest overlaps that of b.",
+        ),
+        ([(10, 1, None), (15, 1, None)], "of the lowest overlaps no other."),
+        ([(10, None, None), (15, 1, None)], "nothing tells how sure the order is."),
+        ([(10, 1, None), (15, None, None)], "nothing tells how sure the order is."),
+    ],
+)
+def test_finding_names_the_best_as_far_as_it_is_sure(rows, values, says):
+    assert summary.finding(rows(*values), ELBO).endswith(says)
 
 
 def test_finding_calls_no_latent_kl_better(rows):
     table = rows((1, 0.1, None), (2, 0.1, None), metric="latent_kl")
     assert "overlap" not in summary.finding(table, "latent_kl")
-
-
-def test_finding_of_nothing_and_of_one(rows):
-    assert "No model has a finished run" in summary.finding(rows((None,) * 3), ELBO)
-    assert "Model A has a negative ELBO of 3.00" in summary.finding(
-        rows((3, 1, None)), ELBO
-    )
 
 
 def test_difference_is_ours_minus_the_papers(rows):
@@ -73,26 +76,22 @@ def test_difference_is_ours_minus_the_papers(rows):
     assert math.isnan(table["difference"].iloc[1])
 
 
-def test_a_skewed_interval_is_written_out(rows):
-    row = next(rows((10, 1, None)).assign(high=12.5).itertuples())
-    assert summary.ours_text(row) == "10.00 [9.00, 12.50]"
-
-
 # Charts and marks
 
 
 def test_interval_chart_holds_every_model_in_order(rows):
     table = rows((10, 1, 9), (None, None, 9), (12, None, None))
     spec = means.means(table, ELBO, dark=False).to_dict()
-    values = next(iter(spec["datasets"].values()))
+    [values, *_] = spec["datasets"].values()
     assert [value["model"] for value in values] == ["a", "b", "c"]
     assert values[1]["label"] == "b  (no result: no finished run)"
-    kinds = [layer["mark"]["type"] for layer in spec["layer"]]
-    assert kinds == ["text", "rule", "point", "point"]
-    titles = {layer["encoding"]["x"]["title"] for layer in spec["layer"][1:]}
-    assert titles == {"Negative ELBO, nats per image (lower is better)"}
-    assert spec["layer"][3]["mark"]["shape"] == theme.PAPER_SHAPE
-    assert spec["layer"][3]["mark"]["filled"] is False
+    [*_, ours, paper] = spec["layer"]
+    assert ours["encoding"]["x"]["field"] == "mean"
+    title = "Negative ELBO, nats per image (lower is better)"
+    assert ours["encoding"]["x"]["title"] == title
+    assert paper["encoding"]["x"]["field"] == "paper"
+    assert paper["mark"]["shape"] == theme.PAPER_SHAPE
+    assert ours["mark"]["filled"] and not paper["mark"]["filled"]
 
 
 def test_curve_leaves_out_what_is_not_finite():
@@ -103,6 +102,31 @@ def test_curve_leaves_out_what_is_not_finite():
     assert spec["layer"][0]["encoding"]["y"]["title"] == "nats"
     message = curves.curve_message(history, "weight_kl")
     assert message == "Weight KL goes from 5.00 in epoch 1 to 5.00 nats in epoch 1."
+
+
+def test_lines_are_of_seeds_and_end_at_the_lowest_and_the_highest():
+    history = pd.DataFrame({"epoch": [1, 1, 2, 2], "latent_kl": [5.0, 7.0, 1.0, 2.0]})
+    low = curves.over_seeds(history, "latent_kl", line="a", model="a", title="A")
+    assert low["mean"].tolist() == [6, 1.5] and low["most"].tolist() == [7, 2]
+    high = low.assign(line="b", mean=low["mean"] + 1)
+    best, worst, count = curves.ends(pd.concat([high, low]))
+    assert (best.name, best["mean"], worst.name, count) == ("a", 1.5, "b", 2)
+
+
+def test_effects_stand_below_the_name_of_their_group():
+    found = {"effect": 1.0, "ci_low": 0.5, "ci_high": 1.5}
+    rows = [
+        effects.effect_row(g, g, "vanilla", found, part) for g in "ab" for part in "xy"
+    ]
+    seeds = pd.DataFrame({"group": ["a"], "part": ["x"], "value": [1.0], "seed": [0]})
+    draw = {"dark": False, "x_title": "", "seeds": seeds}
+    spec = effects.effects(pd.DataFrame(rows), **draw).to_dict()
+    lines = spec["layer"][1]["encoding"]["y"]["scale"]["domain"]
+    assert lines == ["|a", "x|a", "y|a", "|b", "x|b", "y|b"]
+    drawn = [
+        row["row"] for each in spec["datasets"].values() for row in each if "row" in row
+    ]
+    assert sorted(drawn) == sorted([*lines, "x|a"])
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -133,23 +157,15 @@ def test_without_models_yaml_names_give_the_order(tmp_path):
     assert theme.models_in_file(theme.MODELS_FILE) == tuple(OPTIONS)
 
 
-@pytest.mark.parametrize(
-    ("colours", "background", "outline"),
-    [
-        (theme.LIGHT, "#FFFFFF", theme.LIGHT_INK.outline),
-        (theme.DARK, "#12151A", None),
-    ],
-)
-def test_marks_are_seen_on_their_background(colours, background, outline):
+@pytest.mark.parametrize("dark", [False, True])
+def test_marks_are_seen_on_their_background(dark):
     """3:1 (WCAG 1.4.11), by the mark itself or by its outline."""
-    for colour in colours:
-        seen = [contrast(c, background) for c in (colour, outline) if c]
-        assert max(seen) >= 3, colour
-
-
-def contrast(one, other):
-    low, high = sorted(map(luminance, (one, other)))
-    return (high + 0.05) / (low + 0.05)
+    ink = theme.Ink(dark)
+    for colour in theme.DARK if dark else theme.LIGHT:
+        lights = [luminance(seen) for seen in (colour, ink.outline)]
+        paper = luminance(ink.paper)
+        ends = [sorted([light + 0.05, paper + 0.05]) for light in lights]
+        assert max(high / low for low, high in ends) >= 3, colour
 
 
 def luminance(colour):
@@ -164,33 +180,40 @@ def luminance(colour):
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
-    [(0.004, "0.00"), (-0.004, "0.00"), (0.006, "+0.01"), (-0.006, "\u22120.01")],
-)
-def test_a_difference_that_rounds_to_nothing_has_no_sign(value, words):
-    assert text.signed(value) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("write", "value", "words"),
     [
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (3540, "59 min"),
-        (3599, "1 h"),
-        (12_000, "3 h 20 min"),
-        (86_399, "1 d"),
-        (187_200, "2 d 4 h"),
+        (text.signed, (0.004,), "0.00"),
+        (text.signed, (-0.004,), "0.00"),
+        (text.signed, (0.006,), "+0.01"),
+        (text.signed, (-0.006,), "\u22120.01"),
+        (text.with_interval, (10, 9, 11), "10.00\u00a0±\u00a01.00"),
+        (text.with_interval, (10, 9, 12.5), "10.00 [9.00, 12.50]"),
+        (text.with_interval, (10, math.nan, math.nan), "10.00 (no interval)"),
+        (text.effect_text, (0.4, -0.1, 0.9), "+0.40 [\u22120.10, +0.90]"),
+        (text.duration, (0.4,), "0 s"),
+        (text.duration, (59.4,), "59 s"),
+        (text.duration, (59.6,), "1 min"),
+        (text.duration, (3540,), "59 min"),
+        (text.duration, (3599,), "1 h"),
+        (text.duration, (12_000,), "3 h 20 min"),
+        (text.duration, (86_399,), "1 d"),
+        (text.duration, (187_200,), "2 d 4 h"),
     ],
 )
-def test_durations_are_short(seconds, words):
-    assert text.duration(seconds) == words
+def test_numbers_are_short_and_say_no_more_than_they_know(write, value, words):
+    assert write(*value) == words
+
+
+def test_a_table_of_values_is_text_too():
+    rows = pd.DataFrame({"nats": [1234.5, math.nan], "device": ["cpu", None]})
+    table = SortableTable(rows, "Two runs.", {"nats": ",.2f"}).as_text()
+    assert table.to_numpy().tolist() == [["1,234.50", "cpu"], ["", ""]]
 
 
 def test_a_download_holds_what_is_drawn(tmp_path):
     write_results(tmp_path, models=FEW, epochs=4)
     history = runs.load_history(runs.load_index(tmp_path).runs[0])
-    table = table_behind(curves.curve(history, "latent_kl", "vanilla", dark=False))
+    chart = curves.curve(history, "latent_kl", "vanilla", dark=False)
+    table = pd.read_csv(io.BytesIO(table_behind(chart)))
     assert table["epoch"].tolist() == [1, 2, 3, 4]
     assert table["latent_kl"].tolist() == history["latent_kl"].tolist()

@@ -6,7 +6,7 @@ import re
 import yaml
 
 from comvae.results.report import write_report
-from dashboard.render.figures import MAIN, write_figures
+from dashboard.render.site import MAIN, build
 from tests.dashboard.studies import FEW, plan_of, write_study
 from tests.test_workflow import snakemake
 
@@ -14,8 +14,7 @@ from tests.test_workflow import snakemake
 def test_the_report_has_tables_and_figures_with_captions(tmp_path):
     results = write_study(tmp_path / "results")
     write_report(results, plan_of())
-    write_figures(results, results / "report" / "figures")
-    (results / "site").mkdir()
+    build(results, results / "site", results / "report" / "figures")
     study = tmp_path / "study.yaml"
     study.write_text(
         yaml.safe_dump(

@@ -1,15 +1,17 @@
-"""One small study, one server that shows it and one Chromium for all of these tests."""
+"""One study, one server that shows it and one Chromium for all of these tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
-from tests.slow.browser.dashboard_server import ROOT, Server, served
-from tests.slow.browser.small_study import write_small_study
+from tests.dashboard.studies import write_study
+from tests.results.written import OPTIONS
+from tests.slow.browser.dashboard_server import Server, served
 from tests.slow.browser.visitor import Visit, launch, visit
+from tests.support import ROOT
 
 SCREENSHOTS = ROOT / "logs" / "browser-test"  # of the tests that failed
 FAILED = pytest.StashKey[bool]()
@@ -17,8 +19,8 @@ FAILED = pytest.StashKey[bool]()
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory) -> Path:
-    """The results of a small real study."""
-    return write_small_study(tmp_path_factory.mktemp("study"))
+    """Synthetic results of every model."""
+    return write_study(tmp_path_factory.mktemp("study") / "results", models=OPTIONS)
 
 
 @pytest.fixture(scope="session")
@@ -29,16 +31,11 @@ def server(results, tmp_path_factory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as started:
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = launch(playwright)
         yield started
-
-
-@pytest.fixture(scope="session")
-def browser(playwright) -> Iterator[Browser]:
-    started = launch(playwright)
-    yield started
-    started.close()
+        started.close()
 
 
 @pytest.fixture
@@ -54,7 +51,11 @@ def visitor(request, browser, server) -> Iterator[Callable[..., Visit]]:
         yield open_window
         problems = [problem for seen in opened for problem in seen.problems]
         if problems or request.node.stash.get(FAILED, False):
-            _take_pictures(request.node.name, opened)
+            SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+            for number, seen in enumerate(opened):
+                seen.whole_page()
+                name = f"{request.node.name}-{number}.png"
+                seen.page.screenshot(path=SCREENSHOTS / name)
         assert problems == []
 
 
@@ -64,10 +65,3 @@ def pytest_runtest_makereport(item, call):
     if report.when == "call":
         item.stash[FAILED] = report.failed
     return report
-
-
-def _take_pictures(test: str, opened: list[Visit]) -> None:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    for number, seen in enumerate(opened):
-        seen.whole_page()
-        seen.page.screenshot(path=SCREENSHOTS / f"{test}-{number}.png")

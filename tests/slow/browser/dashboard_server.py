@@ -4,20 +4,21 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.slow.support import free_port, wait_for
+from tests.support import ROOT
+
 APP = Path("dashboard", "render", "app.py")
 PATIENCE = 60  # seconds until a server that does not answer is an error
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its address, and its process."""
+    """A running server: its port and its process."""
 
     port: int
     pid: int
@@ -42,26 +43,13 @@ def served(results: Path, log: Path, script: Path = APP) -> Iterator[Server]:
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait(process, port, log)
+            wait_for(lambda: _listens(port), "no answer", log.read_text, PATIENCE)
             yield Server(port, process.pid)
         finally:
             process.terminate()
             process.wait(PATIENCE)
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+def _listens(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _wait(process: subprocess.Popen, port: int, log: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"the dashboard does not answer: {log.read_text()}")
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -76,7 +76,7 @@ class Visit:
 
     def click(self, element: Locator) -> None:
         """Click what changes the address, and wait until the page is finished."""
-        self._leave()
+        self.page.evaluate(WATCH)  # or it counts as finished before its script runs
         element.click()
         self.settle()
 
@@ -85,16 +85,10 @@ class Visit:
         self.page.get_by_label(label, exact=True).click()
         self.click(self.page.get_by_role("option", name=option, exact=True))
 
-    def back(self) -> None:
-        """The browser's Back."""
-        self._leave()
-        self.page.evaluate("history.back()")
-        self.settle()
-
-    def forward(self) -> None:
-        """The browser's Forward."""
-        self._leave()
-        self.page.evaluate("history.forward()")
+    def go(self, steps: int) -> None:
+        """The browser's Back, -1, or Forward, 1."""
+        self.page.evaluate(WATCH)
+        self.page.evaluate("steps => history.go(steps)", steps)
         self.settle()
 
     def heading(self) -> str:
@@ -120,10 +114,6 @@ class Visit:
         self.page.set_viewport_size({"width": width, "height": max(height, 900)})
         self.page.wait_for_timeout(QUIET)
         self.settle()
-
-    def _leave(self) -> None:
-        """The page is not finished before its address changed and its script ran."""
-        self.page.evaluate(WATCH)
 
 
 def launch(playwright: Playwright) -> Browser:
