@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from comvae.engine.fused.formula import Formula, Running, formula_of
 from comvae.engine.fused.low_rank import LowRankGradient, low_rank_map
-from comvae.engine.fused.support import interpreted, refuse_misfits
+from comvae.engine.fused.support import interpreted
 from comvae.model.layers import DynamicBayesianLinear, Mode, NormalisedMap
 
 MAX_BATCH = 4096  # all images of one weight are held in registers
@@ -89,7 +89,19 @@ def dynamic_linear(
     Gradients are those of maps, inputs, gamma and beta, once. Raises ValueError where a
     shape does not fit.
     """
-    _refuse_misfits(maps, inputs, eps, scale, shift, running)
+    seeds, _, fan_out, fan_in, batch = maps.shape
+    if batch > MAX_BATCH:
+        raise ValueError(f"a minibatch of {batch} images; at most {MAX_BATCH} fit")
+    each = [fan_in] if eps.ndim == 4 else []
+    affine = ([] if running is None else [seeds]) + [2 * fan_out * fan_in]
+    shapes = [seeds, fan_in, batch], [seeds, fan_out, *each, batch], affine, affine
+    for tensor, shape in zip((inputs, eps, scale, shift), shapes, strict=True):
+        # a kernel would read past the end of a tensor that does not fit
+        if list(tensor.shape) != shape or tensor.dtype != maps.dtype:
+            raise ValueError(
+                f"found {list(tensor.shape)} of {tensor.dtype}, expected {shape} of "
+                f"{maps.dtype}"
+            )
     return _DynamicLinear.apply(formula, running, maps, inputs, eps, scale, shift)
 
 
@@ -131,27 +143,3 @@ def _kernels(maps: Tensor) -> ModuleType:
     from comvae.engine.fused import triton_layer
 
     return triton_layer
-
-
-def _refuse_misfits(
-    maps: Tensor,
-    inputs: Tensor,
-    eps: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    running: Running | None,
-) -> None:
-    """A kernel would read past the end of a tensor that does not fit."""
-    seeds, _, fan_out, fan_in, batch = maps.shape
-    if batch > MAX_BATCH:
-        raise ValueError(f"a minibatch of {batch} images; at most {MAX_BATCH} fit")
-    each = [fan_in] if eps.ndim == 4 else []
-    affine = ([] if running is None else [seeds]) + [2 * fan_out * fan_in]
-    expected = {
-        "maps": (maps, [seeds, 2, fan_out, fan_in, batch]),
-        "inputs": (inputs, [seeds, fan_in, batch]),
-        "eps": (eps, [seeds, fan_out, *each, batch]),
-        "scale": (scale, affine),
-        "shift": (shift, affine),
-    }
-    refuse_misfits(expected, maps.dtype, maps.device)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from comvae.engine.fused.low_rank import LowRankGradient
-from comvae.engine.fused.support import refuse_misfits
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 
@@ -120,18 +119,15 @@ def low_rank_adam_(
 
     seeds, rows, columns = param.shape
     batch = left.shape[-1]
-    expected = {
-        "param": (param, [seeds, rows, columns]),
-        "exp_avg": (exp_avg, [seeds, rows, columns]),
-        "exp_avg_sq": (exp_avg_sq, [seeds, rows, columns]),
-        "left": (left, [seeds, rows, batch]),
-        "right": (right, [seeds, columns, batch]),
-        "step": (step, []),
-    }
-    refuse_misfits(expected, torch.float32, param.device)
-    for name, (tensor, _) in expected.items():
-        if not tensor.is_contiguous():
-            raise ValueError(f"{name} is not contiguous")
+    state, factors = (param, exp_avg, exp_avg_sq), (left, right)
+    shapes = [param.shape] * 3 + [(seeds, rows, batch), (seeds, columns, batch)]
+    for tensor, shape in zip((*state, *factors), shapes, strict=True):
+        contiguous = tensor.is_contiguous() and tensor.dtype == torch.float32
+        if tensor.shape != shape or not contiguous:
+            raise ValueError(
+                f"found {list(tensor.shape)} of {tensor.dtype}, expected {list(shape)} "
+                "of contiguous float32"
+            )
     launch(
         param,
         exp_avg,
