@@ -1,11 +1,9 @@
 """A Slurm cluster of one node and two fake GPUs, on loopback, in a temporary folder.
 
 Nothing outside of that folder is written or read: a Slurm or munge of this machine
-goes on as before. `Cluster.stop` ends what `start` started, and `start` first ends
-what a test run that was killed has left behind.
+goes on as before. `Cluster.stop` ends what `start` started.
 """
 
-import fcntl
 import os
 import shutil
 import signal
@@ -13,7 +11,6 @@ import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import psutil
 
@@ -78,10 +75,8 @@ class Cluster:
 
     def __init__(self) -> None:
         check_machine()
-        stop_left_behind()
         self.root = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
         self.root.chmod(0o755)  # munged refuses a socket that not everyone can reach
-        self.owner = lock(self.root / "owner")
         self.environment = {
             "SLURM_CONF": str(self.root / "slurm.conf"),
             "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}:/usr/sbin:/sbin",
@@ -178,25 +173,6 @@ def check_machine() -> None:
             f"the name of this machine, {name}, does not lead to loopback, where Slurm "
             f"has to listen; add `127.0.0.1 {name}` to /etc/hosts"
         )
-
-
-def stop_left_behind() -> None:
-    """End the clusters of test runs that were killed: their owner's lock is free."""
-    for path in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*/owner"):
-        if path.stat().st_uid == os.getuid() and lock(path):
-            stop_below(path.parent)
-
-
-def lock(path: Path) -> IO | None:
-    """The file, locked for as long as this process keeps it open; None where another
-    process has it."""
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 def stop_below(root: Path) -> None:
