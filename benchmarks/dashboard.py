@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from playwright.sync_api import sync_playwright
 
-from tests.results.synthetic import write_large_results
+from tests.results.written import write_large_results
 from tests.slow.browser.dashboard_server import served
 from tests.slow.browser.visitor import launch, visit
 

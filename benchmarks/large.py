@@ -18,7 +18,7 @@ import yaml
 
 from benchmarks.cases import ROOT
 from benchmarks.harness import say, write
-from tests.results.synthetic import write_large_results
+from tests.results.written import write_large_results
 from tests.support import MODELS
 
 

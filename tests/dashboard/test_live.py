@@ -275,7 +275,7 @@ def test_more_blocks_than_fit_on_a_page(results, training):
         for block in ("seeds-1", "seeds-2"):
             folder = results / "runs" / "digits" / model / block
             folder.mkdir()
-            config = load_run_config(folder.parent / "seeds-0-0" / "run.json")
+            config = load_run_config(folder.parent / "seeds-0" / "run.json")
             config = config.model_copy(update={"seeds": [int(block[-1])]})
             (folder / "run.json").write_text(config.to_json())
             training(results, model, block, epochs=3)

@@ -6,8 +6,9 @@ import pytest
 
 from comvae.datasets.fetching import fetch
 from comvae.results.report import write_report
+from comvae.study.plan import Plan
 from dashboard import records
-from tests.dashboard.studies import FEW, plan_of
+from tests.dashboard.studies import FEW
 from tests.dashboard.visitor import buttons, show, table, text, warned
 
 
@@ -15,7 +16,7 @@ from tests.dashboard.visitor import buttons, show, table, text, warned
 def full(whole):
     """All that a study leaves, with a dataset and the reports."""
     fetch("digits", whole / "datasets" / "digits")
-    write_report(whole, plan_of())
+    write_report(whole, Plan.read(whole))
     return whole
 
 

@@ -6,14 +6,15 @@ import re
 import yaml
 
 from comvae.results.report import write_report
+from comvae.study.plan import Plan
 from dashboard.render.site import MAIN, build
-from tests.dashboard.studies import FEW, plan_of, write_study
+from tests.dashboard.studies import FEW, write_study
 from tests.test_workflow import snakemake
 
 
 def test_the_report_has_tables_and_figures_with_captions(tmp_path):
     results = write_study(tmp_path / "results")
-    write_report(results, plan_of())
+    write_report(results, Plan.read(results))
     build(results, results / "site", results / "report" / "figures")
     study = tmp_path / "study.yaml"
     study.write_text(

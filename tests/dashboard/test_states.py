@@ -9,8 +9,7 @@ from dashboard.render.site import WRITTEN, build
 from tests.dashboard.site_reader import Page
 from tests.dashboard.studies import EVIL, FEW, edit_json, write_study
 from tests.dashboard.visitor import charts, show, text, warned
-from tests.results.synthetic import write_large_results
-from tests.results.written import MODELS, write_results
+from tests.results.written import MODELS, write_large_results, write_results
 
 SHOWN = ["vega_lite_chart", "table", "dataframe", "image"]
 WORDS = 60  # characters that a page says at least

@@ -7,10 +7,10 @@ import pytest
 from comvae.results.tables import gaps as gap_tables
 from comvae.results.tables import write_tables
 from comvae.study.plan import Plan
-from tests.results.synthetic import write_large_results
+from tests.results.written import write_large_results
 
 MODELS = ("vanilla", "simplified-gaussian", "compound-mixture")
-STUDY = {"models": MODELS, "seeds": 6, "epochs": 3, "gap_images": 40}
+STUDY = {"models": MODELS, "seeds": 6, "gap_images": 40}
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ def test_the_index_tells_what_the_tables_do_not_know_yet(
     tmp_path, record, status, detail
 ):
     write_results(tmp_path, models=["vanilla"], seeds=[5], tables=False)
-    path = tmp_path / "runs/digits/vanilla/seeds-5-5/training.json"
+    path = tmp_path / "runs/digits/vanilla/seeds-5/training.json"
     path.write_text(path.read_text().replace('"failed": {}', record))
     [run] = load_index(tmp_path).runs
     assert run.status == status and detail in run.detail

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy import stats
+from pydantic import TypeAdapter
 
 from comvae.model.options import ModelOptions
 from comvae.results.blocks import BlockFiles
-from comvae.study.plan import Block
-from comvae.study.settings import RunConfig, Training, load_models
+from comvae.results.tables import write_tables
+from comvae.study.plan import Block, Plan, plan_blocks, study_json
+from comvae.study.settings import Catalogue, RunConfig, Study, Training, load_models
 
 TERMS = ["reconstruction", "latent_kl", "negative_elbo"]
 GAP_SPLITS = ("train", "test")
@@ -39,13 +40,12 @@ def write_block(
     evaluated: bool = True,
     failed: Mapping[int, str] | None = None,
     images: Mapping[str, int] | None = None,
-    name: str | None = None,
     **record: Any,
 ) -> BlockFiles:
     """Write the files of a block as `comvae configure | train | evaluate` do, but for
     weights and pictures; `record` replaces entries of training.json."""
-    name = name or Block("", "", tuple(config.seeds)).name
-    files = BlockFiles.at(results, f"{config.dataset}/{config.model}/{name}")
+    block = Block(config.dataset, config.model, tuple(config.seeds))
+    files = BlockFiles.at(results, block.folder)
     _write(files.run / "run.json", config.to_json())
     history = [
         dict(seed=seed, epoch=epoch) | terms(seed, "train-running", epoch)
@@ -107,71 +107,88 @@ def write_results(
     not_measured: Iterable[tuple[str, str]] = (),
     tables: bool = True,
 ) -> Path:
-    """Write a study's results below `root` and return it.
+    """Write a study's results below `root` and return it; with its plan and tables,
+    where `tables` asks for them.
 
     `failed` runs diverge in training; the blocks (dataset, model) in `missing` leave no
     file but run.json, those in `not_evaluated` are trained alone, and those in
-    `not_measured` have no gaps. The paper has (synthetic) values for every dataset but
-    digits.
+    `not_measured` have no gaps.
     """
-    options = load_models(MODELS_FILE)
     failed, missing, not_evaluated = set(failed), set(missing), set(not_evaluated)
     not_measured = set(not_measured)
-    block = f"seeds-{min(seeds)}-{max(seeds)}"
-    cells = []
+    blocks = []
     for dataset in datasets:
         listed = {split: list(GAP_IMAGES) for split in GAP_SPLITS}
         _write(root / "evaluations" / dataset / "gap-images.json", json.dumps(listed))
+        _write(root / "datasets" / dataset / "dataset.json", "{}")
         for place, model in enumerate(models):
-            folder = root / "runs" / dataset / model / block
-            evaluation = root / "evaluations" / dataset / model / block
+            block = Block(dataset, model, tuple(seeds))
+            blocks.append(block)
             config = RunConfig(
                 dataset=dataset,
                 model=model,
                 seeds=list(seeds),
-                options=options[model],
+                options=OPTIONS[model],
                 training=Training(epochs=epochs, hidden=32),
             )
+            if (dataset, model) in missing:
+                path = root / "runs" / block.folder / "run.json"
+                _write(path, config.to_json())
+                continue
             lost = {
                 s: "negative_elbo is nan"
                 for s in seeds
                 if (dataset, model, s) in failed
             }
-            absent = ""
             evaluated = (dataset, model) not in not_evaluated
-            if (dataset, model) in missing:
-                _write(folder / "run.json", config.to_json())
-                absent = (
-                    f"not trained; its log would be logs/train/{dataset}/{model}.log"
-                )
-            else:
-                terms = _terms(config, place, lost)
-                what = {"evaluated": evaluated, "failed": lost, "name": block}
-                write_block(root, config, terms, **what)
-                if not evaluated:
-                    absent = f"{evaluation}/metrics.csv is missing"
-                for seed in set(seeds) - set(lost) if evaluated else ():
-                    for kind in ("reconstructions", "samples"):
-                        name = f"seed-{seed}-{kind}.png"
-                        _draw(evaluation / "pictures" / name, (160, 64), seed)
-                    write_pictures(evaluation, seed, place)
-                if evaluated and (dataset, model) not in not_measured:
-                    write_gaps(evaluation, seeds, place, lost)
-            for seed in seeds:
-                status = (
-                    "failed" if seed in lost else "missing" if absent else "finished"
-                )
-                detail = lost.get(seed, absent)
-                gap, why = "", ""
-                if status == "finished":
-                    lacks = (dataset, model) in not_measured
-                    gap, why = (
-                        ("missing", "not measured") if lacks else ("measured", "")
-                    )
-                cells.append((dataset, model, seed, status, block, detail, gap, why))
+            what = {"evaluated": evaluated, "failed": lost}
+            files = write_block(root, config, _terms(config, place, lost), **what)
+            for seed in set(seeds) - set(lost) if evaluated else ():
+                for kind in ("reconstructions", "samples"):
+                    name = f"seed-{seed}-{kind}.png"
+                    _draw(files.evaluation / "pictures" / name, (160, 64), seed)
+                write_pictures(files.evaluation, seed, place)
+            if evaluated and (dataset, model) not in not_measured:
+                write_gaps(files.evaluation, seeds, place, lost)
+    titles = {model: OPTIONS[model].title for model in models}
+    plan = Plan("test", list(datasets), titles, blocks, None, len(GAP_IMAGES))
     if tables:
-        write_tables(root, cells, list(models))
+        _write(root / "study.json", TypeAdapter(Plan).dump_json(plan).decode())
+        write_tables(root, plan)
     return root
+
+
+def write_large_results(
+    results: Path,
+    *,
+    models: Sequence[str] = MODELS,
+    seeds: int = 1250,
+    seeds_per_block: int = 20,
+    gap_images: int = 0,
+    tables: bool = True,
+) -> Plan:
+    """Write a finished study of the digits of 3 epochs, without pictures, and return
+    its plan. 10,000 runs take 10 s without gaps and tables, whatever their blocks."""
+    settings = {"datasets": ["digits"], "models": list(models), "seeds": seeds}
+    training = {"epochs": 3, "hidden": 32, "seeds_per_block": seeds_per_block}
+    settings |= {"training": training, "gap": {"images": gap_images}}
+    catalogue = Catalogue(
+        study=Study(study="large", **settings), models={m: OPTIONS[m] for m in models}
+    )
+    blocks = plan_blocks(catalogue, results)
+    _write(results / "study.json", study_json(catalogue, blocks))
+    for block in blocks:
+        config = catalogue.run_config(block.dataset, block.model, list(block.seeds))
+        place = list(models).index(block.model)
+        seconds = 12.5 * len(block.seeds)
+        terms = _terms(config, place, ())
+        files = write_block(results, config, terms, train_seconds=seconds)
+        if gap_images:
+            write_gaps(files.evaluation, block.seeds, place, (), range(gap_images))
+    plan = Plan.read(results)
+    if tables:
+        write_tables(results, plan)
+    return plan
 
 
 def value(place: int, seed: int, term: str, split: str) -> float:
@@ -200,7 +217,11 @@ def gap_value(place: int, seed: int, split: str, image: int) -> dict[str, float]
 
 
 def write_gaps(
-    folder: Path, seeds: Iterable[int], place: int, lost: Iterable[int] = ()
+    folder: Path,
+    seeds: Iterable[int],
+    place: int,
+    lost: Iterable[int] = (),
+    images: Iterable[int] = GAP_IMAGES,
 ) -> None:
     """Write gaps.parquet as `comvae gap` does."""
     search = dict(iterations=12, converged=True, start="encoder", start_difference=0.0)
@@ -211,7 +232,7 @@ def write_gaps(
         for seed in seeds
         if seed not in set(lost)
         for split in GAP_SPLITS
-        for image in GAP_IMAGES
+        for image in images
     ]
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_parquet(folder / "gaps.parquet", index=False)
@@ -242,38 +263,6 @@ def write_pictures(folder: Path, seed: int, place: int, **changes: np.ndarray) -
     path = folder / "pictures" / f"seed-{seed}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **arrays | changes)
-
-
-def write_tables(root: Path, cells: list[tuple], models: list[str]) -> None:
-    """Write tables/cells.csv and tables/table1.csv."""
-    folder = root / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
-    columns = ["dataset", "model", "seed", "status", "block", "detail"]
-    columns += ["gap", "gap_detail"]
-    table = pd.DataFrame(cells, columns=columns)
-    table.to_csv(folder / "cells.csv", index=False)
-    rows = []
-    for (dataset, model), group in table.groupby(["dataset", "model"], sort=False):
-        place = models.index(model)
-        finished = group[group["status"] == "finished"]["seed"]
-        for split in SPLITS:
-            for term in TERMS:
-                values = pd.Series(
-                    [value(place, seed, term, split) for seed in finished], dtype=float
-                )
-                paper = None if dataset == "digits" else value(place, 4, term, split)
-                rows.append((dataset, model, split, term, *_interval(values), paper))
-    columns = ["dataset", "model", "split", "metric"]
-    columns += ["mean", "std", "ci_low", "ci_high", "n_seeds", "paper"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "table1.csv", index=False)
-
-
-def _interval(values: pd.Series) -> tuple:
-    n, mean, std = len(values), values.mean(), values.std()
-    if n < 2:
-        return mean, None, None, None, n
-    half = stats.t.ppf(0.975, n - 1) * std / n**0.5
-    return mean, std, mean - half, mean + half, n
 
 
 def _terms(config: RunConfig, place: int, lost: Iterable[int]) -> Terms:
