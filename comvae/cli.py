@@ -196,6 +196,7 @@ def evaluate(
     from comvae.evaluation.elbo import evaluate as evaluate_block
     from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.pictures import draw_pictures
+    from comvae.files import write_sum
     from comvae.results.blocks import sound_seeds, write_table
     from comvae.results.pictures import write_pictures
     from comvae.results.weights import load_vae
@@ -209,6 +210,7 @@ def evaluate(
     pictures = draw_pictures(vae, config, data, pictured, sound, use)
     write_pictures(output.parent / "pictures", pictures)
     write_table(output, evaluate_block(vae, config, data, chosen, use))
+    write_sum(output)
 
 
 @command
@@ -224,6 +226,7 @@ def gap(
     from comvae.engine.progress import progress_shown
     from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.gap import measure
+    from comvae.files import write_sum
     from comvae.results.blocks import sound_seeds, write_table
     from comvae.results.gap_files import no_gaps
     from comvae.results.weights import load_vae
@@ -244,6 +247,7 @@ def gap(
         with progress_shown(what, "measuring the gaps") as on_progress:
             gaps = measure(vae, sound, data, chosen, use, on_progress)
     write_table(output, gaps)
+    write_sum(output)
 
 
 @command

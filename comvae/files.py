@@ -63,6 +63,23 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_sum(path: Path) -> None:
+    """Write `<name>.sha256` beside a file, as `sha256sum` does."""
+    write_text(_sum_of(path), f"{sha256_of(path)}  {path.name}\n")
+
+
+def check_sum(path: Path) -> None:
+    """Raise ResultsError where a file is not as `<name>.sha256` beside it says; without
+    one nothing is known of it."""
+    beside = _sum_of(path)
+    if beside.exists():
+        check_sha256(path, beside.read_text().partition(" ")[0])
+
+
+def _sum_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
 def check_sha256(path: Path, expected: str | None) -> None:
     """Raise ResultsError where a file is not as it was written; `expected` is None
     where nothing is known of it."""

@@ -98,6 +98,12 @@ def test_each_stage_writes_what_the_next_one_reads(study):
     assert pictures == {f"seed-{s}{kind}" for s in (0, 1) for kind in kinds}
 
 
+def test_what_is_measured_has_a_checksum(study):
+    for name in ("metrics.csv", "gaps.parquet"):
+        check = ["sha256sum", "--check", "--status", f"{name}.sha256"]
+        assert subprocess.run(check, cwd=study / EVALUATION).returncode == 0
+
+
 def test_metrics_have_the_documented_rows(study):
     table = pd.read_csv(study / EVALUATION / "metrics.csv")
     terms = {"reconstruction", "latent_kl", "negative_elbo", "weight_kl"}

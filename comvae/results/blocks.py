@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import BaseModel, Field, ValidationError
 
 from comvae.errors import ResultsError, SettingsError
-from comvae.files import check_sha256, replacing
+from comvae.files import check_sha256, check_sum, replacing
 from comvae.results import paths
 from comvae.results.formats import HISTORY, METRICS, Format
 from comvae.results.reading import (
@@ -78,7 +78,10 @@ class BlockFiles:
     @cached_property
     def metrics(self) -> list[Row]:
         """One row per seed, split and mode: the evaluation after training."""
-        return _some_rows(self.evaluation / paths.METRICS, METRICS)
+        path = self.evaluation / paths.METRICS
+        rows = _some_rows(path, METRICS)
+        check_sum(path)
+        return rows
 
 
 def _some_rows(path: Path, expected: Format) -> list[Row]:

@@ -8,6 +8,7 @@ import pandas as pd
 from pyarrow.parquet import ParquetFile
 
 from comvae.errors import ResultsError
+from comvae.files import check_sum
 from comvae.results import paths
 from comvae.results.quantities import EVALUATED_SPLITS, QUANTITIES, names
 from comvae.results.reading import damaged, kept, require_columns
@@ -93,6 +94,7 @@ def read_runs(
 def _read_stored(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise ResultsError(f"{path} is missing")
+    check_sum(path)
     try:
         with ParquetFile(path) as file:
             table = file.read(use_threads=False).to_pandas()

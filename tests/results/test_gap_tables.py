@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from comvae.errors import ResultsError
+from comvae.files import write_sum
 from comvae.results.gap_files import load_image_gaps, read_gaps
 from comvae.results.quantities import names
 from comvae.results.tables import write_tables
@@ -179,6 +181,15 @@ def test_images_are_compared_with_the_first_block_where_no_list_is(results):
     cells = write_tables(results, plan_of())["cells"].set_index("model")["gap"]
     assert set(cells["vanilla"]) == {"measured"}
     assert set(cells["compound-mixture"]) == {"missing"}
+
+
+def test_gaps_that_are_not_as_written_are_damaged(results):
+    path = results / BAD
+    write_sum(path)
+    whole = read_gaps(path)
+    whole.assign(log_px=0.0).to_parquet(path, index=False)
+    with pytest.raises(ResultsError, match=r"gaps\.parquet is damaged: found SHA-256"):
+        read_gaps(path)
 
 
 def test_a_damaged_list_of_images_is_named(results):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from comvae.files import AGAIN
+from comvae.files import AGAIN, write_sum
 from comvae.results.formats import TABLES
 from comvae.results.quantities import PAPER_METRICS, SPLITS
 from comvae.results.statistics import summary
@@ -218,6 +218,17 @@ def test_a_history_that_is_not_as_written_is_damaged(tmp_path):
     assert list(cells["status"]) == ["missing"] * 2 + ["finished"] * 2
     assert cells["detail"][0].endswith(AGAIN) and "SHA-256" in cells["detail"][0]
     assert damages(cells.assign(gap_detail="")) == [cells["detail"][0]]
+
+
+def test_metrics_that_are_not_as_written_are_damaged(tmp_path):
+    """A changed digit is a number all the same."""
+    path = written(tmp_path, GOOD).evaluation / "metrics.csv"
+    write_sum(path)
+    assert set(collect(tmp_path, [GOOD])[1]["status"]) == {"finished"}
+    path.write_text(path.read_text().replace("1", "2"))
+    cells = collect(tmp_path, [GOOD])[1]
+    assert set(cells["status"]) == {"missing"}
+    assert cells["detail"].str.contains("metrics.csv is damaged: found SHA-256").all()
 
 
 def test_a_value_that_is_not_finite_is_not_finished(tmp_path):
