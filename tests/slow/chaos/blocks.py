@@ -65,7 +65,8 @@ def trained(folder: Path, model: str) -> dict[str, object]:
     """All that training a block wrote, but for CHANGING; and no file besides."""
     block = folder / run(model)
     names = {"run.json", "weights.safetensors", "history.csv", "training.json"}
-    assert {path.name for path in block.iterdir()} == names, "nothing is left behind"
+    found = {path.name for path in block.rglob("*")}
+    assert found == names, "nothing is left behind"
     record = json.loads((block / "training.json").read_text())
     assert all(record.pop(name) for name in CHANGING)
     return {
