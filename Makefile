@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
+export PYTHONUTF8 := 1
 CORES ?= all
 STUDY ?= config/config.yaml
 # jobs that train take turns on a GPU, where there is one

@@ -90,7 +90,7 @@ def _steps(data: Dataset, config: RunConfig) -> int:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
         return platform.processor()
     names = [line.split(":")[1].strip() for line in lines if "model name" in line]

@@ -101,7 +101,7 @@ def run(tree: Path, changes: dict[str, Any], cores: int) -> dict[str, float]:
     and of the training of each model of it. `changes` are made to its settings."""
     for made in ("results", "logs", ".snakemake"):
         shutil.rmtree(tree / made, ignore_errors=True)
-    settings = yaml.safe_load((tree / "config" / "config.yaml").read_text())
+    settings = yaml.safe_load((tree / "config" / "config.yaml").read_text("utf-8"))
     if any(tree.glob("comvae/**/gap")):
         changes = changes | {"gap": {"images": 0}}
     for key, value in changes.items():
@@ -114,15 +114,17 @@ def run(tree: Path, changes: dict[str, Any], cores: int) -> dict[str, float]:
     _run([sys.executable, *script], tree)
     seconds = {WHOLE: perf_counter() - start}
     for record in sorted(tree.glob("results/runs/**/training.json")):
-        model = json.loads(record.with_name("run.json").read_text())["model"]
-        trained = json.loads(record.read_text())["train_seconds"]
+        model = json.loads(record.with_name("run.json").read_text("utf-8"))["model"]
+        trained = json.loads(record.read_text("utf-8"))["train_seconds"]
         seconds[model] = seconds.get(model, 0.0) + trained
     return seconds
 
 
 def work_of(tree: Path) -> list[dict[str, Any]]:
     """What each block of the study that was run has to train."""
-    configs = (json.loads(p.read_text()) for p in tree.glob("results/runs/**/run.json"))
+    configs = (
+        json.loads(p.read_text("utf-8")) for p in tree.glob("results/runs/**/run.json")
+    )
     work = (
         {name: config[name] for name in ("model", "seeds")}
         | {name: config["training"][name] for name in SIZES}

@@ -378,6 +378,8 @@ def main() -> None:
     # What torch and pandas make when they are imported stays: to look for garbage in it
     # again and again, and once more at exit, is a third of the time of a short command.
     gc.set_threshold(200_000)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8")  # in any locale, as all files are
     try:
         app()
     finally:

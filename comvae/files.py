@@ -73,7 +73,7 @@ def check_sum(path: Path) -> None:
     one nothing is known of it."""
     beside = _sum_of(path)
     if beside.exists():
-        check_sha256(path, beside.read_text().partition(" ")[0])
+        check_sha256(path, beside.read_text("utf-8").partition(" ")[0])
 
 
 def _sum_of(path: Path) -> Path:

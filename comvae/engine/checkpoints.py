@@ -76,7 +76,7 @@ class Checkpoints:
 
     def _read(self, slot: Path) -> Checkpoint | None:
         try:
-            record = json.loads(slot.with_suffix(".json").read_text())
+            record = json.loads(slot.with_suffix(".json").read_text("utf-8"))
             if record.pop("record_sha256") != _sha256_of_record(record):
                 raise ValueError("the JSON file beside it is not what was written")
             number, digest = int(record["number"]), record["sha256"]

@@ -114,7 +114,7 @@ def _read_stored(path: Path) -> pd.DataFrame:
 def _listed_images(path: Path) -> Images | None:
     """The images in gap-images.json, None without such a file."""
     try:
-        listed = json.loads(path.read_text())
+        listed = json.loads(path.read_text("utf-8"))
         return {split: sorted(listed[split]) for split in EVALUATED_SPLITS}
     except FileNotFoundError:
         return None

@@ -139,7 +139,7 @@ def _is_dead(found: dict, host: str) -> bool:
 
 def _read(path: Path) -> dict:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -346,7 +346,7 @@ def load_models(path: str | Path) -> dict[str, ModelOptions]:
 def load_run_config(path: str | Path) -> RunConfig:
     """The config of a block from its `run.json`; raises SettingsError."""
     try:
-        values = json.loads(Path(path).read_text())
+        values = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"{path}: found no readable config ({error}), expected the run.json that "

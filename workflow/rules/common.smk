@@ -10,6 +10,10 @@ from pathlib import Path
 import psutil
 from snakemake.exceptions import WorkflowError
 
+# Text is UTF-8 in any locale: what is read, printed, and given to shell commands.
+if sys.getfilesystemencoding() != "utf-8":
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
 sys.path.insert(0, str(workflow.basedir))
 
 from comvae.study.settings import load_study
@@ -47,6 +51,7 @@ except ComvaeError as error:
 os.environ.update(
     PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.getenv('PATH', os.defpath)}",
     PYTHONPATH=str(workflow.basedir),
+    PYTHONUTF8="1",
 )
 # The mirror is no parameter of a rule: another mirror holds the same verified bytes.
 if STUDY.study.datasets.mirror:
@@ -92,7 +97,7 @@ def study_plan(wildcards):
 
 def write_plan(plan, path, log):
     """Write the plan; a shell command must not be as long as that of a large study."""
-    Path(path).write_text(plan)
+    Path(path).write_text(plan, encoding="utf-8")
     Path(log).write_text(f"{len(BLOCKS)} blocks in {path}\n")
 
 

@@ -61,6 +61,7 @@ def main() -> None:
         unlocked = subprocess.run([*snakemake, "--unlock", *sys.argv[1:]])
         if unlocked.returncode:
             sys.exit(unlocked.returncode)
+    os.environ["PYTHONUTF8"] = "1"
     os.set_inheritable(handle, True)
     os.execv(snakemake[0], [*snakemake, *sys.argv[1:]])
 
