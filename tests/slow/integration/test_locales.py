@@ -51,13 +51,10 @@ def test_the_study_is_made_and_its_text_is_utf_8(environment, tmp_path):
     assert list(plan["models"].values()) == [TITLE]
     assert titles(results) == {TITLE}
 
-    for command in (
-        [sys.executable, "-m", "comvae", "report"],
-        [sys.executable, "-m", "comvae", "track"],
-        [sys.executable, "-m", "snakemake", "--cores", "2", "--force", "report"]
-        + ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(study)],
-    ):
-        again = run(command, tmp_path, **environment)
+    snakemake = ["snakemake", "--cores", "2", "--force", "report"]
+    snakemake += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(study)]
+    for command in (["comvae", "report"], ["comvae", "track"], snakemake):
+        again = run([sys.executable, "-m", *command], tmp_path, **environment)
         assert again.returncode == 0, again.stdout
     assert titles(results) == {TITLE}
 
