@@ -32,7 +32,7 @@ gap-selftest: $(INSTALLED) ## check the gap estimators against known answers
 	python -m comvae gap-selftest
 
 dashboard: $(INSTALLED) ## compare variants in the browser (loopback only)
-	streamlit run dashboard/render/app.py
+	python -m comvae dashboard
 
 mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
 	@test -f results/mlflow/mlflow.db || { echo "no runs yet: make study first" >&2; exit 2; }

@@ -3,6 +3,7 @@
 import errno
 import gc
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -346,6 +347,40 @@ def report(results: Results = Path("results")) -> None:
     plan = Plan.read(results)
     print_report(results, plan)
     print(failed_import(results), end="", file=sys.stderr)
+
+
+@command
+def dashboard(
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that holds all results. Default: COMVAE_RESULTS, or results.",
+            file_okay=False,
+        ),
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- OPTIONS OF STREAMLIT]",
+            help="Such as --server.port 8502; its other settings are those of "
+            ".streamlit/config.toml beside the code.",
+        ),
+    ] = None,
+) -> None:
+    """Compare variants in the browser, which this machine alone can reach."""
+    from comvae.results.paths import results_folder
+
+    code = Path(__file__).resolve().parents[1]
+    script = code / "dashboard" / "render" / "app.py"
+    if not script.is_file():
+        raise SettingsError(
+            f"{script}: found no dashboard there; it is part of the repository: "
+            "install it with `pip install -e .`"
+        )
+    os.environ["COMVAE_RESULTS"] = str((results or results_folder()).resolve())
+    os.chdir(code)  # Streamlit reads its settings from where it starts
+    streamlit = [sys.executable, "-m", "streamlit", "run", str(script)]
+    os.execv(sys.executable, [*streamlit, *(options or [])])
 
 
 @command

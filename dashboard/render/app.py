@@ -1,4 +1,4 @@
-"""The entry point: `make dashboard`, or `streamlit run dashboard/render/app.py`.
+"""The script that `comvae dashboard` has Streamlit run.
 
 It is not beside `pages/`, which Streamlit would take for pages of its own.
 """
@@ -16,4 +16,10 @@ sys.path[:] = [ROOT, *(folder for folder in sys.path if folder not in (HERE, ROO
 from dashboard.render.streamlit import streamlit_pages  # noqa: E402 (needs the path)
 
 st.set_page_config(page_title="ComVAE study", layout="wide")
+if st.get_option("server.address") is None or st.get_option("browser.gatherUsageStats"):
+    st.error(
+        "This server was started without the settings of this project: whoever reaches "
+        "this machine reaches it. End it, and start it with `comvae dashboard`."
+    )
+    st.stop()
 st.navigation(list(streamlit_pages().values()), position="top").run()

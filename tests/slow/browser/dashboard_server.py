@@ -1,4 +1,4 @@
-"""The dashboard, served as `make dashboard` serves it, on a free port."""
+"""The dashboard, served as `comvae dashboard` serves it, on a free port."""
 
 import os
 import socket
@@ -12,7 +12,6 @@ from pathlib import Path
 from tests.slow.support import free_port, wait_for
 from tests.support import ROOT
 
-APP = Path("dashboard", "render", "app.py")
 PATIENCE = 60  # seconds until a server that does not answer is an error
 
 
@@ -30,15 +29,18 @@ class Server:
 
 
 @contextmanager
-def served(results: Path, log: Path, script: Path = APP) -> Iterator[Server]:
-    """`streamlit run script` at the root of the repository, showing `results`."""
+def served(
+    results: Path, log: Path, *words: str | Path, folder: Path = Path("/")
+) -> Iterator[Server]:
+    """`comvae dashboard`, or the module and arguments `words`, run in `folder`."""
     port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(script)]
+    words = words or ("comvae", "dashboard", "--results", results, "--")
+    command = [sys.executable, "-m", *map(str, words)]
     with log.open("wb") as printed:
         process = subprocess.Popen(
             [*command, "--server.port", str(port)],
-            cwd=ROOT,
-            env=os.environ | {"COMVAE_RESULTS": str(results)},
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=printed,
             stderr=subprocess.STDOUT,
         )

@@ -36,6 +36,22 @@ def test_it_listens_on_the_loopback_interface_alone(server):
     assert listening == {("127.0.0.1", server.port)}
 
 
+def test_started_with_other_settings_it_says_so_and_shows_nothing(
+    browser, results, tmp_path
+):
+    """From elsewhere, Streamlit would listen everywhere."""
+    script = ROOT / "dashboard" / "render" / "app.py"
+    words = ("streamlit", "run", script, "--server.headless", "true")
+    with (
+        served(results, tmp_path / "log.txt", *words, folder=tmp_path) as server,
+        visit(browser, server.url) as seen,
+    ):
+        seen.page.goto(server.url)
+        alert = seen.page.get_by_test_id("stAlert").inner_text()
+        assert "start it with comvae dashboard" in alert
+        assert "negative ELBO" not in seen.page.content()
+
+
 @pytest.mark.parametrize(
     ("host", "origin", "status"),
     [
@@ -81,7 +97,7 @@ def test_an_error_tells_visitors_nothing(browser, results, tmp_path):
         f"import streamlit as st\nst.title('x')\nraise OSError('{SECRET}')"
     )
     with (
-        served(results, log, script) as server,
+        served(results, log, "streamlit", "run", script, folder=ROOT) as server,
         visit(browser, server.url) as seen,
     ):
         seen.open()
