@@ -11,9 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
 from comvae.errors import ResultsError
 from comvae.results import reading as data
 from comvae.results.blocks import load_training
+from comvae.results.formats import HISTORY
+from comvae.results.trail import Progress as Trail
+from comvae.results.trail import load_progress as load_trail
 from comvae.study.plan import Block, parse_seeds
 
 SILENT = 60.0  # seconds without a sign of life; a living block gives one every ten
@@ -244,6 +249,36 @@ def in_words(counts: dict[str, int]) -> str:
     text = f"{counts.get('finished', 0)} of {sum(counts.values())} runs finished"
     rest = [f"{n} {WORDS[word]}" for word, n in counts.items() if word != "finished"]
     return ", ".join([text, *rest])
+
+
+def load_trails(
+    running: Iterable[Seen],
+) -> tuple[dict[str, Trail | None], list[str]]:
+    """The trail of each running block by its folder, and what is damaged."""
+    found: dict[str, Trail | None] = dict.fromkeys(seen.folder for seen in running)
+    problems: list[str] = []
+    for folder in found:
+        try:
+            found[folder] = load_trail(Path(folder))
+        except ResultsError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def histories(seen: Iterable[Seen]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The epochs that each block has ended, by its folder, and what is damaged."""
+    found, problems = {}, []
+    for one in seen:
+        path = Path(one.folder, "state", "history.csv")
+        try:
+            history = data.load_table.anew(path, HISTORY)
+        except ResultsError as error:
+            if path.exists():  # else it has just finished
+                problems.append(str(error))
+            continue
+        if len(history):
+            found[str(one.block.folder)] = history
+    return found, problems
 
 
 def seeds_text(seeds: Iterable[int]) -> str:

@@ -1,8 +1,6 @@
 """What the results record of datasets, code, libraries, machines and settings."""
 
-from collections.abc import Sequence
-from contextlib import suppress
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +21,22 @@ PARTS = ["options", "training", "data"]  # of run.json
 NAMES = ["options.title", "options.control"]  # of the model, which set nothing
 
 
-def load_datasets(results: Path) -> tuple[dict[str, dict], list[str]]:
-    """The dataset.json of each dataset, and what could not be read."""
-    found, problems = {}, []
-    for path in sorted(results.glob("datasets/*/dataset.json")):
+def _read_each(
+    results: Path, pattern: str, problems: list[str]
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every JSON file of a pattern with its content; notes the damaged ones."""
+    for path in sorted(results.glob(pattern)):
         try:
-            found[path.parent.name] = data.load_json(path) or {}
+            yield path, data.load_json(path) or {}
         except ResultsError as error:
             problems.append(str(error))
-    return found, problems
+
+
+def load_datasets(results: Path) -> tuple[dict[str, dict], list[str]]:
+    """The dataset.json of each dataset, and what could not be read."""
+    problems: list[str] = []
+    found = _read_each(results, "datasets/*/dataset.json", problems)
+    return {path.parent.name: record for path, record in found}, problems
 
 
 def load_blocks(results: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -40,25 +45,8 @@ def load_blocks(results: Path) -> tuple[pd.DataFrame, list[str]]:
     Columns: dataset, model, block, config_hash, git_commit, MACHINES, NUMBERS,
     finished, and one for each library, whose name begins with VERSION.
     """
-    files, problems = [], []
-    for path in sorted(results.glob("runs/*/*/*/training.json")):
-        try:
-            files.append(data.identity(path))
-        except ResultsError as error:
-            problems.append(str(error))
-    table, damaged = _read_blocks(tuple(filter(None, files)))
-    return table, problems + damaged
-
-
-@lru_cache(maxsize=2)
-def _read_blocks(files: tuple[data.Identity, ...]) -> tuple[pd.DataFrame, list[str]]:
     rows, problems = [], []
-    for path in (Path(file[0]) for file in files):
-        try:
-            record = data.load_json(path) or {}
-        except ResultsError as error:
-            problems.append(str(error))
-            continue
+    for path, record in _read_each(results, "runs/*/*/*/training.json", problems):
         row = dict(zip(PLACE, path.parts[-4:-1], strict=True)) | dict(flat(record))
         rows.append(row | {"finished": record.get("finished_at")})
     columns = [*PLACE, "config_hash", CODE, *MACHINES, *NUMBERS, "finished"]
@@ -133,11 +121,9 @@ def load_settings(results: Path) -> dict[str, dict[str, str]]:
     One block stands for all of its model and dataset.
     """
     by_model: dict[str, dict[str, str]] = {}
-    for path in sorted(results.glob("runs/*/*/*/run.json")):
-        model = path.parts[-3]
-        if model not in by_model:
-            with suppress(ResultsError):  # the index has noted why
-                by_model[model] = settings_of(data.load_json(path) or {})
+    # the index has noted what is damaged
+    for path, config in _read_each(results, "runs/*/*/*/run.json", []):
+        by_model.setdefault(path.parts[-3], settings_of(config))
     return by_model
 
 

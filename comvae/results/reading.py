@@ -151,7 +151,7 @@ def load_table(path: Path, expected: Format) -> pd.DataFrame | None:
     return table[expected.columns]
 
 
-@kept(4096)
+@kept(1 << 14)  # records of the blocks of a large study
 def load_json(path: Path) -> dict[str, Any] | None:
     """The mapping in a JSON file."""
     try:

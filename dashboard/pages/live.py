@@ -9,7 +9,7 @@ import pandas as pd
 
 from comvae.results.trail import Progress as Trail
 from dashboard import elements as el
-from dashboard import progress, summary, trails
+from dashboard import progress, summary
 from dashboard.charts.curves import bands, ends, over_seeds
 from dashboard.forecast import forecast
 from dashboard.progress import Progress, Seen, seeds_text
@@ -39,7 +39,7 @@ def _now(study: Study, ask: el.Ask, updates: bool) -> Iterator[el.Element]:
         return
     yield from warnings(p for p in found.problems if p not in study.index.problems)
     running = found.with_status("running")
-    told, problems = trails.load_trails(running)
+    told, problems = progress.load_trails(running)
     yield from warnings(problems)
     yield from _outlook(found, told, study)
     yield from _running(running, told, study)
@@ -104,7 +104,7 @@ def _curves(running: list[Seen], study: Study, ask: el.Ask) -> Iterator[el.Eleme
     if not running:
         return
     yield el.Heading("Curves so far")
-    histories, problems = trails.histories(running)
+    histories, problems = progress.histories(running)
     terms = summary.measured_in(*histories.values()) or [summary.METRIC]
     term = ask.one(el.Choice("Term", "term", terms, summary.title_of))
     yield from warnings(problems)
@@ -114,7 +114,7 @@ def _curves(running: list[Seen], study: Study, ask: el.Ask) -> Iterator[el.Eleme
         for seen in here[:LINES]:
             line = str(seen.block.folder)
             names = {"line": line, "model": seen.block.model}
-            names["title"] = trails.title(seen, study)
+            names["title"] = _title(seen, study)
             if line in histories:
                 tables.append(over_seeds(histories[line], term, **names))
         if not any(map(len, tables)):
@@ -193,8 +193,12 @@ def _table(ended: Sequence[Seen], study: Study) -> pd.DataFrame:
     )
 
 
+def _title(seen: Seen, study: Study) -> str:
+    return f"{study.title(seen.block.model)}, {seeds_text(seen.block.seeds)}"
+
+
 def _name(seen: Seen, study: Study) -> str:
-    return f"{trails.title(seen, study)}, {seen.block.dataset}"
+    return f"{_title(seen, study)}, {seen.block.dataset}"
 
 
 def _clock(moment: float, zone: tzinfo | None) -> str:

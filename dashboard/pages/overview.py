@@ -9,7 +9,6 @@ from dashboard.charts.means import means
 from dashboard.differences import RULE, VERDICTS
 from dashboard.forecast import forecast
 from dashboard.study import Study, bounds_alone
-from dashboard.trails import load_trails
 
 
 def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
@@ -42,7 +41,7 @@ def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
         measured = sum(seen.measured for seen in here.seen)
         text += f"; gaps measured in {measured} of {finished}"
     yield el.Bar(finished / sum(counts.values()), text)
-    told, _ = load_trails(now.with_status("running"))  # the page Live warns
+    told, _ = progress.load_trails(now.with_status("running"))  # the page Live warns
     if text := forecast(now, told, study.table("runs")):
         yield el.Caption(text)
         yield el.Link("live", "More: Live")
