@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+import shlex
 import shutil
 import socket
 import sqlite3
@@ -457,15 +459,64 @@ def test_two_blocks_with_the_same_run_are_refused(results):
         track(results)
 
 
-def test_results_that_were_moved_are_imported_at_their_new_place(results, tmp_path):
+def test_results_that_were_moved_keep_their_runs(results, tmp_path):
+    write_study(results)
+    track(results)
+    before, run_ids = content(results), ids(results)
+    client(results).set_tag(run_ids["vanilla-digits-seed-0"], "note", "by hand")
+    moved = results.rename(tmp_path / "moved")
+    assert track(moved).unchanged == 4
+    assert ids(moved) == run_ids and not results.exists()
+    found = content(moved)
+    assert found["vanilla-digits-seed-0"][2].pop("note") == "by hand"
+    assert found == before
+
+
+def test_a_copy_owns_nothing_of_the_original(results, tmp_path):
+    """Not even for MLflow's garbage collection, as docs/mlflow.md has it."""
     write_study(results)
     track(results)
     before = content(results)
-    moved = results.rename(tmp_path / "moved")
-    assert track(moved).imported == 4
-    assert content(moved) == before
-    assert not results.exists()
-    assert track(moved).unchanged == 4
+    copy = shutil.copytree(results, tmp_path / "copy")
+    for model in ("vanilla", "compound-mixture"):
+        shutil.rmtree(copy / "runs" / "digits" / model)
+    assert track(copy).removed == 4
+    [command] = re.findall(
+        r"`(mlflow gc .*?)`", (ROOT / "docs" / "mlflow.md").read_text()
+    )
+    own = copy / "mlflow" / "mlflow.db"
+    command = command.replace("results/mlflow/mlflow.db", str(own))
+    done = subprocess.run(
+        [Path(sys.executable).parent / "mlflow", *shlex.split(command)[1:]],
+        env={k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"},
+    )
+    assert done.returncode == 0
+    assert not list((copy / "mlflow" / "artifacts").rglob("*.png"))
+    assert content(results) == before
+
+
+def test_a_locked_store_is_waited_for_and_its_holder_named(results, monkeypatch):
+    write_study(results)
+    database = results / "mlflow" / "mlflow.db"
+    hold = (
+        "import sqlite3, sys, time; held = sqlite3.connect(sys.argv[1]);"
+        "held.execute('BEGIN EXCLUSIVE'); print('held', flush=True);"
+        "time.sleep(float(sys.argv[2]))"
+    )
+
+    def holder(seconds):
+        command = [sys.executable, "-c", hold, database, str(seconds)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        return process
+
+    with holder(1.0):
+        assert track(results).imported == 4
+    monkeypatch.setattr("comvae.results.mlflow.store.LOCKED", 0.2)
+    with holder(60) as process:
+        with pytest.raises(TrackingError, match=f"process {process.pid} .*end it"):
+            track(results)
+        process.kill()
 
 
 def test_a_deleted_experiment_comes_back_without_doubles(results):
@@ -520,6 +571,7 @@ def answering():
     ("uri", "words"),
     [
         ("ftp://me:secret@nowhere/x", "MLflow cannot use it"),
+        ("postgresql://me:secret@127.0.0.1:9/db", "cannot use it .*refused"),
         ("http://me:secret@127.0.0.1:9", "cannot be reached .*Connection refused"),
         (
             "http://me:secret@no.such.host.invalid",
@@ -600,7 +652,7 @@ def test_a_study_goes_on_where_its_import_fails(results):
     status, said, message = command_track(results, "--keep-going")
     assert (status, said) == (0, "")
     assert message == note.read_text() == failed_import(results)
-    for words in (f"delete {database}", "python -m comvae track", "NOT in MLflow"):
+    for words in (f"rename {database}", "python -m comvae track", "NOT in MLflow"):
         assert words in message
     # By hand, elsewhere: the study's own runs are still not where it says.
     other = f"sqlite:///{results}/other.db"
@@ -617,5 +669,5 @@ def test_a_damaged_database_is_named_with_the_cure(results):
     write_study(results)
     database = results / "mlflow" / "mlflow.db"
     database.write_text("this is no database " * 100)
-    with pytest.raises(ComvaeError, match=re.escape(f"delete {database}")):
+    with pytest.raises(ComvaeError, match=re.escape(f"rename {database}")):
         track(results)

@@ -19,7 +19,7 @@ class TrackingError(ComvaeError):
 def understood(uri: str, is_mirror: bool) -> Iterator[None]:
     """Turn what MLflow and the layers below it raise into a TrackingError.
 
-    `is_mirror`: the store is the database in `results/`, which can be deleted.
+    `is_mirror`: the store is the database in `results/`, which an import makes again.
     """
     try:
         yield
@@ -50,9 +50,9 @@ def _what_happened(error: Exception, uri: str, is_mirror: bool) -> str:
         return _server_failure(said)
     if is_mirror:
         return (
-            f"MLflow cannot use it ({_shortened(said)}); delete "
-            f"{uri.removeprefix('sqlite:///')} and import again: nothing is lost, the "
-            "files under `results/` are the truth"
+            f"MLflow cannot use it ({_shortened(said)}); rename "
+            f"{uri.removeprefix('sqlite:///')} and import again: the files under "
+            "`results/` are the truth, and what you noted by hand stays in the old file"
         )
     return (
         f"MLflow cannot use it ({_shortened(said)}); expected `sqlite:///<file>` or "

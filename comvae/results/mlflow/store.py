@@ -21,6 +21,8 @@ DIGEST = "comvae.digest"  # the tag of every run that this package imported
 # Another importer created, or restored, the experiment in the same moment.
 OVERTAKEN = ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
 PATIENCE = 600  # seconds to wait for another importer
+LOCKED = 60  # and for another program
+CONNECT = 10  # and for a database server
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,13 @@ class Store:
             return self._experiment(name)
 
     def _experiment(self, name: str) -> str:
-        from mlflow.utils.file_utils import local_file_uri_to_path
-
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage != "active":
             self.client.restore_experiment(found.experiment_id)
-        if self.artifacts is None:
-            return found.experiment_id if found else self.client.create_experiment(name)
-        place = self.artifacts / name
         if found is not None:
-            if Path(local_file_uri_to_path(found.artifact_location)) == place:
-                return found.experiment_id
-            # The results were moved: MLflow would go on writing to the old place.
-            aside = f"{name} (moved, was experiment {found.experiment_id})"
-            self.client.rename_experiment(found.experiment_id, aside)
-            self.client.delete_experiment(found.experiment_id)
-        return self.client.create_experiment(name, artifact_location=place.as_uri())
+            return found.experiment_id
+        place = None if self.artifacts is None else (self.artifacts / name).as_uri()
+        return self.client.create_experiment(name, artifact_location=place)
 
     def experiments(self) -> list[str]:
         """The ids of all active experiments."""
@@ -94,10 +87,14 @@ def open_store(results: Path, uri: str | None) -> Iterator[Store]:
     with understood(uri, is_mirror=database == default), alone:
         client_of = load_mlflow()
         artifacts = None if is_server(uri) else folder / "artifacts"
+        if uri.startswith(("postgresql", "mysql")):
+            _connect(uri)
         if database is not None:
+            _wait_for(database)
             created = _prepare(database)
             if created and database == default and artifacts.is_dir():
                 shutil.rmtree(artifacts)  # of a database that was deleted
+            _bring_home(database, artifacts)
         yield Store(
             client=client_of(tracking_uri=uri),
             uri=uri,
@@ -144,6 +141,67 @@ def _prepare(database: Path) -> bool:
     upgrade.callback(url=f"sqlite:///{fresh.as_posix()}")
     os.replace(fresh, database)
     return True
+
+
+def _bring_home(database: Path, artifacts: Path) -> None:
+    """Let experiments and runs have their artifacts beside the database.
+
+    MLflow keeps absolute places: in a copy of the folder they would be those of the
+    original, for `mlflow gc` too, and in one that was moved they would be nowhere.
+    """
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for number, name, old in connection.execute(
+            "SELECT experiment_id, name, artifact_location FROM experiments"
+        ).fetchall():
+            new = (artifacts / name).as_uri()
+            if old == new or not old.endswith(f"/artifacts/{name}"):
+                continue
+            connection.execute(
+                "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+                (new, number),
+            )
+            connection.execute(
+                "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
+                "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
+                (new, len(old) + 1, number, len(old) + 1, f"{old}/"),
+            )
+
+
+def _connect(uri: str) -> None:
+    """Raise at once where a database cannot be reached: MLflow tries for minutes."""
+    from sqlalchemy import create_engine
+
+    with create_engine(uri, connect_args={"connect_timeout": CONNECT}).connect():
+        pass
+
+
+def _wait_for(database: Path) -> None:
+    """Wait while another program writes to the database; raises TrackingError."""
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(database, timeout=LOCKED)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.DatabaseError as error:
+        if "locked" not in str(error):
+            return  # damaged: MLflow says so
+        raise TrackingError(
+            f"{database}: has been locked for {LOCKED} s by {_holders(database)}; wait "
+            "for its end, or end it, and import again"
+        ) from None
+
+
+def _holders(database: Path) -> str:
+    """The other processes that have a file open, as far as the system tells."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter(["pid", "name"]):
+        with suppress(psutil.Error):
+            files = {file.path for file in process.open_files()}
+            if str(database) in files and process.pid != os.getpid():
+                found.append(f"process {process.pid} ({process.name()})")
+    return ", ".join(found) or "another program"
 
 
 def analyse(database: Path) -> None:
