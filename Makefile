@@ -36,42 +36,42 @@ dashboard: $(INSTALLED) ## compare variants in the browser (loopback only)
 
 mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
 	@test -f results/mlflow/mlflow.db || { echo "no runs yet: make study first" >&2; exit 2; }
-	mlflow ui --host 127.0.0.1 --port 5000 \
+	python -m mlflow ui --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow/mlflow.db"
 
 site: $(INSTALLED) ## the dashboard as static HTML in results/site (SITE=folder)
 	python -m dashboard.render $(if $(SITE),--output $(SITE))
 
 report: $(INSTALLED) ## tables and figures in one file, report.html (STUDY=config/…)
-	snakemake --cores 1 --configfile $(STUDY) -- site
-	snakemake --configfile $(STUDY) --report report.html -- all site
+	python -m snakemake --cores 1 --configfile $(STUDY) -- site
+	python -m snakemake --configfile $(STUDY) --report report.html -- all site
 
 test: $(INSTALLED) ## the test suite but for tests/slow, on two cores
-	pytest -n 2 --dist loadfile --ignore=tests/slow
+	python -m pytest -n 2 --dist loadfile --ignore=tests/slow
 
 integration: $(INSTALLED) ## the whole study, killed and resumed, and the real datasets
-	pytest tests/slow/integration
+	python -m pytest tests/slow/integration
 
 gpu-test: $(INSTALLED) ## the fused kernels on this machine's GPU, with their timings
-	pytest -s tests/slow/gpu
+	python -m pytest -s tests/slow/gpu
 
 slurm-test: $(INSTALLED) ## the study on a Slurm of its own, and with its jobs lost
-	pytest tests/slow/slurm
+	python -m pytest tests/slow/slurm
 
 server-test: $(INSTALLED) ## MLflow's server on PostgreSQL, with many importers at once
-	pytest tests/slow/server
+	python -m pytest tests/slow/server
 
 browser-test: $(INSTALLED) ## every page of the dashboard in Chromium, with axe-core
-	pytest tests/slow/browser
+	python -m pytest tests/slow/browser
 
 chaos: $(INSTALLED) ## kills, damage and full disks, compared with an undisturbed run
-	pytest tests/slow/chaos
+	python -m pytest tests/slow/chaos
 
 lint: $(INSTALLED) ## every check of style
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
-	snakemake --lint
+	python -m snakemake --lint
 	codespell
 
 format: $(INSTALLED) ## put every file into the house style
@@ -96,6 +96,9 @@ bench-study: $(INSTALLED) ## time the digits study beside that of another revisi
 bench-large: $(INSTALLED) ## time planning and aggregating 10,000 runs
 	python -m benchmarks.large
 
-clean: ## remove results, logs and caches; the installation stays
-	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name published -exec rm -r {} +
-	rm -rf .snakemake logs .pytest_cache .ruff_cache .hypothesis
+clean: ## remove results, logs and caches, through links too; the installation stays
+	@for path in results/* .snakemake logs .pytest_cache .ruff_cache .hypothesis; do \
+	  case "$$path" in results/README.md | results/published) continue ;; esac; \
+	  if [ -L "$$path" ] && [ -d "$$path" ]; then find -H "$$path" -mindepth 1 -delete; \
+	  else rm -rf "$$path"; fi; \
+	done

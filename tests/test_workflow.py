@@ -182,3 +182,20 @@ def test_every_rule_logs_and_says_what_it_does():
     for name, text in rules.items():
         assert re.search(r"^    log:$", text, re.M), name
         assert re.match(rf'{name}:\n    """', text), name
+
+
+@pytest.mark.parametrize("linked", ["results", "results/runs", ".snakemake"])
+def test_clean_cleans_through_links_and_keeps_what_git_has(tmp_path, linked):
+    folder, scratch = tmp_path / "project", tmp_path / "scratch"
+    kept = ["results/README.md", "results/published/a.csv", "Makefile"]
+    made = ["results/runs/digits/run.json", "results/study.json", ".snakemake/x"]
+    for name in [*kept, *made]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    (folder / linked).rename(scratch)
+    (folder / linked).symlink_to(scratch)
+    makefile = ROOT / "Makefile"
+    subprocess.run(["make", "-f", makefile, "clean"], cwd=folder, check=True)
+    assert all((folder / name).exists() for name in kept)
+    assert not any((folder / name).exists() for name in made)
+    assert (folder / linked).is_symlink(), "the next study goes there too"
