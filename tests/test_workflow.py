@@ -159,6 +159,14 @@ def test_a_sound_study_and_settings_on_the_command_line_reach_snakemake(tmp_path
     assert "Job stats" in done.stdout + done.stderr
 
 
+def test_a_study_needs_no_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    write(tmp_path / "study.yaml")
+    done = make_study(tmp_path, "--configfile", "study.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_lock_of_a_killed_run_is_removed(tmp_path):
     """Also where the study is wrong, which is one message again."""
     (tmp_path / ".snakemake" / "locks").mkdir(parents=True)

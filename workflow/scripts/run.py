@@ -62,6 +62,10 @@ def main() -> None:
         if unlocked.returncode:
             sys.exit(unlocked.returncode)
     os.environ["PYTHONUTF8"] = "1"
+    try:
+        Path("~/.cache/snakemake").expanduser().mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home, or none to write to
+        os.environ.setdefault("XDG_CACHE_HOME", str(held.parent.resolve() / "cache"))
     os.set_inheritable(handle, True)
     os.execv(snakemake[0], [*snakemake, *sys.argv[1:]])
 
