@@ -10,6 +10,7 @@ from pyarrow.parquet import ParquetFile
 from comvae.errors import ResultsError
 from comvae.files import check_sum
 from comvae.results import paths
+from comvae.results.plausible import Bounds
 from comvae.results.quantities import EVALUATED_SPLITS, QUANTITIES, names
 from comvae.results.reading import damaged, kept, require_columns
 from comvae.study.plan import Block
@@ -72,7 +73,7 @@ def read_runs(
     if block.dataset not in images:
         listed = _listed_images(paths.gap_images(results, block.dataset))
         images[block.dataset] = listed or _images_of(table[table["seed"] == seeds[0]])
-    expected = images[block.dataset]
+    expected, bounds = images[block.dataset], Bounds.of(results, block)
     found: dict[int, pd.DataFrame | str] = {}
     for seed in seeds:
         rows = table[table["seed"] == seed]
@@ -87,7 +88,8 @@ def read_runs(
         elif not np.isfinite(rows[NEEDED].to_numpy(float)).all():
             found[seed] = f"{path}: seed {seed} has values that are not finite"
         else:
-            found[seed] = rows
+            broken = bounds.broken_by_images(rows)
+            found[seed] = f"{path}: seed {seed}: {broken}" if broken else rows
     return found
 
 

@@ -94,6 +94,15 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     _write(path, "\n".join(lines) + "\n")
 
 
+def edit_csv(path: Path, chosen: dict[str, Any], column: str, value: float) -> None:
+    """Change a column in the rows of a table that have these values."""
+    table = pd.read_csv(path)
+    here = (table[list(chosen)] == pd.Series(chosen)).all(axis=1)
+    assert here.any()
+    table.loc[here, column] = value
+    table.to_csv(path, index=False)
+
+
 def write_results(
     root: Path,
     *,

@@ -10,6 +10,7 @@ from comvae.errors import ResultsError
 from comvae.results import paths
 from comvae.results.blocks import BlockFiles
 from comvae.results.formats import RUNS, STATUS
+from comvae.results.plausible import Bounds
 from comvae.results.quantities import PAPER_METRICS, RUNNING, SPLITS, names
 from comvae.results.reading import Row
 from comvae.study.plan import Block
@@ -72,14 +73,18 @@ def _read_block(
     rows = [row for row in metrics if row["mode"] == "default"]
     rows += [row | dict(split=RUNNING) for row in history if row["epoch"] == epochs]
     found = {(row["seed"], row["split"]): row | provenance for row in rows}
+    bounds, failed = Bounds.of(results, block), dict(training.failed)
+    for (seed, split), row in found.items():
+        if broken := bounds.broken_by(row):
+            failed.setdefault(seed, f"{broken} on {split}")
     absent = [
         f"seed {seed} {split}"
         for seed in block.seeds
         for split in SPLITS
-        if seed not in training.failed and not _whole(found.get((seed, split), {}))
+        if seed not in failed and not _whole(found.get((seed, split), {}))
     ]
     problem = f"{files.evaluation / paths.METRICS} lacks {', '.join(absent)}"
-    return found, training.failed, problem if absent else ""
+    return found, failed, problem if absent else ""
 
 
 def _whole(row: Row) -> bool:
