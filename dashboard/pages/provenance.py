@@ -109,7 +109,8 @@ def _datasets(study: Study) -> Iterator[el.Element]:
         yield el.Subheading(str(record.get("title", name)))
         rest = {key: value for key, value in record.items() if key != "arrays"}
         says = f"Source, size and changes of {name}."
-        yield el.pairs(rest, ("Dataset", "Value"), says)
+        if rest:
+            yield el.pairs(rest, ("Dataset", "Value"), says)
         arrays = record.get("arrays")
         if isinstance(arrays, dict):
             yield el.Text("SHA-256 of the bytes of its arrays:")

@@ -12,10 +12,7 @@ EVALUATION = "evaluations/digits/vanilla/seeds-0-2"
 
 @pytest.fixture
 def results(tmp_path):
-    results = write_results(tmp_path, models=["vanilla", "compound-mixture"])
-    record = results / "datasets" / "digits" / "dataset.json"
-    record.write_text('{"height": 8, "width": 8}')
-    return results
+    return write_results(tmp_path, models=["vanilla", "compound-mixture"])
 
 
 def tables_of(results) -> dict[str, pd.DataFrame]:

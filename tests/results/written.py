@@ -129,7 +129,8 @@ def write_results(
     for dataset in datasets:
         listed = {split: list(GAP_IMAGES) for split in GAP_SPLITS}
         _write(root / "evaluations" / dataset / "gap-images.json", json.dumps(listed))
-        _write(root / "datasets" / dataset / "dataset.json", "{}")
+        record = json.dumps({"title": dataset, "height": 8, "width": 8})
+        _write(root / "datasets" / dataset / "dataset.json", record)
         for place, model in enumerate(models):
             block = Block(dataset, model, tuple(seeds))
             blocks.append(block)
