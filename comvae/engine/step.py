@@ -53,7 +53,7 @@ class Engine:
         )
         self._weights = weights.tolist()
         random_weights = self.vae.encoder.random_weights()
-        self._with_kl = [_matters(w, random_weights) for w in self._weights]
+        self._with_kl = [matters(w, random_weights) for w in self._weights]
         seeds = len(config.seeds)
         self._device_weights = weights.float().to(device)
         self._alive = torch.ones(seeds, device=device)
@@ -234,7 +234,7 @@ class Replayed:
         self._graph = graph
 
 
-def _matters(complexity_weight: float, random_weights: int) -> bool:
+def matters(complexity_weight: float, random_weights: int) -> bool:
     """Whether the KL of so many weights, weighted so, can be seen in a float32 loss.
 
     A weight's KL is at most some eight nats, and losses are above 16 nats, where

@@ -10,7 +10,7 @@ from comvae.engine.build import build
 from comvae.engine.checkpoints import Checkpoints
 from comvae.engine.fused import FusedAdam
 from comvae.engine.memory import bytes_per_seed
-from comvae.engine.step import Engine, _matters
+from comvae.engine.step import Engine, matters
 from comvae.engine.training import train
 from comvae.errors import SettingsError, StoppedError
 from comvae.model.layers import Mode
@@ -132,7 +132,7 @@ def test_the_mean_weight_kl_is_over_the_minibatches_that_have_it(
     )
     vae = build(config, 12)
     _, kl = vae.encoder(torch.rand(1, 2, 12), Mode(Noise([0], "t")))
-    monkeypatch.setattr("comvae.engine.step._matters", lambda weight, _: weight > 0.1)
+    monkeypatch.setattr("comvae.engine.step.matters", lambda weight, _: weight > 0.1)
     row = train(config, blobs).history.iloc[0]
     assert row["weight_kl"] == pytest.approx(kl.item(), rel=1e-5)
 
@@ -354,6 +354,6 @@ def test_a_weight_kl_is_left_out_only_where_float32_cannot_see_it(
     loss = torch.tensor(16.0)
     for weight in weights:
         moved = loss + weight * 8 * random_weights > loss
-        assert _matters(weight, random_weights) or not moved
-    assert least < sum(_matters(w, random_weights) for w in weights) < most
-    assert not _matters(1.0, 0)  # plain weights have no KL
+        assert matters(weight, random_weights) or not moved
+    assert least < sum(matters(w, random_weights) for w in weights) < most
+    assert not matters(1.0, 0)  # plain weights have no KL

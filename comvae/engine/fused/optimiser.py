@@ -110,8 +110,9 @@ def low_rank_adam_(
     `param` and its moments `exp_avg` and `exp_avg_sq` are (seeds, rows, columns), left
     (seeds, rows, batch), right (seeds, columns, batch), all float32, contiguous and on
     one device. `step` is the number of this step, the first being 1: a 0-d float32 on
-    the device, so that a captured CUDA graph can be replayed. With `allow_tf32` the
-    gradient is multiplied with the 10 bits of mantissa that tensor cores take.
+    the device, so that a captured CUDA graph can be replayed. Tensor cores take 10 bits
+    of mantissa: the gradient is the sum of three of their products, which has the
+    digits of float32; with `allow_tf32` it is one.
 
     Raises ValueError where a tensor does not fit.
     """
@@ -137,5 +138,5 @@ def low_rank_adam_(
         step,
         (lr, beta1, beta2, 1 - beta1, 1 - beta2, math.log(beta1), math.log(beta2)),
         eps,
-        "tf32" if allow_tf32 else "ieee",
+        "tf32" if allow_tf32 else "tf32x3",
     )
