@@ -9,7 +9,7 @@ import typer
 
 from benchmarks.cases import cases, catalogue
 from benchmarks.harness import say, write
-from benchmarks.measure import measure, pythae_installed
+from benchmarks.measure import JAX, PYTHAE, installed, measure
 
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: as many as it has.")]
 Models = Annotated[str, typer.Option(help="Names, separated by commas; else all.")]
@@ -27,7 +27,7 @@ def bench(
     seeds: Annotated[str, typer.Option(help="Sizes of blocks, e.g. 1,5,20.")] = "",
     rounds: Rounds = 3,
 ) -> None:
-    """Time every model beside pythae, a plain PyTorch loop and the hardware's floor.
+    """Time every model beside JAX, pythae, a plain loop and the hardware's floor.
 
     Writes results/benchmarks/<host>.csv; a run that --quick, --models or --seeds limits
     writes <host>-partial.csv and leaves it alone. Of the
@@ -44,8 +44,9 @@ def bench(
     gpu = device != "cpu" and torch.cuda.is_available()
     use = torch.device("cuda" if gpu else "cpu")
     names, sizes = _models(models), _seeds(seeds)
-    if not pythae_installed():
-        say("pythae is not installed (make bench does it): its column stays empty")
+    for peer in (JAX, PYTHAE):
+        if not installed(peer):
+            say(f"{peer} is not installed (make bench does it): its column stays empty")
     measured = []
     for case in cases(use.type, names, sizes, quick):
         try:

@@ -20,13 +20,14 @@ from comvae.engine.training import train
 from comvae.results.weights import device_name, git_commit
 from comvae.study.settings import RunConfig
 
-OURS, PLAIN, PYTHAE = "comvae", "plain", "pythae"
+OURS, PLAIN, PYTHAE, JAX = "comvae", "plain", "pythae", "jax"
 
 
 def measure(case: Case, device: torch.device, rounds: int) -> dict[str, Any]:
     """A row of the table; docs/performance.md explains its columns.
 
-    pythae takes part where it is installed and has such a model: for vanilla.
+    A peer takes part where it is installed and has such a model. JAX trains the whole
+    block, as comvae does; the others know one seed.
     """
     config = run_config(case)
     one = config.model_copy(update={"seeds": config.seeds[:1]})
@@ -36,7 +37,12 @@ def measure(case: Case, device: torch.device, rounds: int) -> dict[str, Any]:
         OURS: _timed(train, config, data, device),
         PLAIN: _timed(loop.train, one, data, device),
     }
-    if case.model == "vanilla" and pythae_installed():
+    if installed(JAX):
+        from benchmarks import jax_peer
+
+        if case.model in jax_peer.MODELS:
+            contestants[JAX] = _timed(jax_peer.train, config, data, device)
+    if case.model == "vanilla" and installed(PYTHAE):
         from benchmarks import pythae_peer
 
         contestants[PYTHAE] = _timed(pythae_peer.train, one, data, device)
@@ -53,7 +59,7 @@ def row_of(rounds: pd.DataFrame, floor: float) -> dict[str, float]:
     medians = rounds.median()
     ratios = rounds.div(rounds[OURS], axis=0).median()
     row = {"ms_per_step_per_seed": medians[OURS]}
-    for peer in (PYTHAE, PLAIN):
+    for peer in (JAX, PYTHAE, PLAIN):
         row[f"{peer}_ms"] = medians.get(peer, math.nan)
         row[f"ratio_{peer}"] = ratios.get(peer, math.nan)
     return row | dict(floor_ms=floor, ratio_floor=medians[OURS] / floor)
@@ -97,6 +103,6 @@ def _processor() -> str:
     return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
-def pythae_installed() -> bool:
-    """Whether pythae is here: `make bench` installs it."""
-    return find_spec("pythae") is not None
+def installed(peer: str) -> bool:
+    """Whether a peer is here: `make bench` installs them."""
+    return find_spec(peer) is not None

@@ -128,10 +128,12 @@ class TestRows:
 
     def test_ratios_are_the_medians_of_those_of_the_rounds(self):
         rounds = {"comvae": [1, 2, 1], "plain": [3, 2, 5], "pythae": [8, 8, 20]}
+        rounds["jax"] = [2, 1, 3]
         row = row_of(pd.DataFrame(rounds), floor=0.25)
         assert (row["ms_per_step_per_seed"], row["ratio_floor"]) == (1, 4)
         assert (row["ratio_pythae"], row["ratio_plain"]) == (8, 3)
         assert (row["pythae_ms"], row["plain_ms"]) == (8, 3)
+        assert (row["ratio_jax"], row["jax_ms"]) == (2, 2)
         alone = row_of(pd.DataFrame({"comvae": [1.0], "plain": [2.0]}), floor=0.25)
         assert math.isnan(alone["ratio_pythae"])  # it has no such model
 
@@ -143,7 +145,7 @@ class TestRows:
         assert pd.read_csv(path).values.tolist() == [["a", "GPU", 2], ["a", "cpu", 3]]
 
     def test_a_row_is_measured(self, monkeypatch):
-        monkeypatch.setattr("benchmarks.measure.pythae_installed", lambda: False)
+        monkeypatch.setattr("benchmarks.measure.installed", lambda peer: False)
         row = measure(cases.Case("vanilla", "digits", 2, steps=3), CPU, rounds=2)
         assert (row["dataset"], row["seeds"], row["batch_size"]) == ("digits", 2, 32)
         speed = row["images_per_second"] * row["ms_per_step_per_seed"]
