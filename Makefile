@@ -9,11 +9,11 @@ CORES ?= all
 STUDY ?= config/config.yaml
 # jobs that train take turns on a GPU, where there is one
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),--resources gpu=1)
-EXTRAS := workflow,tracking,dashboard,test,dev
+EXTRAS := workflow,tracking,dashboard,peers,test,dev
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help study gap-selftest dashboard mlflow site report test integration slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study bench-large clean
+.PHONY: help study gap-selftest dashboard mlflow site report test integration slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study bench-large gpu-campaign clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,7 +85,7 @@ schemas: $(INSTALLED) ## generate the JSON schemas and docs/settings.md
 lock: $(INSTALLED) ## pin what is installed now
 	python -m pip freeze --exclude-editable > requirements.lock
 
-bench: $(INSTALLED) ## time training beside pythae and plain PyTorch (BENCH=--quick)
+bench: $(INSTALLED) ## time training beside JAX, pythae and plain PyTorch (BENCH=--quick)
 	python -m pip install --quiet --no-deps --requirement benchmarks/requirements.txt
 	python -m benchmarks $(BENCH)
 
@@ -95,6 +95,9 @@ bench-study: $(INSTALLED) ## time the digits study beside that of another revisi
 
 bench-large: $(INSTALLED) ## time planning and aggregating 10,000 runs
 	python -m benchmarks.large
+
+gpu-campaign: $(INSTALLED) ## kernels, bench, MNIST and its gaps on a GPU, 9 minutes a call
+	python -m benchmarks.campaign $(CAMPAIGN)
 
 clean: ## remove results, logs and caches, through links too; the installation stays
 	@for path in results/* .snakemake logs .pytest_cache .ruff_cache .hypothesis; do \

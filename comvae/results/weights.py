@@ -5,7 +5,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -73,7 +73,7 @@ def save_block(
         sha256=written,
         finished_at=datetime.now(UTC).replace(microsecond=0),
         versions={"python": platform.python_version()}
-        | {name: version(name) for name in LIBRARIES},
+        | {name: _version(name) for name in LIBRARIES},
     )
     values = training.model_dump()
     write_text(record, json.dumps(values, indent=2, default=datetime.isoformat))
@@ -146,3 +146,11 @@ def git_commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return described.stdout.strip()
+
+
+def _version(name: str) -> str:
+    """`unknown` where a library is not installed: code that runs in its folder."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"

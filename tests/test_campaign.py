@@ -1,0 +1,115 @@
+"""The campaign of a GPU, rehearsed on a CPU: it stops, goes on, and loses nothing."""
+
+import json
+
+import pandas as pd
+import pytest
+import typer
+import yaml
+
+from benchmarks import campaign
+from benchmarks.cases import Case
+from comvae.files import sha256_of
+
+TINY = {
+    "study": "tiny",
+    "datasets": ["digits"],
+    "models": ["compound-mixture", "vanilla"],
+    "seeds": 2,
+    "training": {"epochs": 2, "hidden": 8, "latent": 3},
+    "evaluation": {"samples": 2},
+    "gap": {
+        "images": 3,
+        "marginal_draws": 2,
+        "final_draws": 20,
+        "importance_draws": 20,
+        "optimum_iterations": 5,
+        "ais": "off",
+    },
+}
+
+
+@pytest.fixture
+def call(tmp_path):
+    """One call of the campaign in the folder `out`; gives its exit status."""
+    study = tmp_path / "tiny.yaml"
+    study.write_text(yaml.safe_dump(TINY))
+
+    def one(minutes: float = 60, only: str = "runs") -> int:
+        with pytest.raises(typer.Exit) as stopped:
+            campaign.campaign(
+                tmp_path / "out", study, "digits", minutes, only, rounds=1, device="cpu"
+            )
+        return stopped.value.exit_code
+
+    return one
+
+
+def test_each_model_has_a_seed_before_any_has_two(call, tmp_path, capsys):
+    assert call() == 0
+    order = [
+        line.split(": gaps")[0][9:] for line in capsys.readouterr().err.split("\n")
+    ]
+    assert [text for text in order if "seed" in text] == [
+        "vanilla seed 0",
+        "compound-mixture seed 0",
+        "vanilla seed 1",
+        "compound-mixture seed 1",
+    ]
+    runs = pd.read_csv(tmp_path / "out" / "runs.csv")
+    assert set(runs["model"]) == {"vanilla", "compound-mixture"}
+    gaps = pd.read_parquet(tmp_path / "out" / "gaps.parquet")
+    assert len(gaps) == 2 * 2 * 2 * 3  # models, seeds, splits, images
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert set(manifest["sha256"]) == {"runs.csv", "gaps.parquet", "histories.csv"}
+    for name, digest in manifest["sha256"].items():
+        assert sha256_of(tmp_path / "out" / name) == digest
+
+
+def test_what_is_done_is_not_done_again(call, tmp_path, capsys):
+    assert call() == 0
+    dates = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/runs/*/*/*")}
+    capsys.readouterr()
+    assert call() == 0
+    assert "gaps took" not in capsys.readouterr().err
+    assert dates == {path: path.stat().st_mtime_ns for path in dates}
+
+
+def test_a_call_without_time_does_nothing_and_says_so(call, tmp_path, capsys):
+    assert call(minutes=0) == 75
+    assert "the next one goes on" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.json"]
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_end(
+    call, tmp_path, monkeypatch
+):
+    assert call() == 0
+    whole = pd.read_csv(tmp_path / "out" / "runs.csv")
+    (tmp_path / "out").rename(tmp_path / "whole")
+    looks = iter([False] * 60)  # a minibatch each: within the second epoch
+    monkeypatch.setattr(campaign._Clock, "over", lambda clock: next(looks, True))
+    assert call() == 75
+    state = tmp_path / "out" / "runs" / "vanilla" / "seed-0" / "state"
+    assert list(state.glob("*.safetensors"))
+    monkeypatch.undo()
+    assert call() == 0
+    parts = pd.read_csv(tmp_path / "out" / "runs.csv")
+    same = [name for name in whole if name != "train_seconds"]
+    pd.testing.assert_frame_equal(parts[same], whole[same])
+
+
+def test_the_bench_keeps_its_rows(tmp_path, monkeypatch):
+    measured = []
+
+    def measure(case, device, rounds):
+        measured.append(case.model)
+        return {"model": case.model, "seeds": case.seeds, "ms": 1.5}
+
+    monkeypatch.setattr(campaign, "measure", measure)
+    rows = [Case(model, "digits", 2) for model in ("vanilla", "simplified-mixture")]
+    clock = campaign._Clock(60)
+    for known in (rows[:1], rows, rows):
+        campaign._bench(tmp_path / "bench.csv", known, 1, "cpu", clock)
+    assert measured == ["vanilla", "simplified-mixture"]
+    assert pd.read_csv(tmp_path / "bench.csv")["model"].tolist() == measured
