@@ -14,6 +14,7 @@ import typer
 
 from comvae.errors import (
     ComvaeError,
+    DatasetError,
     ResultsError,
     SettingsError,
     StoppedError,
@@ -177,6 +178,24 @@ def train(
                 trail.write()
         save_block(run.parent, config, trained, use)
         empty(state)  # its checkpoints have served
+
+
+@command
+def adopt(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of results, or of blocks, from elsewhere.")
+    ],
+    results: Results = Path("results"),
+) -> None:
+    """Take finished blocks over: of an older layout, or of another machine.
+
+    Their weights, history and record are checked, and linked or copied; they are
+    evaluated again.
+    """
+    from comvae.results.adopting import adopt as adopt_blocks
+
+    for block in adopt_blocks(folder, results):
+        print(block)
 
 
 @command
@@ -398,10 +417,17 @@ def _job(run: Path, dataset: Path, device: str, threads: int) -> tuple[Any, Any,
     import torch
 
     from comvae.datasets.loading import load
+    from comvae.datasets.store import read_record
     from comvae.results.weights import pick_device
     from comvae.study.settings import load_run_config
 
-    config = load_run_config(run)
+    config, record = load_run_config(run), read_record(dataset.parent)
+    if record.checksum and config.dataset_sha256 not in ("", record.checksum):
+        raise DatasetError(
+            f"{dataset}: is data with checksum {record.checksum}, expected "
+            f"{config.dataset_sha256}, of {run}; fetch it again: "
+            f"comvae fetch {config.dataset} --output {dataset.parent}"
+        )
     data = load(dataset.parent, config.data)
     if threads:
         torch.set_num_threads(threads)

@@ -19,7 +19,7 @@ from comvae.results.blocks import load_training
 from comvae.results.formats import HISTORY
 from comvae.results.trail import Progress as Trail
 from comvae.results.trail import load_progress as load_trail
-from comvae.study.plan import Block, parse_seeds
+from comvae.study.plan import Block, name_of, parse_seeds
 
 SILENT = 60.0  # seconds without a sign of life; a living block gives one every ten
 SHARE = 0.05  # of the time that looking may take; more blocks are looked at less often
@@ -124,9 +124,10 @@ def planned(results: Path, problems: list[str]) -> list[Block]:
             "and run `make study`, which writes it again"
         )
     found = []
-    for folder in sorted(results.glob("runs/*/*/seeds-*")):
+    for folder in sorted(results.glob("runs/*/*/*/seeds-*")):
         with suppress(ValueError):  # a folder that the study did not name
-            found.append(Block(*folder.parts[-3:-1], parse_seeds(folder.name)))
+            dataset, model, address = folder.parts[-4:-1]
+            found.append(Block(dataset, model, parse_seeds(folder.name), address))
     return found
 
 
@@ -134,7 +135,9 @@ def _block(listed: dict) -> Block:
     seeds = tuple(map(int, listed["seeds"]))
     if not seeds:
         raise ValueError("no seeds")
-    return Block(str(listed["dataset"]), str(listed["model"]), seeds)
+    names = (str(listed[name]) for name in ("dataset", "model", "config_hash"))
+    dataset, model, address = names
+    return Block(dataset, model, seeds, address)
 
 
 def _look(
@@ -145,7 +148,7 @@ def _look(
     problems: list[str],
 ) -> Seen:
     # paths as text: those of ten thousand blocks take Path longer than the disk
-    name = f"{block.dataset}/{block.model}/{block.name}"
+    name = f"{block.dataset}/{block.model}/{block.config_hash}/{block.name}"
     folder, evaluation = f"{results}/runs/{name}", f"{results}/evaluations/{name}"
     changed = _mtime(f"{folder}/training.json")
     status, alive = _status(folder, changed is not None)
@@ -283,7 +286,7 @@ def histories(seen: Iterable[Seen]) -> tuple[dict[str, pd.DataFrame], list[str]]
 
 def seeds_text(seeds: Iterable[int]) -> str:
     """`seed 3`, `seeds 0 to 4`, `seeds 0, 3`."""
-    name = Block("", "", tuple(seeds)).name.removeprefix("seeds-")
+    name = name_of(tuple(seeds)).removeprefix("seeds-")
     if name.isdigit():
         return f"seed {name}"
     return "seeds " + name.replace("-", " to ").replace(",", ", ")

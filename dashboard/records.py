@@ -1,13 +1,15 @@
 """What the results record of datasets, code, libraries, machines and settings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from comvae.errors import ResultsError
+from comvae.results import paths
 from comvae.results import reading as data
+from comvae.results.index import Run
 from comvae.study.passwords import has_password, without_password
 from dashboard.text import counted, flat, shown
 
@@ -22,32 +24,42 @@ NAMES = ["options.title", "options.control"]  # of the model, which set nothing
 
 
 def _read_each(
-    results: Path, pattern: str, problems: list[str]
+    files: Iterable[Path], problems: list[str]
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every JSON file of a pattern with its content; notes the damaged ones."""
-    for path in sorted(results.glob(pattern)):
+    """Every JSON file that is there, with its content; notes the damaged ones."""
+    for path in sorted(files):
         try:
-            yield path, data.load_json(path) or {}
+            content = data.load_json(path)
         except ResultsError as error:
             problems.append(str(error))
+            continue
+        if content is not None:
+            yield path, content
+
+
+def _folders(runs: Iterable[Run]) -> set[Path]:
+    """The folders of the blocks of some runs."""
+    return {run.folder for run in runs if run.folder is not None}
 
 
 def load_datasets(results: Path) -> tuple[dict[str, dict], list[str]]:
     """The dataset.json of each dataset, and what could not be read."""
     problems: list[str] = []
-    found = _read_each(results, "datasets/*/dataset.json", problems)
+    found = _read_each(results.glob("datasets/*/dataset.json"), problems)
     return {path.parent.name: record for path, record in found}, problems
 
 
-def load_blocks(results: Path) -> tuple[pd.DataFrame, list[str]]:
-    """What the training of each block recorded, and what could not be read.
+def load_blocks(runs: Iterable[Run]) -> tuple[pd.DataFrame, list[str]]:
+    """What the training of each block of `runs` recorded, and what could not be read.
 
     Columns: dataset, model, block, config_hash, git_commit, MACHINES, NUMBERS,
     finished, and one for each library, whose name begins with VERSION.
     """
     rows, problems = [], []
-    for path, record in _read_each(results, "runs/*/*/*/training.json", problems):
-        row = dict(zip(PLACE, path.parts[-4:-1], strict=True)) | dict(flat(record))
+    files = (folder / paths.TRAINING for folder in _folders(runs))
+    for path, record in _read_each(files, problems):
+        place = path.parts[-5], path.parts[-4], path.parts[-2]
+        row = dict(zip(PLACE, place, strict=True)) | dict(flat(record))
         rows.append(row | {"finished": record.get("finished_at")})
     columns = [*PLACE, "config_hash", CODE, *MACHINES, *NUMBERS, "finished"]
     table = pd.DataFrame(rows)
@@ -99,12 +111,6 @@ def differences(blocks: pd.DataFrame) -> list[str]:
             f"{counted(dirty, 'block')} trained with code that was changed after its "
             f"commit (`{DIRTY}`): no commit holds that code."
         )
-    hashes = blocks.groupby(["dataset", "model"], sort=False)["config_hash"].nunique()
-    for (dataset, model), count in hashes[hashes > 1].items():
-        found.append(
-            f"The seeds of {model} on {dataset} were trained with {count} different "
-            "settings; `make study` trains those again that are not the study's."
-        )
     return found
 
 
@@ -115,15 +121,16 @@ def title_of(column: str) -> str:
     return {CODE: "commit", "train_seconds": "training, s"}.get(column, column)
 
 
-def load_settings(results: Path) -> dict[str, dict[str, str]]:
+def load_settings(runs: Iterable[Run]) -> dict[str, dict[str, str]]:
     """The resolved settings of each model, as text by name; what is damaged left out.
 
     One block stands for all of its model and dataset.
     """
     by_model: dict[str, dict[str, str]] = {}
     # the index has noted what is damaged
-    for path, config in _read_each(results, "runs/*/*/*/run.json", []):
-        by_model.setdefault(path.parts[-3], settings_of(config))
+    files = (folder / paths.CONFIG for folder in _folders(runs))
+    for path, config in _read_each(files, []):
+        by_model.setdefault(path.parts[-4], settings_of(config))
     return by_model
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import typer
 import yaml
 
 from comvae.cli import app
+from comvae.study.settings import Catalogue, Study, load_models
 from tests.support import ROOT
 
 STUDY = {
@@ -27,7 +29,10 @@ STUDY = {
     },
 }
 MODELS = ROOT / "config" / "models.yaml"
-BLOCK = "digits/compound-mixture/seeds-0-1"
+CONFIG = Catalogue(study=Study(**STUDY), models=load_models(MODELS)).run_config(
+    "digits", "compound-mixture", [0, 1]
+)
+BLOCK = f"digits/compound-mixture/{CONFIG.config_hash}/seeds-0-1"
 RUN, EVALUATION = f"results/runs/{BLOCK}", f"results/evaluations/{BLOCK}"
 DATASET = "d/digits/dataset.json"
 
@@ -268,3 +273,15 @@ def test_what_is_heavy_is_imported_where_it_is_needed(modules, absent):
     loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
     assert "pydantic" in loaded.split()
     assert not set(loaded.split()) & absent
+
+
+def test_data_with_another_checksum_are_refused(study, tmp_path):
+    """What a colleague fetched when the registry named other files."""
+    folder = shutil.copytree(study, tmp_path / "study")
+    record = folder / DATASET
+    values = json.loads(record.read_text())
+    assert values["checksum"] == CONFIG.dataset_sha256
+    record.write_text(json.dumps(values | {"checksum": "0" * 64}))
+    message = refused(folder, "train", f"{RUN}/run.json", "--dataset", DATASET)
+    assert f"{DATASET}: is data with checksum 000" in message
+    assert "comvae fetch digits --output d/digits" in message

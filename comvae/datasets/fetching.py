@@ -72,6 +72,7 @@ def fetch(
         means = {split: float(arrays[f"{split}-images"].mean()) for split in SPLITS}
         record = DatasetRecord(
             name=name,
+            checksum=source.checksum,
             source=places,
             files=files,
             mean_intensity={s: mean / source.pixel_max for s, mean in means.items()},

@@ -1,5 +1,7 @@
 """What a registry entry says about a dataset."""
 
+import hashlib
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -44,6 +46,14 @@ class IdxFiles(Settings):
     publishers: list[str] = Field([])  # https base URLs of the loose files, in order
     archive: Archive | None = None
 
+    def checksums(self) -> dict[str, str | None]:
+        """What proves each part: of its content, of its file, or of the zip."""
+        whole = self.archive.sha256 if self.archive else None
+        return {
+            part: file.sha256 or file.gzip_sha256 or whole
+            for part, file in self.files.items()
+        }
+
 
 class Bundled(Settings):
     """A dataset that an installed package carries."""
@@ -52,6 +62,10 @@ class Bundled(Settings):
     reader: str  # "module:function", which returns the array of each of PARTS
     changes: list[str]  # what the reader does to the packaged data, in words
     sha256: dict[Part, Sha256]  # of the bytes of each array
+
+    def checksums(self) -> dict[str, str]:
+        """What proves each part."""
+        return dict(self.sha256)
 
 
 class Facts(Settings):
@@ -77,6 +91,13 @@ class DatasetSource(Facts):
     origin: IdxFiles | Bundled
     transposed: bool = False  # published with rows and columns exchanged
     first_label: int = 0  # as published; stored labels count from 0
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 over what proves each part and what is done to it: other data has
+        another one."""
+        known = [self.origin.checksums(), self.transposed, self.first_label]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def published_shape(self, part: str) -> tuple[int, ...]:
         """Shape of the array of one of PARTS in its published file."""

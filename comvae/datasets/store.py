@@ -34,6 +34,9 @@ class DatasetRecord(Facts):
     """What dataset.json says of the arrays beside it."""
 
     name: str
+    checksum: str = Field(
+        "", description="Of the registry's entry that the data was verified with."
+    )
     source: dict[Part, str] = Field(description="Where each file came from.")
     files: dict[Part, FileRecord]
     mean_intensity: dict[Split, float] = Field(description="Mean pixel, in [0, 1].")

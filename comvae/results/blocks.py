@@ -50,7 +50,7 @@ class BlockFiles:
 
     @classmethod
     def at(cls, results: Path, place: str | Path) -> "BlockFiles":
-        """Those of the block at `<dataset>/<model>/<block>`."""
+        """Those of the block at a place."""
         run, evaluation = paths.run_folder, paths.evaluation_folder
         return cls(run(results, place), evaluation(results, place))
 

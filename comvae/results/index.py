@@ -12,6 +12,7 @@ from comvae.results import paths
 from comvae.results.blocks import load_training
 from comvae.results.formats import HISTORY, METRICS, Format
 from comvae.results.reading import load_bytes, load_json, load_study_table, load_table
+from comvae.study.plan import Plan
 
 STATUSES = {
     "finished": "finished",
@@ -33,8 +34,8 @@ class Run:
     seed: int
     status: str  # a key of STATUSES, or what cells.csv says
     detail: str
-    folder: Path | None  # runs/<dataset>/<model>/<block>, None without one
-    evaluation: Path | None  # evaluations/<dataset>/<model>/<block>
+    folder: Path | None  # runs/<dataset>/<model>/<hash>/<block>, None without one
+    evaluation: Path | None  # evaluations/<dataset>/<model>/<hash>/<block>
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ class Index:
 
 
 def load_index(results: Path) -> Index:
-    """The runs that cells.csv lists, in its order, then those only found as files."""
+    """The runs that cells.csv lists, in its order, then those only found as files.
+
+    The files are those of the plan's blocks; of all blocks, where there is no plan.
+    """
     problems: list[str] = []
     blocks, titles = _blocks(results, problems)
     found: dict[tuple[str, str, int], Run] = {}
@@ -63,7 +67,7 @@ def load_index(results: Path) -> Index:
     # plain objects: pandas is slow to hand out the texts of its own columns
     for cell in () if cells is None else cells.astype(object).itertuples():
         key = (cell.dataset, cell.model, cell.seed)
-        folder = blocks.pop(key, None) or _named(results, cell)
+        folder = blocks.pop(key, None)
         found[key] = _run(results, key, folder, (cell.status, cell.detail))
     for key in sorted(blocks):
         found[key] = _run(results, key, blocks[key])
@@ -73,15 +77,30 @@ def load_index(results: Path) -> Index:
 def _blocks(
     results: Path, problems: list[str]
 ) -> tuple[dict[tuple[str, str, int], Path], dict[str, str]]:
-    """The folder of every run that has a run.json, and the titles of the models."""
+    """The folder of every run that has one, and the titles of the models."""
+    try:
+        plan = Plan.read(results)
+    except ResultsError:
+        return _found(results, problems)
+    folders: dict[tuple[str, str, int], Path] = {}
+    for block in plan.blocks:
+        folder = paths.run_folder(results, block.folder)
+        if _config(folder / paths.CONFIG, problems) is None and not folder.is_dir():
+            continue
+        for seed in block.seeds:
+            folders[block.dataset, block.model, seed] = folder
+    return folders, dict(plan.models)
+
+
+def _found(
+    results: Path, problems: list[str]
+) -> tuple[dict[tuple[str, str, int], Path], dict[str, str]]:
+    """The same of every block that has a run.json, where there is no plan."""
     folders: dict[tuple[str, str, int], Path] = {}
     titles: dict[str, str] = {}
     for path in paths.find_configs(results):
-        dataset, model = path.parts[-4:-2]
-        try:
-            config = load_json(path) or {}
-        except ResultsError as error:
-            problems.append(str(error))
+        dataset, model = path.parts[-5:-3]
+        if (config := _config(path, problems)) is None:
             continue
         options = config.get("options")
         if isinstance(options, dict) and isinstance(options.get("title"), str):
@@ -92,17 +111,18 @@ def _blocks(
                 f"{path}: found no list `seeds`, expected the block's seeds"
             )
             continue
-        folder = path.parent
         for seed in seeds:
-            folders[dataset, model, seed] = folder
+            folders[dataset, model, seed] = path.parent
     return folders, titles
 
 
-def _named(results: Path, cell) -> Path | None:
-    """The folder of the block that a row of cells.csv names, if it is there."""
-    folder = paths.run_folder(results, f"{cell.dataset}/{cell.model}/{cell.block}")
-    inside = cell.block and folder.resolve().is_relative_to(results.resolve())
-    return folder if inside and folder.is_dir() else None
+def _config(path: Path, problems: list[str]) -> dict[str, Any] | None:
+    """What a run.json holds; None where it is absent, or damaged, which is noted."""
+    try:
+        return load_json(path)
+    except ResultsError as error:
+        problems.append(str(error))
+        return None
 
 
 def _run(
@@ -120,7 +140,7 @@ def _run(
 @lru_cache(maxsize=4096)
 def _evaluation(results: Path, folder: Path) -> Path:
     """The folder that holds the evaluation of the block in `folder`."""
-    return paths.evaluation_folder(results, Path(*folder.parts[-3:]))
+    return paths.evaluation_folder(results, Path(*folder.parts[-4:]))
 
 
 def _status(folder: Path | None, evaluation: Path | None, seed: int) -> tuple[str, str]:

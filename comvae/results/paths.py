@@ -1,7 +1,8 @@
 """Where every file under `results/` lies; results/README.md says what each holds.
 
-A place is a dataset, model and block, `<dataset>/<model>/<block>`: `Block.folder` of a
-plan, or a pattern of them.
+A place is `<dataset>/<model>/<hash>/<block>`: `Block.folder` of a plan, or a pattern of
+them. The hash is that of all that the result of a seed depends on: other settings or
+other data are another place.
 """
 
 import os
@@ -44,16 +45,16 @@ def evaluation_folder(results: Path, place: str | Path) -> Path:
 
 def find_configs(results: Path) -> list[Path]:
     """The run.json of every block there is, sorted."""
-    return sorted(results.glob(f"runs/*/*/*/{CONFIG}"))
+    return sorted(results.glob(f"runs/*/*/*/*/{CONFIG}"))
 
 
 def place_of(results: Path, folder: Path) -> Path:
     """The place of the block in a run folder; raises ResultsError for any other."""
     place = Path(os.path.relpath(folder, results / "runs"))
-    if len(place.parts) != 3 or ".." in place.parts:
+    if len(place.parts) != 4 or ".." in place.parts:
         raise ResultsError(
             f"{folder}: is no folder of a block, expected "
-            f"{results / 'runs'}/<dataset>/<model>/<block>"
+            f"{results / 'runs'}/<dataset>/<model>/<hash>/<block>"
         )
     return place
 

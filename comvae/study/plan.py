@@ -23,21 +23,27 @@ class Block:
     dataset: str
     model: str
     seeds: tuple[int, ...]
+    config_hash: str  # of all that the result of a seed depends on
 
     @property
     def name(self) -> str:
-        """`seeds-0-4` for a run of seeds, `seeds-0,3` for others."""
-        first, last = self.seeds[0], self.seeds[-1]
-        if len(self.seeds) == 1:
-            return f"seeds-{first}"
-        if self.seeds == tuple(range(first, last + 1)):
-            return f"seeds-{first}-{last}"
-        return "seeds-" + ",".join(str(seed) for seed in self.seeds)
+        """The name of the block's folder."""
+        return name_of(self.seeds)
 
     @property
     def folder(self) -> Path:
         """The block's folder below `results/runs` and `results/evaluations`."""
-        return Path(self.dataset, self.model, self.name)
+        return Path(self.dataset, self.model, self.config_hash, self.name)
+
+
+def name_of(seeds: tuple[int, ...]) -> str:
+    """`seeds-0-4` for a run of seeds, `seeds-0,3` for others."""
+    first, last = seeds[0], seeds[-1]
+    if len(seeds) == 1:
+        return f"seeds-{first}"
+    if seeds == tuple(range(first, last + 1)):
+        return f"seeds-{first}-{last}"
+    return "seeds-" + ",".join(str(seed) for seed in seeds)
 
 
 def parse_seeds(name: str) -> tuple[int, ...]:
@@ -64,28 +70,29 @@ def plan_blocks(catalogue: Catalogue, results: Path) -> list[Block]:
     remaining seeds form new blocks of at most `training.seeds_per_block`. Raises
     SettingsError where their names are too long for a folder.
     """
-    study = catalogue.study
-    size = study.training.seeds_per_block
     return [
         block
-        for dataset in study.datasets.names
+        for dataset in catalogue.study.datasets.names
         for model in catalogue.models
-        for block in _blocks_of(dataset, model, study.seeds_of(model), size, results)
+        for block in _blocks_of(catalogue, dataset, model, results)
     ]
 
 
 def _blocks_of(
-    dataset: str, model: str, seeds: list[int], size: int, results: Path
+    catalogue: Catalogue, dataset: str, model: str, results: Path
 ) -> list[Block]:
+    size = catalogue.study.training.seeds_per_block
+    seeds = catalogue.study.seeds_of(model)
+    address = catalogue.run_config(dataset, model, seeds).config_hash
     missing = set(seeds)
     blocks = []
-    for known in _known_seeds(results / "runs" / dataset / model):
+    for known in _known_seeds(results / "runs" / dataset / model / address):
         if missing.issuperset(known):
-            blocks.append(Block(dataset, model, known))
+            blocks.append(Block(dataset, model, known, address))
             missing.difference_update(known)
     remaining = sorted(missing)
     for start in range(0, len(remaining), size):
-        block = Block(dataset, model, tuple(remaining[start : start + size]))
+        block = Block(dataset, model, tuple(remaining[start : start + size]), address)
         if len(block.name) > LONGEST_NAME:
             raise SettingsError(
                 f"training.seeds_per_block: found {size}, with which the name of a "

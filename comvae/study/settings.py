@@ -224,6 +224,9 @@ class RunConfig(Settings):
     options: ModelOptions
     training: Training
     data: DataOptions = DataOptions()
+    dataset_sha256: str = Field(
+        "", description="Checksum of the registry's entry for the dataset."
+    )
 
     @property
     def config_hash(self) -> str:
@@ -282,6 +285,7 @@ class Catalogue(Settings):
                 binarize=self.study.datasets.binarize,
                 data_seed=self.study.datasets.data_seed,
             ),
+            dataset_sha256=REGISTRY[dataset].checksum,
         )
 
 

@@ -41,7 +41,7 @@ def _files(study: Study) -> Iterator[el.Element]:
 
 def _trained(study: Study) -> Iterator[el.Element]:
     yield el.Heading("Code, libraries, machines")
-    blocks, problems = records.load_blocks(study.results)
+    blocks, problems = records.load_blocks(study.index.runs)
     yield from warnings(p for p in problems if p not in study.index.problems)
     if blocks.empty:
         yield el.Text("No block is trained yet.")
@@ -80,7 +80,7 @@ def _blocks(blocks: pd.DataFrame, study: Study) -> Iterator[el.Element]:
 
 def _settings(study: Study) -> Iterator[el.Element]:
     yield el.Heading("The study, resolved")
-    shared, differing = records.compared(records.load_settings(study.results))
+    shared, differing = records.compared(records.load_settings(study.index.runs))
     if study.plan:
         plan = records.plan_in_short(study.plan)
         planned = el.pairs(plan, ("Study", "Value"), "What study.json says.")

@@ -189,7 +189,7 @@ def test_a_study_that_measures_no_gaps_says_so(whole):
 
 @pytest.mark.parametrize("name", ["gaps.parquet", "history.csv"])
 def test_compare_names_a_damaged_block(whole, name):
-    path = next(whole.glob(f"*/digits/compound-mixture/*/{name}"))
+    path = next(whole.glob(f"*/digits/compound-mixture/*/*/{name}"))
     path.write_bytes(b"no such table")
     app = show("compare")
     assert [name in warning for warning in warned(app)] == [True]

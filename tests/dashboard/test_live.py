@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pandas as pd
@@ -14,7 +15,7 @@ import pytest
 from comvae.results.trail import COLUMNS, Trail
 from comvae.study.lock import held
 from comvae.study.plan import Block
-from comvae.study.settings import RunConfig, Training, load_run_config
+from comvae.study.settings import load_run_config
 from dashboard import progress
 from dashboard.forecast import forecast
 from dashboard.progress import Progress, Seen, look
@@ -29,7 +30,14 @@ from tests.dashboard.visitor import (
     text,
     warned,
 )
-from tests.results.written import MODELS, OPTIONS, write_results
+from tests.results.written import (
+    MODELS,
+    OPTIONS,
+    block_of,
+    config_of,
+    folder_of,
+    write_results,
+)
 
 EPOCHS = 20
 
@@ -39,23 +47,16 @@ def planned(results):
     """A study of three models and two blocks each, of which nothing is trained."""
     blocks = [(model, seeds) for model in FEW for seeds in ([0, 1], [2])]
     for model, seeds in blocks:
-        folder = results / "runs" / Block("digits", model, tuple(seeds)).folder
+        config = config_of(model, seeds, EPOCHS)
+        folder = results / "runs" / block_of(config).folder
         folder.mkdir(parents=True)
-        config = RunConfig(
-            dataset="digits",
-            model=model,
-            seeds=seeds,
-            options=OPTIONS[model],
-            training=Training(epochs=EPOCHS, hidden=32),
-        )
         (folder / "run.json").write_text(config.to_json())
     study = {
         "study": "test",
         "models": {model: OPTIONS[model].title for model in FEW},
         "gap_images": 0,
         "blocks": [
-            {"dataset": "digits", "model": model, "seeds": seeds}
-            for model, seeds in blocks
+            asdict(block_of(config_of(model, seeds, EPOCHS))) for model, seeds in blocks
         ],
     }
     (results / "study.json").write_text(json.dumps(study))
@@ -68,7 +69,7 @@ def training():
     with ExitStack() as locks:
 
         def start(root, model="vanilla", block="seeds-0-1", epochs=5, value=30.0):
-            folder = root / "runs" / "digits" / model / block
+            folder = folder_of(root, "runs", model, block)
             locks.enter_context(held(folder / "state"))
             leave_trail(folder, epochs, value)
             return folder
@@ -90,11 +91,12 @@ def leave_trail(folder, epochs, value=30.0, speed=1000.0):
 
 def finish(root, model, block, seconds=20.0, failed=()):
     """What a block leaves once it is trained and evaluated."""
-    folder = root / "runs" / "digits" / model / block
+    folder = folder_of(root, "runs", model, block)
     record = {"failed": dict(failed), "train_seconds": seconds}
     record |= {"config_hash": "0123", "parameters": 1}
     (folder / "training.json").write_text(json.dumps(record))
-    metrics = root / "evaluations" / "digits" / model / block / "metrics.csv"
+    place = folder.relative_to(root / "runs")
+    metrics = root / "evaluations" / place / "metrics.csv"
     metrics.parent.mkdir(parents=True)
     metrics.write_text("")
 
@@ -233,7 +235,8 @@ def test_a_damaged_progress_file_is_named_and_the_rest_stands(
 def test_failed_blocks_and_why(planned):
     finish(planned, "vanilla", "seeds-0-1", failed={"1": "negative_elbo is nan"})
     finish(planned, "vanilla", "seeds-2")
-    (planned / "runs/digits/compound-mixture/seeds-2/training.json").write_text("{")
+    folder = folder_of(planned, "runs", "compound-mixture", "seeds-2")
+    (folder / "training.json").write_text("{")
     app = show("live")
     assert bars(app) == [
         "2 of 9 runs finished, 1 failed, 1 damaged, 5 waiting",
@@ -273,9 +276,10 @@ def test_more_blocks_than_fit_on_a_page(results, training):
     write_results(results, models=MODELS, seeds=[0], tables=False)
     for model in MODELS:
         for block in ("seeds-1", "seeds-2"):
-            folder = results / "runs" / "digits" / model / block
+            first = folder_of(results, "runs", model, "seeds-0")
+            folder = first.with_name(block)
             folder.mkdir()
-            config = load_run_config(folder.parent / "seeds-0" / "run.json")
+            config = load_run_config(first / "run.json")
             config = config.model_copy(update={"seeds": [int(block[-1])]})
             (folder / "run.json").write_text(config.to_json())
             training(results, model, block, epochs=3)
@@ -305,7 +309,7 @@ def test_the_first_page_tells_what_is_trained_again(results):
     assert bars(show("overview")) == [
         "digits: 9 of 9 runs finished; gaps measured in 9 of 9"
     ]
-    folder = results / "runs" / "digits" / "vanilla" / "seeds-0-2"
+    folder = folder_of(results, "runs", "vanilla")
     (folder / "training.json").unlink()
     progress.forget()
     with held(folder / "state"):
@@ -316,7 +320,7 @@ def test_the_first_page_tells_what_is_trained_again(results):
 
 def test_tables_are_believed_until_files_change(results):
     write_results(results, models=FEW, failed=[("digits", "vanilla", 0)])
-    folder = results / "runs" / "digits" / "vanilla" / "seeds-0-2"
+    folder = folder_of(results, "runs", "vanilla")
     record = folder / "training.json"
     for path in results.rglob("*.*"):
         os.utime(path, (1000, 1000))
@@ -336,11 +340,11 @@ def test_tables_are_believed_until_files_change(results):
 def test_lost_jobs_are_missing_and_not_waiting_unless_something_runs(results, training):
     write_results(results, models=FEW, missing=[("digits", "vanilla")])
     assert look(results).counts() == {"finished": 6, "missing": 3}
-    shutil.rmtree(results / "runs" / "digits" / "compound-mixture" / "seeds-0-2")
+    shutil.rmtree(folder_of(results, "runs", "compound-mixture"))
     write_results(
         results, models=FEW, missing=[("digits", "vanilla")], not_evaluated=[]
     )
-    folder = results / "runs" / "digits" / "compound-mixture" / "seeds-0-2"
+    folder = folder_of(results, "runs", "compound-mixture")
     with held(folder / "state"):
         assert look(results).counts() == {"finished": 3, "running": 3, "waiting": 3}
 
@@ -361,7 +365,7 @@ def test_a_damaged_plan_is_named_and_the_folders_tell(planned, blocks):
 
 
 def seen(status, model="vanilla", seeds=(0, 1), seconds=None):
-    block = Block("digits", model, seeds)
+    block = Block("digits", model, seeds, "0" * 12)
     return Seen(block, str(block.folder), status, seconds=seconds)
 
 
@@ -378,15 +382,17 @@ def test_time_left_by_model_and_by_the_blocks_at_a_time():
         seen("stopped", seeds=(5, 6)),
     ]
     told = {
-        "digits/vanilla/seeds-2-3": trail(4.0),
-        "digits/compound-mixture/seeds-0-1": trail(6.0),
+        "digits/vanilla/000000000000/seeds-2-3": trail(4.0),
+        "digits/compound-mixture/000000000000/seeds-0-1": trail(6.0),
     }
     # (4 + 6 + 10 + 20) / 2
     assert forecast(Progress(blocks, []), told, None) == (
         "About 20 s of training left, 2 blocks at a time. "
         "Evaluation and gaps come on top."
     )
-    told["digits/vanilla/seeds-2-3"] = trail(59.0)  # and at least that of the slowest
+    told["digits/vanilla/000000000000/seeds-2-3"] = trail(
+        59.0
+    )  # and at least that of the slowest
     assert "About 59 s" in forecast(Progress(blocks, []), told, None)
 
 

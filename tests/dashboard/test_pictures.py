@@ -25,11 +25,11 @@ from tests.dashboard.visitor import (
     text,
     warned,
 )
-from tests.results.written import GAP_IMAGES, write_pictures
+from tests.results.written import GAP_IMAGES, folder_of, write_pictures
 
 
 def folder(results, model):
-    return results / "evaluations" / "digits" / model / BLOCK
+    return folder_of(results, "evaluations", model, BLOCK)
 
 
 def tiles(chart):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from dashboard.render.streamlit import plain
-from tests.dashboard.studies import BLOCK, EVIL, FEW
+from tests.dashboard.studies import EVIL, FEW
 from tests.dashboard.visitor import (
     APP,
     charts,
@@ -18,7 +18,7 @@ from tests.dashboard.visitor import (
     text,
     warned,
 )
-from tests.results.written import MODELS, write_results
+from tests.results.written import MODELS, block_of, config_of, write_results
 from tests.support import ROOT
 
 
@@ -109,7 +109,7 @@ def test_failed_and_missing_cells_say_so(results):
     absent, shown = table(app, 0), table(app, 1).set_index("Model")
     assert len(absent) == 7
     assert absent["Detail"].str.contains("negative_elbo is nan").sum() == 4
-    log = "logs/train/digits/vanilla/seeds-0-2.log"
+    log = f"logs/train/{PLACE}.log"
     assert absent["Detail"].str.contains(log).sum() == 3
     assert shown.loc["Vanilla VAE", "Seeds"] == "0 of 3, 3 missing"
     assert shown.loc["Vanilla VAE", "Negative ELBO"] == "no result"
@@ -148,7 +148,8 @@ def test_a_failed_run_shows_what_was_finite(results):
     assert "epoch 2" in charts(app)[0].proto.alt
 
 
-RUN, EVALUATION = (f"{kind}/digits/vanilla/{BLOCK}" for kind in ("runs", "evaluations"))
+PLACE = block_of(config_of("vanilla")).folder
+RUN, EVALUATION = f"runs/{PLACE}", f"evaluations/{PLACE}"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_chosen_runs_are_in_the_address(results):
 
 def test_damaged_settings_are_named_and_the_rest_stands(results):
     write_study(results)
-    path = next(results.glob("runs/*/vanilla/*/run.json"))
+    path = next(results.glob("runs/*/vanilla/*/*/run.json"))
     app = show("runs", run="vanilla:0")
     path.write_text("{")
     app.run()

@@ -231,8 +231,8 @@ def test_damaged_files_are_named_and_the_others_shown(tmp_path):
     (results / "tables" / "gaps.csv").write_bytes(b"not,a\ntable,at,all\n")
     edit(results, "claims", lambda rows: rows.drop(columns="verdict"))
     (results / "tables" / "attribution.csv").unlink()
-    next(results.glob("runs/digits/vanilla/*/history.csv")).write_bytes(b"\x00")
-    next(results.glob("evaluations/*/vanilla/*/pictures/seed-0.npz")).write_bytes(b"")
+    next(results.glob("runs/digits/vanilla/*/*/history.csv")).write_bytes(b"\x00")
+    next(results.glob("evaluations/*/vanilla/*/*/pictures/seed-0.npz")).write_bytes(b"")
     done = command(results)
     assert done.returncode == 0
     site = results / "site"

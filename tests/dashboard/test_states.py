@@ -109,12 +109,12 @@ def test_text_from_files_is_never_markup(results, path):
     write_study(results, failed=LOST)
     study = results / "study.json"
     study.write_text(study.read_text().replace("Simplified, mixture prior", EVIL))
-    for run in results.glob("runs/*/simplified-mixture/*/run.json"):
+    for run in results.glob("runs/*/simplified-mixture/*/*/run.json"):
         run.write_text(run.read_text().replace("Simplified, mixture prior", EVIL))
     for name in ("cells", "claims"):
         table = results / "tables" / f"{name}.csv"
         table.write_text(table.read_text().replace("negative_elbo is nan", EVIL))
-    edit_json(next(results.glob("runs/*/vanilla/*/training.json")), git_commit=EVIL)
+    edit_json(next(results.glob("runs/*/vanilla/*/*/training.json")), git_commit=EVIL)
     shutil.rmtree(results / "evaluations" / "digits" / "vanilla")
     app = show(path)
     kinds = ["title", "header", "subheader", "markdown", "caption"]

@@ -108,7 +108,7 @@ def test_a_new_model_is_in_the_tables(finished, model):
 
 
 def test_a_prior_without_a_kernel_is_said_to_be_slower(finished):
-    [log] = finished.glob("logs/train/digits-flipped/compound-laplace/*.log")
+    [log] = finished.glob("logs/train/digits-flipped/compound-laplace/*/*.log")
     assert "no kernel for the weight prior" in log.read_text()
 
 

@@ -14,16 +14,26 @@ from comvae.results.gap_files import load_image_gaps, read_gaps
 from comvae.results.quantities import names
 from comvae.results.tables import write_tables
 from comvae.results.tables.gaps import MEASURED, image_means
-from comvae.study.plan import Block, Plan
-from tests.results.written import GAP_IMAGES, gap_value, write_results
+from comvae.study.plan import Plan
+from tests.results.written import (
+    GAP_IMAGES,
+    block_of,
+    config_of,
+    folder_of,
+    gap_value,
+    write_results,
+)
 
 MODELS = {"vanilla": "Vanilla", "compound-mixture": "Compound"}
 SEEDS = (0, 1, 2)
-BAD = "evaluations/digits/compound-mixture/seeds-0-2/gaps.parquet"
+
+
+def bad(results):
+    return folder_of(results, "evaluations", "compound-mixture") / "gaps.parquet"
 
 
 def plan_of(gap_images: int = len(GAP_IMAGES)) -> Plan:
-    blocks = [Block("digits", model, SEEDS) for model in MODELS]
+    blocks = [block_of(config_of(model)) for model in MODELS]
     return Plan("t", ["digits"], MODELS, blocks, None, gap_images)
 
 
@@ -68,7 +78,7 @@ def test_the_gaps_of_a_run_add_up(results):
 
 
 def test_single_precision_in_the_file_costs_no_nat(results):
-    for path in results.glob("evaluations/*/*/*/gaps.parquet"):
+    for path in results.glob("evaluations/*/*/*/*/gaps.parquet"):
         table = pd.read_parquet(path)
         numbers = table.select_dtypes("float").columns
         table.astype(dict.fromkeys(numbers, "float32")).to_parquet(path)
@@ -145,7 +155,7 @@ DAMAGES = {
 def test_gaps_that_cannot_be_read_leave_the_other_tables_intact(results, name):
     damage, reason = DAMAGES[name]
     before = write_tables(results, plan_of())
-    damage(results / BAD)
+    damage(bad(results))
     after = write_tables(results, plan_of())
     assert before["table1"].equals(after["table1"])
     trained = [c for c in before["runs"].columns if c not in MEASURED]
@@ -166,7 +176,7 @@ def test_gaps_that_cannot_be_read_leave_the_other_tables_intact(results, name):
 
 
 def test_one_seed_without_gaps_is_one_missing_cell(results):
-    rows(lambda t: t[t["seed"] != 1])(results / BAD)
+    rows(lambda t: t[t["seed"] != 1])(bad(results))
     tables = write_tables(results, plan_of())
     cells = tables["cells"].set_index(["model", "seed"])["gap"]
     missing = {key for key, status in cells.items() if status == "missing"}
@@ -177,14 +187,14 @@ def test_one_seed_without_gaps_is_one_missing_cell(results):
 def test_images_are_compared_with_the_first_block_where_no_list_is(results):
     (results / "evaluations/digits/gap-images.json").unlink()
     assert set(write_tables(results, plan_of())["cells"]["gap"]) == {"measured"}
-    rows(lambda t: t.assign(image=t["image"] + 1))(results / BAD)
+    rows(lambda t: t.assign(image=t["image"] + 1))(bad(results))
     cells = write_tables(results, plan_of())["cells"].set_index("model")["gap"]
     assert set(cells["vanilla"]) == {"measured"}
     assert set(cells["compound-mixture"]) == {"missing"}
 
 
 def test_gaps_that_are_not_as_written_are_damaged(results):
-    path = results / BAD
+    path = bad(results)
     write_sum(path)
     whole = read_gaps(path)
     whole.assign(log_px=0.0).to_parquet(path, index=False)
@@ -213,7 +223,7 @@ def test_unfinished_runs_and_studies_without_gaps_have_no_gap_status(tmp_path):
 
 
 def test_columns_that_came_later_are_absent(results):
-    path = results / BAD
+    path = bad(results)
     columns = [*names("gap"), "start"]
     kept = pd.read_parquet(path).drop(columns=[*columns], errors="ignore")
     needed = pd.read_parquet(path)[["elbo", "elbo_optimal", "log_px"]]
@@ -227,17 +237,17 @@ def test_columns_that_came_later_are_absent(results):
 
 
 def test_a_file_of_gaps_is_kept_until_it_changes(results):
-    first = load_image_gaps(results / BAD)
-    assert load_image_gaps(results / BAD) is first
+    first = load_image_gaps(bad(results))
+    assert load_image_gaps(bad(results)) is first
     assert (first["amortization_gap"] == first["elbo_optimal"] - first["elbo"]).all()
-    rows(lambda t: t[t["seed"] == 0])(results / BAD)
-    assert set(load_image_gaps(results / BAD)["seed"]) == {0}
-    (results / BAD).unlink()
-    assert load_image_gaps(results / BAD) is None
+    rows(lambda t: t[t["seed"] == 0])(bad(results))
+    assert set(load_image_gaps(bad(results))["seed"]) == {0}
+    (bad(results)).unlink()
+    assert load_image_gaps(bad(results)) is None
 
 
 def test_means_are_by_seed_and_split(results):
-    means = image_means(read_gaps(results / BAD))
+    means = image_means(read_gaps(bad(results)))
     assert set(means) == {
         (seed, split) for seed in SEEDS for split in ("train", "test")
     }

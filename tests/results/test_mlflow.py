@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,9 +24,9 @@ from comvae.cli import app
 from comvae.errors import ComvaeError, ResultsError, SettingsError
 from comvae.results.mlflow import TrackingError, find_blocks, track
 from comvae.results.mlflow.note import failed_import, note_path
-from comvae.study.plan import Block
-from comvae.study.settings import RunConfig, Training, load_study
+from comvae.study.settings import RunConfig, load_study
 from tests.results import written
+from tests.results.written import folder_of
 from tests.support import ROOT
 
 pytest.importorskip("mlflow", reason="needs the extra `tracking`")
@@ -48,13 +49,7 @@ def terms(seed, split, when):
 
 def write_block(results, model, seeds, failed=None):
     """A finished block as its stages leave it; returns its folder."""
-    config = RunConfig(
-        dataset="digits",
-        model=model,
-        seeds=list(seeds),
-        options=written.OPTIONS[model],
-        training=Training(epochs=EPOCHS, hidden=32),
-    )
+    config = written.config_of(model, seeds, EPOCHS)
     files = written.write_block(
         results,
         config,
@@ -77,7 +72,8 @@ def write_block(results, model, seeds, failed=None):
 
 def write_gaps(results, model="vanilla", seeds=(0, 1)):
     """The gaps of a block as `comvae gap` leaves them; returns their path."""
-    folder = results / "evaluations" / Block("digits", model, seeds).folder
+    config = written.config_of(model, seeds, EPOCHS)
+    folder = results / "evaluations" / written.block_of(config).folder
     written.write_gaps(folder, seeds, place=0)
     return folder / "gaps.parquet"
 
@@ -250,7 +246,7 @@ def test_importing_twice_changes_nothing(results):
     assert content(results) == before
     assert {p: p.stat().st_mtime_ns for p in results.rglob("*.png")} == stamp
     # Some of the blocks are imported; the runs of the others stay.
-    track(results, [results / "runs" / "digits" / "vanilla" / "seeds-0-1"])
+    track(results, [folder_of(results, "runs", "vanilla", "seeds-0-1")])
     assert ids(results) == run_ids
 
 
@@ -275,8 +271,7 @@ def test_a_changed_source_replaces_its_runs_alone(results):
     write_study(results)
     track(results)
     before = ids(results)
-    place = "digits/vanilla/seeds-0-1"
-    metrics = results / "evaluations" / place / "metrics.csv"
+    metrics = folder_of(results, "evaluations", "vanilla", "seeds-0-1") / "metrics.csv"
     old = repr(value(0, "negative_elbo", "test", "default"))
     edit(metrics, old, "1.5")
     summary = track(results)
@@ -383,7 +378,7 @@ def test_failed_seeds_and_values_that_are_not_finite(results):
     history = block / "history.csv"
     for epoch, bad in ((2, ""), (3, "inf")):  # pandas writes NaN as an empty cell
         edit(history, repr(value(1, "reconstruction", epoch)), bad)
-    metrics = results / "evaluations/digits/vanilla/seeds-0-1/metrics.csv"
+    metrics = folder_of(results, "evaluations", "vanilla", "seeds-0-1") / "metrics.csv"
     edit(metrics, repr(value(0, "weight_kl", "test", "default")), "-inf")
     track(results)
     runs = active_runs(results)
@@ -436,11 +431,11 @@ def test_two_imports_at_once_into_a_fresh_store_double_nothing(tmp_path):
 def test_unfinished_and_damaged_blocks_are_skipped_with_a_reason(results):
     for model in ("vanilla", "simplified-gaussian", "compound-gaussian"):
         write_block(results, model, [0])
-    missing = results / "evaluations/digits/vanilla/seeds-0/metrics.csv"
+    missing = folder_of(results, "evaluations", "vanilla", "seeds-0") / "metrics.csv"
     missing.unlink()
-    short = results / "runs/digits/simplified-gaussian/seeds-0/history.csv"
+    short = folder_of(results, "runs", "simplified-gaussian", "seeds-0") / "history.csv"
     short.write_text("\n".join(short.read_text().splitlines()[:-1]) + "\n")
-    other = results / "runs/digits/compound-gaussian/seeds-0/run.json"
+    other = folder_of(results, "runs", "compound-gaussian", "seeds-0") / "run.json"
     edit(other, '"epochs": 3', '"epochs": 4')
     summary = track(results)
     assert len(summary.skipped) == 3
@@ -638,7 +633,7 @@ def command_track(results, *options):
 def test_a_study_goes_on_where_its_import_fails(results):
     write_study(results)
     blocks = [
-        {"dataset": "digits", "model": model, "seeds": [0, 1]}
+        asdict(written.block_of(written.config_of(model, (0, 1), EPOCHS)))
         for model in ("vanilla", "compound-mixture")
     ]
     plan = dict(study="s", datasets=["digits"], models={}, gap_images=0, blocks=blocks)

@@ -5,14 +5,16 @@ import pytest
 
 from comvae.results.tables import write_tables
 from comvae.study.plan import Plan
-from tests.results.written import edit_csv, write_results
-
-EVALUATION = "evaluations/digits/vanilla/seeds-0-2"
+from tests.results.written import edit_csv, folder_of, write_results
 
 
 @pytest.fixture
 def results(tmp_path):
     return write_results(tmp_path, models=["vanilla", "compound-mixture"])
+
+
+def metrics(results):
+    return folder_of(results, "evaluations", "vanilla") / "metrics.csv"
 
 
 def tables_of(results) -> dict[str, pd.DataFrame]:
@@ -34,7 +36,12 @@ def run_of(cells: pd.DataFrame, seed: int) -> pd.Series:
 )
 def test_a_term_outside_of_its_bounds_is_a_failed_run(results, column, value, says):
     chosen = {"seed": 1, "split": "test", "mode": "default"}
-    edit_csv(results / EVALUATION / "metrics.csv", chosen, column, value)
+    edit_csv(
+        metrics(results),
+        chosen,
+        column,
+        value,
+    )
     tables = tables_of(results)
     broken = run_of(tables["cells"], 1)
     assert broken["status"] == "failed"
@@ -46,10 +53,15 @@ def test_a_term_outside_of_its_bounds_is_a_failed_run(results, column, value, sa
 
 def test_a_density_may_be_above_one(results):
     """-log p of grey pixels may be below 0."""
-    run = results / "runs/digits/vanilla/seeds-0-2/run.json"
+    run = folder_of(results, "runs", "vanilla") / "run.json"
     run.write_text(run.read_text().replace('"bernoulli"', '"continuous-bernoulli"'))
     chosen = {"seed": 1, "split": "test", "mode": "default"}
-    edit_csv(results / EVALUATION / "metrics.csv", chosen, "reconstruction", -60.0)
+    edit_csv(
+        metrics(results),
+        chosen,
+        "reconstruction",
+        -60.0,
+    )
     assert run_of(tables_of(results)["cells"], 1)["status"] == "finished"
 
 
@@ -65,7 +77,7 @@ def test_a_density_may_be_above_one(results):
     ],
 )
 def test_gaps_out_of_bounds_or_out_of_order_are_missing(results, column, shift, says):
-    path = results / EVALUATION / "gaps.parquet"
+    path = metrics(results).with_name("gaps.parquet")
     table = pd.read_parquet(path)
     table.loc[table["seed"] == 0, column] += shift
     table.to_parquet(path, index=False)
@@ -77,7 +89,7 @@ def test_gaps_out_of_bounds_or_out_of_order_are_missing(results, column, shift, 
 
 def test_noise_may_be_out_of_order(results):
     """Within five standard errors of the mean over the images."""
-    path = results / EVALUATION / "gaps.parquet"
+    path = metrics(results).with_name("gaps.parquet")
     table = pd.read_parquet(path)
     first = table["seed"] == 0
     noise = [3.0, -3.1] * (first.sum() // 2)

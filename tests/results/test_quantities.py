@@ -20,10 +20,10 @@ QUANTITIES[NAME] = Quantity(NAME, "Active units", unit="", better="higher")
 from comvae.results.mlflow import track
 from comvae.results.report import write_report
 from comvae.results.tables import write_tables
-from comvae.study.plan import Block, Plan
+from comvae.study.plan import Plan
 from comvae.study.settings import RunConfig, Training
 from mlflow import MlflowClient
-from tests.results.written import OPTIONS, write_block
+from tests.results.written import OPTIONS, block_of, write_block
 
 results = Path(sys.argv[1])
 TERMS = ["reconstruction", "latent_kl", "negative_elbo"]
@@ -44,7 +44,7 @@ for model in ("vanilla", "compound-mixture"):  # the second from before the metr
         dataset="digits", model=model, seeds=[0, 1], options=options, training=training
     )
     write_block(results, config, terms)
-    blocks.append(Block("digits", model, (0, 1)))
+    blocks.append(block_of(config))
 titles = {"vanilla": "Vanilla", "compound-mixture": "Compound"}
 plan = Plan("t", ["digits"], titles, blocks, None)
 tables = write_tables(results, plan)

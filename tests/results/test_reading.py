@@ -14,7 +14,7 @@ from comvae.results.index import load_index
 from comvae.results.paths import results_folder
 from comvae.results.trail import Trail, load_progress
 from comvae.study.settings import RunConfig, Training
-from tests.results.written import OPTIONS, write_results
+from tests.results.written import OPTIONS, folder_of, write_results
 
 HISTORY_HEAD = b"seed,epoch,reconstruction,latent_kl,negative_elbo\n"
 
@@ -108,6 +108,7 @@ def test_a_file_is_read_once_until_it_changes(tmp_path):
 def test_the_index_follows_cells_then_files(tmp_path):
     write_results(tmp_path, models=["vanilla"], seeds=[0, 1])
     write_results(tmp_path, models=["compound-mixture"], seeds=[5], tables=False)
+    (tmp_path / "study.json").unlink()
     index = load_index(tmp_path)
     assert [(run.model, run.seed, run.status) for run in index.runs] == [
         ("vanilla", 0, "finished"),
@@ -131,7 +132,7 @@ def test_the_index_tells_what_the_tables_do_not_know_yet(
     tmp_path, record, status, detail
 ):
     write_results(tmp_path, models=["vanilla"], seeds=[5], tables=False)
-    path = tmp_path / "runs/digits/vanilla/seeds-5/training.json"
+    path = folder_of(tmp_path, "runs", "vanilla", "seeds-5") / "training.json"
     path.write_text(path.read_text().replace('"failed": {}', record))
     [run] = load_index(tmp_path).runs
     assert run.status == status and detail in run.detail
@@ -150,7 +151,7 @@ def test_the_index_never_leaves_the_results(tmp_path):
 
 @pytest.mark.parametrize("seeds", ['"0"', "[true]", "null", "{}"])
 def test_the_index_names_a_run_without_seeds(tmp_path, seeds):
-    folder = tmp_path / "runs" / "digits" / "vanilla" / "seeds-0-0"
+    folder = tmp_path / "runs" / "digits" / "vanilla" / "0" / "seeds-0-0"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(f'{{"seeds": {seeds}, "options": null}}')
     index = load_index(tmp_path)

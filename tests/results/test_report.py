@@ -7,12 +7,12 @@ from rich.console import Console
 
 from comvae.results.report import print_report, write_report
 from comvae.results.tables import write_tables
-from comvae.study.plan import Block, Plan
-from tests.results.written import write_results
+from comvae.study.plan import Plan
+from tests.results.written import block_of, config_of, write_results
 
 
 def plan_of(models: dict[str, str], gap_images: int = 8) -> Plan:
-    blocks = [Block("mnist", model, (0, 1, 2)) for model in models]
+    blocks = [block_of(config_of(model, dataset="mnist")) for model in models]
     return Plan("t", ["mnist"], models, blocks, None, gap_images)
 
 
@@ -101,7 +101,7 @@ def test_gaps_that_are_missing_are_named_with_the_reason(tmp_path):
     write_tables(tmp_path, plan)
     markdown = write_report(tmp_path, plan)
     for text in (printed_report(tmp_path, plan, 200), markdown["gaps"].read_text()):
-        assert "logs/gap/mnist/compound-mixture/seeds-0-2.log" in text
+        assert f"logs/gap/{plan.blocks[1].folder}.log" in text
     assert "Not finished" not in markdown["table1"].read_text()
 
 

@@ -13,13 +13,10 @@ from comvae.results.statistics import summary
 from comvae.results.tables import damages, write_tables
 from comvae.results.tables.finished import collect
 from comvae.results.tables.paper import paper_values, table1
-from comvae.study.plan import Block, Plan
-from comvae.study.settings import RunConfig, Training
-from tests.results.written import MODELS, OPTIONS, write_block
+from comvae.study.plan import Plan
+from tests.results.written import MODELS, block_of, config_of, write_block
 
 TERMS = [*PAPER_METRICS, "weight_kl"]
-GOOD = Block("digits", "vanilla", (0, 1))
-BAD = Block("digits", "compound-mixture", (0, 1))
 WHY = "latent_kl is nan in epoch 2"
 
 
@@ -34,14 +31,15 @@ def terms(seed: int, split: str, when: int | str) -> dict[str, float]:
     return dict(zip(TERMS, [rec, 5.0, rec + 5, 7.0], strict=True))
 
 
+def block(model, seeds=(0, 1), dataset="digits"):
+    return block_of(config_of(model, seeds, 3, dataset))
+
+
+GOOD, BAD = block("vanilla"), block("compound-mixture")
+
+
 def written(results, block, failed=(), **record):
-    config = RunConfig(
-        dataset=block.dataset,
-        model=block.model,
-        seeds=list(block.seeds),
-        options=OPTIONS[block.model],
-        training=Training(epochs=3),
-    )
+    config = config_of(block.model, block.seeds, 3, block.dataset)
     record = {"train_seconds": 30.0, "parameters": 4711} | record
     lost = dict.fromkeys(failed, WHY)
     return write_block(results, config, terms, failed=lost, **record)
@@ -139,9 +137,9 @@ def test_the_papers_values_are_whole_and_add_up():
 
 
 def test_the_papers_value_stands_beside_ours(tmp_path):
-    block = Block("mnist", "compound-mixture", (0,))
-    written(tmp_path, block)
-    table = table1(collect(tmp_path, [block])[0]).set_index(["split", "metric"])
+    mnist = block("compound-mixture", (0,), "mnist")
+    written(tmp_path, mnist)
+    table = table1(collect(tmp_path, [mnist])[0]).set_index(["split", "metric"])
     assert table.loc[("test", "reconstruction"), "paper"] == 107.77
     assert table.loc[("train-running", "negative_elbo"), "paper"] == 122.77
     assert table.loc["train", "paper"].isna().all(), "the paper has no such row"
@@ -252,7 +250,7 @@ def test_where_to_look_is_named(tmp_path):
     record.parent.mkdir(parents=True)
     record.touch()
     _, cells = collect(tmp_path, [GOOD])
-    assert "logs/train/digits/vanilla/seeds-0-1.log" in cells["detail"][0]
+    assert f"logs/train/{GOOD.folder}.log" in cells["detail"][0]
 
 
 def test_a_failed_seed_says_why_and_the_others_stand(tmp_path):
@@ -287,9 +285,9 @@ def test_no_results_at_all_are_whole_tables(tmp_path):
 
 
 def test_blocks_of_one_model_are_pooled(tmp_path):
-    blocks = [GOOD, Block("digits", "vanilla", (2, 3, 4))]
-    for block in blocks:
-        written(tmp_path, block)
+    blocks = [GOOD, block("vanilla", (2, 3, 4))]
+    for each in blocks:
+        written(tmp_path, each)
     table = table1(collect(tmp_path, blocks)[0]).set_index(["split", "metric"])
     assert (table["n_seeds"] == 5).all()
     assert table.loc[("train", "reconstruction"), "mean"] == pytest.approx(32)

@@ -44,8 +44,7 @@ def write_block(
 ) -> BlockFiles:
     """Write the files of a block as `comvae configure | train | evaluate` do, but for
     weights and pictures; `record` replaces entries of training.json."""
-    block = Block(config.dataset, config.model, tuple(config.seeds))
-    files = BlockFiles.at(results, block.folder)
+    files = BlockFiles.at(results, block_of(config).folder)
     _write(files.run / "run.json", config.to_json())
     history = [
         dict(seed=seed, epoch=epoch) | terms(seed, "train-running", epoch)
@@ -75,6 +74,34 @@ def write_block(
     }
     _write(files.run / "training.json", json.dumps(written | record, indent=2))
     return files
+
+
+def config_of(
+    model: str,
+    seeds: Sequence[int] = (0, 1, 2),
+    epochs: int = 5,
+    dataset: str = "digits",
+) -> RunConfig:
+    """The config of a block that `write_results` writes."""
+    return RunConfig(
+        dataset=dataset,
+        model=model,
+        seeds=list(seeds),
+        options=OPTIONS[model],
+        training=Training(epochs=epochs, hidden=32),
+    )
+
+
+def folder_of(results: Path, kind: str, model: str, block: str = "seeds-0-2") -> Path:
+    """The one folder of a block of the digits, of `kind` runs or evaluations."""
+    [folder] = results.glob(f"{kind}/digits/{model}/*/{block}")
+    return folder
+
+
+def block_of(config: RunConfig) -> Block:
+    """The block that a config is of."""
+    seeds = tuple(config.seeds)
+    return Block(config.dataset, config.model, seeds, config.config_hash)
 
 
 def modes(options: ModelOptions) -> list[str]:
@@ -132,15 +159,9 @@ def write_results(
         record = json.dumps({"title": dataset, "height": 8, "width": 8})
         _write(root / "datasets" / dataset / "dataset.json", record)
         for place, model in enumerate(models):
-            block = Block(dataset, model, tuple(seeds))
+            config = config_of(model, seeds, epochs, dataset)
+            block = block_of(config)
             blocks.append(block)
-            config = RunConfig(
-                dataset=dataset,
-                model=model,
-                seeds=list(seeds),
-                options=OPTIONS[model],
-                training=Training(epochs=epochs, hidden=32),
-            )
             if (dataset, model) in missing:
                 path = root / "runs" / block.folder / "run.json"
                 _write(path, config.to_json())

@@ -6,8 +6,8 @@ import pytest
 
 from comvae.errors import ResultsError, SettingsError
 from comvae.study.plan import (
-    Block,
     Plan,
+    name_of,
     parse_seeds,
     plan_blocks,
     relative_size,
@@ -28,9 +28,14 @@ def seeds_of(catalogue, results) -> list[tuple[int, ...]]:
     return [block.seeds for block in plan_blocks(catalogue, results)]
 
 
+def address(**changes) -> str:
+    """The hash of the settings of a study's block of vanilla."""
+    return study(**changes).run_config("digits", "vanilla", [0]).config_hash
+
+
 def on_disk(results, *blocks):
     for seeds in blocks:
-        folder = results / "runs" / Block("digits", "vanilla", seeds).folder
+        folder = results / "runs" / "digits" / "vanilla" / address() / name_of(seeds)
         folder.mkdir(parents=True)
         (folder / "run.json").touch()
 
@@ -40,7 +45,7 @@ def on_disk(results, *blocks):
     [((0, 1, 2), "seeds-0-2"), ((7,), "seeds-7"), ((0, 2, 3), "seeds-0,2,3")],
 )
 def test_names_of_blocks_tell_their_seeds(seeds, name):
-    assert Block("digits", "vanilla", seeds).name == name
+    assert name_of(seeds) == name
     assert parse_seeds(name) == seeds
 
 
@@ -80,7 +85,7 @@ def test_of_overlapping_blocks_on_disk_the_larger_is_kept(tmp_path):
 
 def test_foreign_folders_are_passed_over(tmp_path):
     on_disk(tmp_path, (0, 1))
-    folder = tmp_path / "runs" / "digits" / "vanilla" / "seeds-old"
+    folder = tmp_path / "runs" / "digits" / "vanilla" / address() / "seeds-old"
     folder.mkdir()
     (folder / "run.json").touch()
     assert seeds_of(study(seeds=2), tmp_path) == [(0, 1)]

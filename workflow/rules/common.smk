@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 # Text is UTF-8 in any locale: what is read, printed, and given to shell commands.
 if sys.getfilesystemencoding() != "utf-8":
@@ -46,6 +47,12 @@ try:
 except ComvaeError as error:
     raise WorkflowError(str(error)) from None
 
+if not workflow.remote_exec and any(RESULTS.glob("runs/*/*/seeds-*/run.json")):
+    logger.warning(
+        "results/runs: found blocks without a hash of their settings, which this study "
+        "does not know; `comvae adopt results` takes them over"
+    )
+
 # Jobs run the interpreter that runs this workflow, activated or not, and the code beside
 # it, installed or not.
 os.environ.update(
@@ -74,6 +81,7 @@ if workflow.remote_exec:
 wildcard_constraints:
     dataset=r"[a-z0-9-]+",
     model=r"[a-z0-9-]+",
+    hash=r"[0-9a-f]{12}",
     block=r"seeds-[0-9,-]+",
 
 
@@ -87,7 +95,13 @@ def block_threads(wildcards):
 def block_config(wildcards):
     """The resolved config of a block, as the text of its run.json."""
     seeds = list(parse_seeds(wildcards.block))
-    return STUDY.run_config(wildcards.dataset, wildcards.model, seeds).to_json()
+    block = STUDY.run_config(wildcards.dataset, wildcards.model, seeds)
+    if block.config_hash != wildcards.hash:
+        raise WorkflowError(
+            f"results/runs/{wildcards.dataset}/{wildcards.model}/{wildcards.hash}: is "
+            f"of other settings than the study's, whose folder is {block.config_hash}"
+        )
+    return block.to_json()
 
 
 def study_plan(wildcards):

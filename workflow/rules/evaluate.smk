@@ -9,10 +9,12 @@ rule evaluate:
         record=rules.train.output.record,
         dataset=rules.train.input.dataset,
     output:
-        metrics="results/evaluations/{dataset}/{model}/{block}/metrics.csv",
-        pictures=directory("results/evaluations/{dataset}/{model}/{block}/pictures"),
+        metrics="results/evaluations/{dataset}/{model}/{hash}/{block}/metrics.csv",
+        pictures=directory(
+            "results/evaluations/{dataset}/{model}/{hash}/{block}/pictures"
+        ),
     log:
-        "logs/evaluate/{dataset}/{model}/{block}.log",
+        "logs/evaluate/{dataset}/{model}/{hash}/{block}.log",
     conda:
         "../../environment.yml"
     threads: block_threads

@@ -30,11 +30,11 @@ rule gap:
         record=rules.train.output.record,
         dataset=rules.train.input.dataset,
     output:
-        gaps="results/evaluations/{dataset}/{model}/{block}/gaps.parquet",
+        gaps="results/evaluations/{dataset}/{model}/{hash}/{block}/gaps.parquet",
     log:
-        "logs/gap/{dataset}/{model}/{block}.log",
+        "logs/gap/{dataset}/{model}/{hash}/{block}.log",
     benchmark:
-        "logs/gap/{dataset}/{model}/{block}.benchmark.tsv"
+        "logs/gap/{dataset}/{model}/{hash}/{block}.benchmark.tsv"
     conda:
         "../../environment.yml"
     threads: block_threads

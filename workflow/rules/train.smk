@@ -21,9 +21,9 @@ rule plan:
 rule configure:
     """Write the resolved config of one block; it changes only if its settings do."""
     output:
-        config="results/runs/{dataset}/{model}/{block}/run.json",
+        config="results/runs/{dataset}/{model}/{hash}/{block}/run.json",
     log:
-        "logs/configure/{dataset}/{model}/{block}.log",
+        "logs/configure/{dataset}/{model}/{hash}/{block}.log",
     conda:
         "../../environment.yml"
     params:
@@ -35,16 +35,17 @@ rule configure:
 rule train:
     """Train one block: all of its seeds in lockstep."""
     input:
-        config="results/runs/{dataset}/{model}/{block}/run.json",
-        dataset="results/datasets/{dataset}/dataset.json",
+        # the address says which settings and data: dates decide nothing
+        config=ancient("results/runs/{dataset}/{model}/{hash}/{block}/run.json"),
+        dataset=ancient("results/datasets/{dataset}/dataset.json"),
     output:
-        weights="results/runs/{dataset}/{model}/{block}/weights.safetensors",
-        history="results/runs/{dataset}/{model}/{block}/history.csv",
-        record="results/runs/{dataset}/{model}/{block}/training.json",
+        weights="results/runs/{dataset}/{model}/{hash}/{block}/weights.safetensors",
+        history="results/runs/{dataset}/{model}/{hash}/{block}/history.csv",
+        record="results/runs/{dataset}/{model}/{hash}/{block}/training.json",
     log:
-        "logs/train/{dataset}/{model}/{block}.log",
+        "logs/train/{dataset}/{model}/{hash}/{block}.log",
     benchmark:
-        "logs/train/{dataset}/{model}/{block}.benchmark.tsv"
+        "logs/train/{dataset}/{model}/{hash}/{block}.benchmark.tsv"
     priority: 1  # long jobs first: the short ones fill the gaps at the end
     conda:
         "../../environment.yml"

@@ -17,6 +17,8 @@ from comvae.results.mlflow.store import Store, open_store
 from comvae.study.passwords import without_password
 from comvae.study.settings import load_run_config
 
+PLACE = ("dataset", "model", "config_hash", "block")  # tags: where a run's files lie
+
 __all__ = ["Summary", "TrackingError", "find_blocks", "track"]
 
 
@@ -51,9 +53,9 @@ def track(
 ) -> Summary:
     """Import every finished run of `blocks` into MLflow.
 
-    `blocks` are folders `results/runs/<dataset>/<model>/<block>`, by default all of
-    them. `uri` is an MLflow tracking URI, by default the SQLite store in
-    `results/mlflow`. The experiment of a run is its dataset. Raises TrackingError where
+    `blocks` are folders of runs, by default all there are. `uri` is an MLflow tracking
+    URI, by default the SQLite store in `results/mlflow`. The experiment of a run is its
+    dataset; runs of other settings stand beside each other. Raises TrackingError where
     the store cannot be used and ResultsError where two blocks hold the same run.
     """
     with open_store(results, uri) as store:
@@ -69,7 +71,7 @@ def track(
 def _read(
     results: Path, blocks: Iterable[Path] | None
 ) -> tuple[list[Record], dict[str, str]]:
-    records: dict[str, Record] = {}
+    records: dict[tuple[str, ...], Record] = {}
     skipped: dict[str, str] = {}
     for block in find_blocks(results) if blocks is None else blocks:
         try:
@@ -78,12 +80,13 @@ def _read(
             skipped[str(block)] = str(error)
             continue
         for record in found:
-            twin = records.setdefault(record.name, record)
+            key = (record.dataset, *record.cell.values())
+            twin = records.setdefault(key, record)
             if twin is not record:
                 raise ResultsError(
                     f"{block}: holds seed {record.seed} of {record.model} on "
                     f"{record.dataset}, and so does the block {twin.tags['block']}; "
-                    "delete the folder of the one that the study does not name"
+                    "delete the folder of one of them"
                 )
     return list(records.values()), skipped
 
@@ -94,7 +97,7 @@ def _remove_vanished(store: Store, results: Path) -> int:
     for experiment in store.experiments():
         for run in store.runs(experiment):
             tags = run.data.tags
-            place = Path(tags["dataset"], tags["model"], tags["block"])
+            place = Path(*(tags[name] for name in PLACE))
             config = paths.run_folder(results, place) / paths.CONFIG
             if not _holds(config, int(tags["seed"])):
                 store.client.delete_run(run.info.run_id)

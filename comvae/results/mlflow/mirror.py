@@ -1,4 +1,4 @@
-"""One active MLflow run per (dataset, model, seed), whoever else imports at the time.
+"""One active MLflow run per (dataset, model, settings, seed), whoever else imports.
 
 MLflow has no transactions and no unique runs, and importers on different hosts have no
 lock in common. What keeps them from doubling or losing a run is the rank of a run,
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
-from comvae.results.mlflow.records import Record
+from comvae.results.mlflow.records import CELL, Record
 from comvae.results.mlflow.store import DIGEST, Store
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def mirror(store: Store, records: Iterable[Record]) -> Counter[Outcome]:
         by_dataset.setdefault(record.dataset, []).append(record)
     for dataset, group in by_dataset.items():
         experiment = store.experiment(dataset)
-        present: dict[tuple[str, str], list[Run]] = {}
+        present: dict[tuple[str, ...], list[Run]] = {}
         for run in store.runs(experiment):
             present.setdefault(_cell_of(run), []).append(run)
         waiting = []
         for record in group:
             cell = Cell(store, experiment, record, token)
-            if cell.holds(present.get((record.model, str(record.seed)), [])):
+            if cell.holds(present.get(tuple(record.cell.values()), [])):
                 outcomes[cell.repair()] += 1
             else:
                 waiting.append(cell)
@@ -78,7 +78,7 @@ def _import(cells: list["Cell"]) -> Counter[Outcome]:
 
 
 class Cell:
-    """One (dataset, model, seed) in MLflow, and the record that it shall show."""
+    """One (dataset, model, settings, seed) in MLflow, and the record it shall show."""
 
     def __init__(
         self, store: Store, experiment: str, record: Record, token: str
@@ -91,9 +91,7 @@ class Cell:
 
     def look(self) -> list["Run"]:
         """The active runs of this cell."""
-        return self.store.runs(
-            self.experiment, model=self.record.model, seed=str(self.record.seed)
-        )
+        return self.store.runs(self.experiment, **self.record.cell)
 
     def holds(self, there: list["Run"]) -> bool:
         """Whether the record is there for good; what it outranks is then deleted."""
@@ -189,8 +187,8 @@ class Cell:
                 self.client.delete_run(run.info.run_id)
 
 
-def _cell_of(run: "Run") -> tuple[str, str]:
-    return run.data.tags["model"], run.data.tags["seed"]
+def _cell_of(run: "Run") -> tuple[str, ...]:
+    return tuple(run.data.tags[name] for name in CELL)
 
 
 def _complete(run: "Run") -> bool:

@@ -17,6 +17,9 @@ from comvae.results.quantities import EVALUATED_SPLITS, RUNNING, names
 from comvae.results.tables.gaps import image_means
 from comvae.study.settings import RunConfig
 
+CELL = ("model", "config_hash", "seed")
+"""The tags that tell the runs of an experiment apart."""
+
 Gaps = dict[tuple[int, str], dict[str, float]]
 """Means over the images by (seed, split)."""
 
@@ -31,7 +34,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """What MLflow is told about one run: one (dataset, model, seed)."""
+    """What MLflow is told about one run: one (dataset, model, settings, seed)."""
 
     dataset: str
     model: str
@@ -50,6 +53,11 @@ class Record:
         return f"{self.model}-{self.dataset}-seed-{self.seed}"
 
     @property
+    def cell(self) -> dict[str, str]:
+        """The tags that tell the run from all others of its dataset."""
+        return {name: self.tags[name] for name in CELL}
+
+    @property
     def digest(self) -> str:
         """Hash of everything in this record and of the bytes of its artifacts."""
         values = asdict(self) | {"artifacts": [path.name for path in self.artifacts]}
@@ -61,7 +69,7 @@ class Record:
 
 
 def read_records(results: Path, folder: Path) -> list[Record]:
-    """One record per seed of the block in `results/runs/<dataset>/<model>/<block>`.
+    """One record per seed of the block in the folder of its run.
 
     Raises ResultsError where it is not finished: a file is missing, damaged, or of
     another configuration than the block's `run.json`.
@@ -69,12 +77,13 @@ def read_records(results: Path, folder: Path) -> list[Record]:
     place = paths.place_of(results, folder)
     files = BlockFiles.at(results, place)
     config = files.config
-    if place.parts[:2] != (config.dataset, config.model):
+    trained_with(files.run, config)
+    own = Path(config.dataset, config.model, config.config_hash)
+    if place.parent != own:
         raise ResultsError(
-            f"{files.run / paths.CONFIG}: is of {config.dataset}/{config.model}, "
+            f"{files.run / paths.CONFIG}: is of {own}, "
             f"expected {place.parent}; configure the block again"
         )
-    trained_with(files.run, config)
     for seed in config.seeds:
         if seed not in files.training.failed:
             _check_complete(files, seed)

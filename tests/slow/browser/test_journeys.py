@@ -83,7 +83,7 @@ def test_a_run_is_opened(visitor, results):
     seen.open("run?model=compound-mixture&seed=2")
     words = seen.words()
     assert "digits, compound-mixture, seed 2: finished" in words
-    [metrics] = results.glob("evaluations/digits/compound-mixture/*/metrics.csv")
+    [metrics] = results.glob("evaluations/digits/compound-mixture/*/*/metrics.csv")
     rows = pd.read_csv(metrics).query("seed == 2 and split == 'test'")
     for value in rows["negative_elbo"]:
         assert f"{value:.2f}" in words

@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+from comvae.study.settings import Catalogue, Study, load_models
 from tests.slow.chaos.commands import STUDY, Comvae
 from tests.slow.support import write_study
 from tests.support import ROOT
 
 DATASET = "results/datasets/digits/dataset.json"
+Training = dict[str, int] | None
 # of training.json: the times, and the code, which someone may commit meanwhile
 CHANGING = ("train_seconds", "finished_at", "git_commit")
 
@@ -28,25 +30,37 @@ def finish(comvae: Comvae, folder: Path, model: str) -> None:
         comvae.succeeds(folder, *words)
 
 
-def run(model: str) -> str:
+def place(model: str, training: Training = None) -> str:
+    """Where a model's block lies below runs and evaluations, with that training or the
+    study's."""
+    models = load_models(ROOT / "config" / "models.yaml")
+    values = STUDY | ({"training": training} if training else {})
+    catalogue = Catalogue(study=Study(**values), models=models)
+    config = catalogue.run_config("digits", model, [0, 1])
+    return f"digits/{model}/{config.config_hash}/seeds-0-1"
+
+
+def run(model: str, training: Training = None) -> str:
     """The folder of the block of a model."""
-    return f"results/runs/digits/{model}/seeds-0-1"
+    return f"results/runs/{place(model, training)}"
 
 
 def evaluation(model: str) -> str:
     """The folder of what is measured of the block of a model."""
-    return f"results/evaluations/digits/{model}/seeds-0-1"
+    return f"results/evaluations/{place(model)}"
 
 
-def stage(name: str, model: str, *options: object) -> list[object]:
+def stage(
+    name: str, model: str, *options: object, training: Training = None
+) -> list[object]:
     """The arguments that run a stage of a block."""
-    block = [f"{run(model)}/run.json", "--dataset", DATASET, "--threads", 1]
+    block = [f"{run(model, training)}/run.json", "--dataset", DATASET, "--threads", 1]
     return [name, *block, *options]
 
 
-def train(model: str, every: float = 60.0) -> list[object]:
+def train(model: str, every: float = 60.0, training: Training = None) -> list[object]:
     """The arguments that train a block, with a checkpoint every so many seconds."""
-    return stage("train", model, "--checkpoint-every", every)
+    return stage("train", model, "--checkpoint-every", every, training=training)
 
 
 def evaluate(model: str) -> list[object]:
@@ -63,7 +77,7 @@ def gap(model: str) -> list[object]:
 
 def trained(folder: Path, model: str) -> dict[str, object]:
     """All that training a block wrote, but for CHANGING; and no file besides."""
-    block = folder / run(model)
+    [block] = folder.glob(f"results/runs/digits/{model}/*/seeds-0-1")
     names = {"run.json", "weights.safetensors", "history.csv", "training.json"}
     found = {path.name for path in block.rglob("*")}
     assert found == names, "nothing is left behind"

@@ -22,7 +22,8 @@ from tests.slow.chaos.blocks import (
 from tests.slow.chaos.commands import Comvae
 
 MODEL = "vanilla"
-STATE = f"{run(MODEL)}/state"
+LONG = {"epochs": 20, "hidden": 16, "latent": 3}
+STATE = f"{run(MODEL, LONG)}/state"
 METRICS = f"{evaluation(MODEL)}/metrics.csv"
 GAPS = f"{evaluation(MODEL)}/gaps.parquet"
 Damage = Callable[[Path], None]
@@ -60,9 +61,8 @@ def study(finished: Path, tmp_path: Path) -> Path:
 def interrupted(comvae: Comvae, tmp_path_factory) -> Path:
     """A folder whose one block was killed in training, with two checkpoints."""
     folder = tmp_path_factory.mktemp("interrupted") / "study"
-    training = {"epochs": 20, "hidden": 16, "latent": 3}
-    configure(comvae, folder, models=[MODEL], training=training)
-    running = comvae.start(folder, *train(MODEL, 0.1))
+    configure(comvae, folder, models=[MODEL], training=LONG)
+    running = comvae.start(folder, *train(MODEL, 0.1, LONG))
     state = folder / STATE
     while not all((state / f"checkpoint-{slot}.json").exists() for slot in (0, 1)):
         assert not running.ended(within=0.001), running.wait()
@@ -76,7 +76,7 @@ def undamaged(comvae: Comvae, interrupted: Path, tmp_path_factory) -> dict[str, 
     """What the interrupted training ends with if its checkpoints are intact."""
     folder = tmp_path_factory.mktemp("undamaged") / "study"
     shutil.copytree(interrupted, folder)
-    assert "goes on in epoch" in comvae.succeeds(folder, *train(MODEL))
+    assert "goes on in epoch" in comvae.succeeds(folder, *train(MODEL, training=LONG))
     return trained(folder, MODEL)
 
 
@@ -89,7 +89,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_previous(
     slots = sorted((folder / STATE).glob("checkpoint-*.json"), key=os.path.getmtime)
     newest = slots[-1].with_suffix(suffix)
     damage(newest)
-    said = comvae.succeeds(folder, *train(MODEL))
+    said = comvae.succeeds(folder, *train(MODEL, training=LONG))
     assert f"{newest.stem}.safetensors: damaged checkpoint, passed over" in said
     assert "goes on in epoch" in said, "from the previous one"
     assert trained(folder, MODEL) == undamaged
@@ -101,7 +101,7 @@ def test_without_an_intact_checkpoint_training_begins_anew(
     folder = shutil.copytree(interrupted, tmp_path / "study")
     for path in (folder / STATE).glob("checkpoint-*.safetensors"):
         flip_a_bit(path)
-    said = comvae.succeeds(folder, *train(MODEL))
+    said = comvae.succeeds(folder, *train(MODEL, training=LONG))
     assert said.count("damaged checkpoint, passed over: found SHA-256") == 2
     assert f"{STATE}: found no intact checkpoint; training begins anew" in said
     assert "goes on in epoch" not in said

@@ -128,22 +128,23 @@ def test_a_disk_that_fills_up_during_training_costs_no_checkpoint(
     training = {"epochs": 30, "hidden": 16, "latent": 3}
     configure(comvae, study, models=[MODEL], training=training)
     undisturbed = shutil.copytree(study, disk.place.parent / "undisturbed")
-    comvae.succeeds(undisturbed, *train(MODEL))
+    comvae.succeeds(undisturbed, *train(MODEL, training=training))
 
     every = 0.05 if when == "checkpoint" else 0.5
-    running = comvae.start(study, *train(MODEL, every))
-    first = study / run(MODEL) / "state" / "checkpoint-0.json"
+    running = comvae.start(study, *train(MODEL, every, training))
+    first = study / run(MODEL, training) / "state" / "checkpoint-0.json"
     while not first.exists():
         assert not running.ended(within=0.001), running.wait()
     disk.fill()
     done = running.wait()
     assert done.status == 1 and "Traceback" not in done.errors, done
     message = done.errors.splitlines()[-1]
-    assert message.startswith(f"Error: {run(MODEL)}/")
+    assert message.startswith(f"Error: {run(MODEL, training)}/")
     assert "No space left on device; free some space there" in message
     assert first.exists(), "what was saved is kept"
     disk.free()
-    assert "goes on in epoch" in comvae.succeeds(study, *train(MODEL))
+    again = comvae.succeeds(study, *train(MODEL, training=training))
+    assert "goes on in epoch" in again
     assert trained(study, MODEL) == trained(undisturbed, MODEL)
 
 

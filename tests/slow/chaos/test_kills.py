@@ -38,18 +38,18 @@ def killed(folder: Path, model: str) -> Counter[str]:
     hits: Counter[str] = Counter()
     with Comvae() as comvae:
         undisturbed, victim = folder / "undisturbed", folder / "victim"
+        training = {"epochs": EPOCHS[model], "hidden": 16, "latent": 3}
         for place in (undisturbed, victim):
-            training = {"epochs": EPOCHS[model], "hidden": 16, "latent": 3}
             configure(comvae, place, models=[model], training=training)
-        comvae.succeeds(undisturbed, *train(model))
+        comvae.succeeds(undisturbed, *train(model, training=training))
         expected = trained(undisturbed, model)
-        block = victim / run(model)
+        block = victim / run(model, training)
         while hits.total() < len(moments):
             moment = moments[hits.total()]
             every = choose.choice([0, 0.1]) if moment == "training" else 0.1
             forget_outputs(block)
             before = files(block)
-            started = comvae.start(victim, *train(model, every))
+            started = comvae.start(victim, *train(model, every, training))
             kill(started, block, before, moment, choose)
             was = started.wait()
             assert "Traceback" not in was.errors and "Error" not in was.errors, was
@@ -59,7 +59,7 @@ def killed(folder: Path, model: str) -> Counter[str]:
                 assert was.status == 0, was  # it ended first: from the beginning then
                 assert trained(victim, model) == expected
         forget_outputs(block)
-        comvae.succeeds(victim, *train(model))
+        comvae.succeeds(victim, *train(model, training=training))
         assert trained(victim, model) == expected
     shutil.rmtree(folder)
     return hits

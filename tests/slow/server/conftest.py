@@ -56,7 +56,7 @@ def results(tmp_path) -> Path:
     results = write_results(
         tmp_path / "results", models=("vanilla", "compound-mixture"), seeds=(0, 1)
     )
-    for path in results.glob("runs/*/*/*/training.json"):
+    for path in results.glob("runs/*/*/*/*/training.json"):
         moment = {"finished_at": "2026-01-02T03:04:05+00:00"}
         path.write_text(json.dumps(json.loads(path.read_text()) | moment))
     return results

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from comvae.results.mlflow import TrackingError, track
+from tests.results.written import folder_of
 from tests.slow.server import importers, stored
 from tests.slow.server.server import mlflow_server
 from tests.slow.support import wait_for
@@ -32,7 +33,8 @@ def test_a_server_shows_what_the_default_store_shows(server, results):
     assert not (results / "mlflow").exists(), "a server needs no file of the results"
     assert server.content() == shown_by_sqlite(results)
     assert counts(track(results, uri=server.uri)) == (0, 0, 4)
-    picture = next(results.glob("evaluations/*/vanilla/*/pictures/seed-1-samples.png"))
+    pictures = folder_of(results, "evaluations", "vanilla", "seeds-0-1") / "pictures"
+    picture = pictures / "seed-1-samples.png"
     picture.write_bytes(b"redrawn")
     assert counts(track(results, uri=server.uri)) == (0, 1, 3)
     assert server.content() == shown_by_sqlite(results)

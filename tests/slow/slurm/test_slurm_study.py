@@ -160,8 +160,8 @@ def test_training_heeds_the_warning_before_the_time_limit(cluster):
     for model in reversed(models):
         first[model].wait(timeout=90)
         assert "SIGUSR1: the current step is finished first" in study.log_of(model)
-        block = study.folder / "results" / "runs" / "digits" / model / "seeds-0-1"
-        assert list(block.glob("state/checkpoint-*.safetensors"))
+        states = f"results/runs/digits/{model}/*/seeds-0-1/state"
+        assert list(study.folder.glob(f"{states}/checkpoint-*.safetensors"))
     for model in models:
         study.training_of(model, after=first[model].pid)
         assert "goes on in epoch" in study.log_of(model)

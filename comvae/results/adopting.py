@@ -1,0 +1,93 @@
+"""Finished blocks from elsewhere: of an older layout, or of another machine."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from comvae.datasets.registry import REGISTRY
+from comvae.errors import ResultsError, SettingsError
+from comvae.files import check_sha256, replacing, write_text
+from comvae.results import paths
+from comvae.results.blocks import is_trained, trained_with
+from comvae.study.plan import Block
+from comvae.study.settings import RunConfig, load_run_config
+
+log = logging.getLogger("comvae")
+
+
+def adopt(source: Path, results: Path) -> list[Path]:
+    """Take the finished blocks below `source` over into `results`; their folders there.
+
+    A file is linked where it can be, and else copied; its date stays. Each block is
+    checked against the hash and the checksums of its training.json before. Of an older
+    layout, whose configs name no checksum of the data, the data are those that the
+    registry knows: no others could be fetched.
+
+    The log says which block is left out, and why. Raises ResultsError where `source`
+    holds none at all.
+    """
+    adopted, seen = [], 0
+    for path in sorted(source.rglob(paths.CONFIG)):
+        seen += 1
+        try:
+            adopted.append(_adopt_block(path.parent, results))
+        except (ResultsError, SettingsError) as error:
+            log.warning("left out: %s", error)
+    if not seen:
+        raise ResultsError(
+            f"{source}: found no {paths.CONFIG} in it or below, expected a folder of "
+            "results, or that of a block"
+        )
+    return adopted
+
+
+def _adopt_block(folder: Path, results: Path) -> Path:
+    config = load_run_config(folder / paths.CONFIG)
+    training = trained_with(folder, config)
+    for name, expected in training.sha256.items():
+        check_sha256(folder / name, expected)
+    own = _with_checksum(config)
+    seeds = tuple(own.seeds)
+    block = Block(own.dataset, own.model, seeds, own.config_hash)
+    target = paths.run_folder(results, block.folder)
+    if target.resolve() == folder.resolve() or is_trained(target, own):
+        log.info("%s: is there already", target)
+        return target
+    if (target / paths.STATE).exists():
+        raise ResultsError(
+            f"{target}: is in training; let it finish, or remove the folder"
+        )
+    for name in training.sha256:
+        _link(folder / name, target / name)
+    record = training.model_copy(update={"config_hash": own.config_hash})
+    for name, text in (
+        (paths.CONFIG, own.to_json() + "\n"),
+        (paths.TRAINING, record.model_dump_json(indent=2)),
+    ):
+        write_text(target / name, text)
+        dates = (folder / name).stat()
+        os.utime(target / name, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+    return target
+
+
+def _with_checksum(config: RunConfig) -> RunConfig:
+    """The config as a study has it now, with the checksum of its dataset."""
+    if config.dataset_sha256:
+        return config
+    if config.dataset not in REGISTRY:
+        raise SettingsError(
+            f"datasets: found `{config.dataset}`, expected one of {', '.join(REGISTRY)}"
+        )
+    known = REGISTRY[config.dataset].checksum
+    return config.model_copy(update={"dataset_sha256": known})
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source.resolve(), temporary)
+        except OSError:  # another disk, or one that has no links
+            shutil.copy2(source, temporary)
