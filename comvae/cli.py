@@ -101,6 +101,7 @@ def configure(
     catalogue = load_study(source=study, models=models)
     blocks = plan_blocks(catalogue, results)
     write_text(results / "study.json", study_json(catalogue, blocks))
+    (results / ".plan").unlink(missing_ok=True)  # the workflow's, of the plan before
     for block in blocks:
         config = catalogue.run_config(block.dataset, block.model, list(block.seeds))
         path = results / "runs" / block.folder / "run.json"
@@ -196,6 +197,48 @@ def adopt(
 
     for block in adopt_blocks(folder, results):
         print(block)
+
+
+@command
+def forget(
+    unused: Annotated[
+        bool,
+        typer.Option("--unused", help="What no study below --studies names."),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove it; without, it is only listed.")
+    ] = False,
+    studies: Annotated[
+        list[Path] | None,
+        typer.Option(help="Study files, or folders of them. Default: config."),
+    ] = None,
+    models: Models = Path("config/models.yaml"),
+    results: Results = Path("results"),
+) -> None:
+    """List results that no study names any more, or remove them.
+
+    What the plan in the folder of results names is kept too, and what is in training.
+    """
+    from comvae.results.forgetting import unused as find_unused
+
+    if not unused:
+        raise SettingsError("forget: found no choice of what, expected `--unused`")
+    files: list[Path] = []
+    for path in studies or [Path("config")]:
+        files += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    known = [file for file in files if file.resolve() != models.resolve()]
+    if not known:
+        raise SettingsError("--studies: found no study file, expected one or more")
+    found = find_unused(results, known, models)
+    for each in found:
+        print(f"{each.size / 1e6:.1f} MB", *each.folders)
+        if yes:
+            each.remove()
+    total = f"{sum(each.size for each in found) / 1e6:.1f} MB"
+    if found and not yes:
+        print(f"{total} could be removed: the same command with --yes", file=sys.stderr)
+    else:
+        print(f"{total} removed", file=sys.stderr)
 
 
 @command

@@ -28,7 +28,7 @@ def adopt(source: Path, results: Path) -> list[Path]:
     holds none at all.
     """
     adopted, seen = [], 0
-    for path in sorted(source.rglob(paths.CONFIG)):
+    for path in sorted(source.rglob(paths.TRAINING)):
         seen += 1
         try:
             adopted.append(_adopt_block(path.parent, results))
@@ -36,8 +36,8 @@ def adopt(source: Path, results: Path) -> list[Path]:
             log.warning("left out: %s", error)
     if not seen:
         raise ResultsError(
-            f"{source}: found no {paths.CONFIG} in it or below, expected a folder of "
-            "results, or that of a block"
+            f"{source}: found no {paths.TRAINING} in it or below, expected a folder of "
+            "results, or that of a finished block"
         )
     return adopted
 

@@ -119,7 +119,7 @@ def test_a_block_in_training_is_not_disturbed(catalogue, old, tmp_path, caplog):
 
 
 def test_a_folder_without_blocks_is_refused(tmp_path):
-    with pytest.raises(ResultsError, match=r"found no run\.json in it or below"):
+    with pytest.raises(ResultsError, match=r"found no training\.json in it or below"):
         adopt(tmp_path, tmp_path / "results")
 
 

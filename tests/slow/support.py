@@ -107,7 +107,9 @@ def check_complete(folder: Path, models: list[str]) -> None:
     database = folder / "results" / "mlflow" / "mlflow.db"
     client = MlflowClient(tracking_uri=f"sqlite:///{database}")
     found = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    names = [(run.data.tags["model"], run.data.tags["seed"]) for run in found]
+    tags = [run.data.tags for run in found]
+    own = [each for each in tags if each["config_hash"] in set(runs["config_hash"])]
+    names = [(each["model"], each["seed"]) for each in own]
     assert sorted(names) == sorted((model, seed) for model in models for seed in "01")
     assert {run.info.status for run in found} == {"FINISHED"}
 

@@ -1,6 +1,7 @@
 """The validated study, and the helpers that name its files."""
 
 import gc
+import hashlib
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ sys.path.insert(0, str(workflow.basedir))
 from comvae.study.settings import load_study
 from comvae.datasets.registry import REGISTRY
 from comvae.errors import ComvaeError
+from comvae.files import write_text
 from comvae.study.plan import parse_seeds, plan_blocks, study_json
 
 RESULTS = Path("results")
@@ -44,14 +46,23 @@ try:
         models=short_path(Path(workflow.basedir, "config", "models.yaml")),
     )
     BLOCKS = plan_blocks(STUDY, RESULTS)
+    PLAN = study_json(STUDY, BLOCKS)
 except ComvaeError as error:
     raise WorkflowError(str(error)) from None
 
-if not workflow.remote_exec and any(RESULTS.glob("runs/*/*/seeds-*/run.json")):
-    logger.warning(
-        "results/runs: found blocks without a hash of their settings, which this study "
-        "does not know; `comvae adopt results` takes them over"
-    )
+# Whatever Snakemake remembers of this folder: the tables of another plan are older than
+# this file.
+WHICH = RESULTS / ".plan"
+if workflow.is_main_process:
+    with suppress(OSError):
+        digest = hashlib.sha256(PLAN.encode()).hexdigest()
+        if not WHICH.exists() or WHICH.read_text("utf-8") != digest:
+            write_text(WHICH, digest)
+    if any(RESULTS.glob("runs/*/*/seeds-*/run.json")):
+        logger.warning(
+            "results/runs: found blocks without a hash of their settings, which this "
+            "study does not know; `comvae adopt results` takes them over"
+        )
 
 # Jobs run the interpreter that runs this workflow, activated or not, and the code beside
 # it, installed or not.
@@ -104,14 +115,9 @@ def block_config(wildcards):
     return block.to_json()
 
 
-def study_plan(wildcards):
-    """The text of results/study.json."""
-    return study_json(STUDY, BLOCKS)
-
-
-def write_plan(plan, path, log):
+def write_plan(path, log):
     """Write the plan; a shell command must not be as long as that of a large study."""
-    Path(path).write_text(plan, encoding="utf-8")
+    Path(path).write_text(PLAN, encoding="utf-8")
     Path(log).write_text(f"{len(BLOCKS)} blocks in {path}\n")
 
 

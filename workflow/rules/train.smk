@@ -8,14 +8,14 @@ localrules:
 
 rule plan:
     """Write down what the study consists of."""
+    input:
+        which=str(WHICH),
     output:
         plan="results/study.json",
     log:
         "logs/plan.log",
-    params:
-        plan=study_plan,
     run:
-        write_plan(params.plan, output.plan, log[0])
+        write_plan(output.plan, log[0])
 
 
 rule configure:

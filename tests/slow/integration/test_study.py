@@ -51,7 +51,9 @@ def trained_blocks(printed: str) -> set[tuple[str, str]]:
     """(model, block) of every training job of a dry run."""
     jobs = re.findall(r"^rule train:\n((?: {4}.*\n)+)", printed, re.M)
     found = {
-        re.search(r"wildcards: dataset=\S+, model=(\S+), block=(.+)", job).groups()
+        re.search(
+            r"wildcards: dataset=\S+, model=(\S+), hash=\S+, block=(.+)", job
+        ).groups()
         for job in jobs
     }
     assert len(found) == len(jobs)
@@ -59,9 +61,10 @@ def trained_blocks(printed: str) -> set[tuple[str, str]]:
 
 
 def times(folder: Path) -> dict[str, int]:
-    """When the weights of each model were written."""
+    """When the weights of each model were written; the last, of several settings."""
     weights = folder.glob("results/runs/digits/*/*/*/weights.safetensors")
-    return {path.parts[-4]: path.stat().st_mtime_ns for path in weights}
+    dates = sorted((path.stat().st_mtime_ns, path.parts[-4]) for path in weights)
+    return {model: date for date, model in dates}
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +141,9 @@ def test_every_job_has_a_log(finished):
         assert (logs / f"{name}.log").exists(), name
     for model in MODELS:
         for stage in ("configure", "train", "evaluate", "gap"):
-            assert (logs / stage / "digits" / model / "seeds-0-1.log").exists()
-        log = (logs / "train" / "digits" / model / "seeds-0-1.log").read_text()
+            [log] = logs.glob(f"{stage}/digits/{model}/*/seeds-0-1.log")
+        [log] = logs.glob(f"train/digits/{model}/*/seeds-0-1.log")
+        log = log.read_text()
         assert "epoch 2/2" in log and "Traceback" not in log
 
 
@@ -185,6 +189,32 @@ def test_what_training_does_not_depend_on_retrains_nothing(
 def test_training_settings_retrain_everything(repository, finished, tmp_path):
     longer = write_study(tmp_path, STUDY | {"training": {"epochs": 3, "hidden": 16}})
     assert planned(repository, finished, longer)[0]["train"] == 8
+
+
+def test_a_folder_that_snakemake_knows_nothing_of_tells_no_other_studys_results(
+    repository, finished, tmp_path
+):
+    """As after a copy: without Snakemake's records, and with dates in any order."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished / "results", folder / "results")
+    (folder / "results/datasets/digits/dataset.json").touch()
+    tables = ("runs", "table1", "cells")
+    paths = [folder / "results" / "tables" / f"{name}.csv" for name in tables]
+    before, trained = [path.read_bytes() for path in paths], times(folder)
+    training = {"epochs": 3, "hidden": 16}
+    one = {"models": ["vanilla"], "training": training, "gap": {"images": 0}}
+    target = "results/tables/table1.csv"
+    for changes in (one, {}):
+        study = write_study(folder, STUDY | changes)
+        done = make_study(folder, study, target, code=repository)
+        assert done.returncode == 0, done.stdout
+        shutil.rmtree(folder / ".snakemake")
+        if changes:
+            assert set(table(folder, "runs")["epochs"]) == {3}
+            assert set(table(folder, "cells")["model"]) == {"vanilla"}
+    assert [path.read_bytes() for path in paths] == before
+    after = times(folder)
+    assert {m for m in MODELS if after[m] != trained[m]} == {"vanilla"}  # 3 epochs
 
 
 def test_options_of_one_model_retrain_it_alone(repository, finished):

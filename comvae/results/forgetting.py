@@ -1,0 +1,70 @@
+"""Results that no study names any more."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from comvae.errors import ResultsError
+from comvae.results import paths
+from comvae.study.plan import Plan
+from comvae.study.settings import load_study
+
+Address = tuple[str, str, str]  # dataset, model, hash
+
+
+@dataclass(frozen=True)
+class Unused:
+    """The runs and evaluations of one address that no study names."""
+
+    folders: list[Path]
+    size: int  # bytes; a file that is linked from elsewhere counts too
+
+    def remove(self) -> None:
+        """Remove them, and the folders that are empty then."""
+        for folder in self.folders:
+            shutil.rmtree(folder)
+            for parent in list(folder.parents)[:2]:  # of the model, of the dataset
+                if not any(parent.iterdir()):
+                    parent.rmdir()
+
+
+def unused(results: Path, studies: Iterable[Path], models: Path) -> list[Unused]:
+    """What lies below `results` at an address that neither `studies` nor the plan
+    there name; not what is in training, nor what has no address.
+
+    Raises SettingsError where a study cannot be read: its results would be lost.
+    """
+    named = _planned(results)
+    for study in studies:
+        catalogue = load_study(source=study, models=models)
+        for dataset in catalogue.study.datasets.names:
+            for model in catalogue.models:
+                config = catalogue.run_config(dataset, model, [0])
+                named.add((dataset, model, config.config_hash))
+    found: dict[Address, list[Path]] = {}
+    for place in ("runs", "evaluations"):
+        for folder in sorted(results.glob(f"{place}/*/*/{'[0-9a-f]' * 12}")):
+            dataset, model, address = folder.parts[-3:]
+            found.setdefault((dataset, model, address), []).append(folder)
+    return [
+        Unused(folders, sum(map(_size, folders)))
+        for address, folders in found.items()
+        if address not in named and not _in_training(folders)
+    ]
+
+
+def _planned(results: Path) -> set[Address]:
+    try:
+        blocks = Plan.read(results).blocks
+    except ResultsError:
+        return set()
+    return {(block.dataset, block.model, block.config_hash) for block in blocks}
+
+
+def _in_training(folders: list[Path]) -> bool:
+    return any(list(folder.glob(f"*/{paths.STATE}")) for folder in folders)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
