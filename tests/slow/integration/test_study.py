@@ -253,7 +253,7 @@ def test_a_block_that_fails_stops_no_other(tmp_path):
         assert cells.loc[("vanilla", seed), "status"] == "finished"
         broken = cells.loc[("compound-gaussian", seed)]
         assert broken["status"] in ("missing", "failed")
-        assert "logs/train/digits/compound-gaussian/seeds-0-1.log" in broken["detail"]
+        log = re.search(r"logs/train/\S+/seeds-0-1\.log", broken["detail"])[0]
     runs = table(tmp_path, "runs").set_index("model")
     assert runs.loc["vanilla", TERMS].notna().all(axis=None)
     assert runs.loc["compound-gaussian", TERMS].isna().all(axis=None)
@@ -261,8 +261,8 @@ def test_a_block_that_fails_stops_no_other(tmp_path):
     table1 = table(tmp_path, "table1").set_index("model")
     assert (table1.loc["compound-gaussian", "n_seeds"] == 0).all()
     assert (table1.loc["vanilla", "n_seeds"] == 2).all()
-    log = tmp_path / "logs" / "train" / "digits" / "compound-gaussian"
-    assert "Traceback" not in (log / "seeds-0-1.log").read_text()
+    assert "digits/compound-gaussian" in log
+    assert "Traceback" not in (tmp_path / log).read_text()
 
 
 def test_seeds_that_diverge_are_failed_cells_of_a_whole_study(tmp_path):
@@ -281,7 +281,7 @@ def test_seeds_that_diverge_are_failed_cells_of_a_whole_study(tmp_path):
 @contextmanager
 def in_mid_training(folder: Path, study, *targets) -> Iterator[subprocess.Popen]:
     """The study, started in a process group of its own, once it trains."""
-    log = folder / "logs" / "train" / "digits" / "vanilla" / "seeds-0-1.log"
+    logs = "logs/train/digits/vanilla/*/seeds-0-1.log"
     with (folder / "printed.txt").open("w") as printed:
         started = subprocess.Popen(
             study_command(study, *targets),
@@ -294,7 +294,7 @@ def in_mid_training(folder: Path, study, *targets) -> Iterator[subprocess.Popen]
 
     def training() -> bool:
         assert started.poll() is None, (folder / "printed.txt").read_text()
-        return log.exists() and "epoch 1/" in log.read_text()
+        return any("epoch 1/" in log.read_text() for log in folder.glob(logs))
 
     try:
         wait_for(training, "the study does not train", patience=PATIENCE)

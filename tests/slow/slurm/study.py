@@ -80,12 +80,12 @@ class Study:
 
     def log_of(self, model: str) -> str:
         """The log of the last attempt to train a model."""
-        folder = self.folder / "logs" / "train" / "digits" / model
-        return (folder / "seeds-0-1.log").read_text()
+        [log] = self.folder.glob(f"logs/train/digits/{model}/*/seeds-0-1.log")
+        return log.read_text()
 
     def jobs_of(self, model: str, rule: str = "train") -> list[dict[str, str]]:
         """What Slurm knows of the jobs of a block, old ones first."""
-        found = self.cluster.jobs(f"rule_{rule}_wildcards_digits_{model}_seeds-0-1")
+        found = self.cluster.jobs(f"rule_{rule}_wildcards_digits_{model}_")
         return [job for job in found if job["WorkDir"] == str(self.folder)]
 
     def said(self) -> str:
