@@ -101,7 +101,6 @@ def configure(
     catalogue = load_study(source=study, models=models)
     blocks = plan_blocks(catalogue, results)
     write_text(results / "study.json", study_json(catalogue, blocks))
-    (results / ".plan").unlink(missing_ok=True)  # the workflow's, of the plan before
     for block in blocks:
         config = catalogue.run_config(block.dataset, block.model, list(block.seeds))
         path = results / "runs" / block.folder / "run.json"
@@ -235,10 +234,13 @@ def forget(
         if yes:
             each.remove()
     total = f"{sum(each.size for each in found) / 1e6:.1f} MB"
-    if found and not yes:
-        print(f"{total} could be removed: the same command with --yes", file=sys.stderr)
+    if not found:
+        said = "nothing is unused"
+    elif yes:
+        said = f"{total} removed"
     else:
-        print(f"{total} removed", file=sys.stderr)
+        said = f"{total} could be removed: the same command with --yes"
+    print(said, file=sys.stderr)
 
 
 @command

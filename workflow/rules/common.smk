@@ -1,7 +1,6 @@
 """The validated study, and the helpers that name its files."""
 
 import gc
-import hashlib
 import os
 import signal
 import sys
@@ -21,7 +20,6 @@ sys.path.insert(0, str(workflow.basedir))
 from comvae.study.settings import load_study
 from comvae.datasets.registry import REGISTRY
 from comvae.errors import ComvaeError
-from comvae.files import write_text
 from comvae.study.plan import parse_seeds, plan_blocks, study_json
 
 RESULTS = Path("results")
@@ -50,14 +48,16 @@ try:
 except ComvaeError as error:
     raise WorkflowError(str(error)) from None
 
-# Whatever Snakemake remembers of this folder: the tables of another plan are older than
-# this file.
-WHICH = RESULTS / ".plan"
+# Dated now where the plan on disk is not this study's, or where nothing is remembered of
+# this folder, as in a copy: plan and tables are older then.
+PLAN_CHANGED = Path(".snakemake", "plan-changed")
 if workflow.is_main_process:
     with suppress(OSError):
-        digest = hashlib.sha256(PLAN.encode()).hexdigest()
-        if not WHICH.exists() or WHICH.read_text("utf-8") != digest:
-            write_text(WHICH, digest)
+        on_disk = RESULTS / "study.json"
+        same = on_disk.exists() and on_disk.read_bytes() == PLAN.encode()
+        if not (same and PLAN_CHANGED.exists()):
+            PLAN_CHANGED.parent.mkdir(exist_ok=True)
+            PLAN_CHANGED.touch()
     if any(RESULTS.glob("runs/*/*/seeds-*/run.json")):
         logger.warning(
             "results/runs: found blocks without a hash of their settings, which this "

@@ -9,7 +9,7 @@ localrules:
 rule plan:
     """Write down what the study consists of."""
     input:
-        which=str(WHICH),
+        changed=str(PLAN_CHANGED),
     output:
         plan="results/study.json",
     log:
