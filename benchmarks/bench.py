@@ -47,11 +47,11 @@ def bench(
     for peer in (JAX, PYTHAE):
         if not installed(peer):
             say(f"{peer} is not installed (make bench does it): its column stays empty")
-    measured, kind = [], "-partial" if quick or names or sizes else ""
+    measured = []
     for case in cases(use.type, names, sizes, quick):
         try:
             measured.append(measure(case, use, 1 if quick else rounds))
-            path = write(kind, pd.DataFrame(measured))  # a kill loses one row at most
+            write("-partial", pd.DataFrame(measured))  # a kill loses one row at most
         except torch.OutOfMemoryError:
             say(f"{case}: left out, the GPU has too little memory")
     if not measured:
@@ -60,7 +60,7 @@ def bench(
     shown = frame.loc[:, :"images_per_second"]
     print(f"On {frame['device'].iat[0]}:")
     print(shown.to_string(index=False, na_rep="", float_format="{:,.3g}".format))
-    print(path)
+    print(write("-partial" if quick or names or sizes else "", frame))
 
 
 def _models(names: str) -> list[str]:

@@ -7,6 +7,7 @@ again, and a training that was stopped goes on from its checkpoint.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -32,12 +33,14 @@ from comvae.evaluation.gap import measure as measure_gaps
 from comvae.files import sha256_of, write_text
 from comvae.results import paths
 from comvae.results.blocks import is_trained, write_table
-from comvae.results.weights import load_vae, pick_device, save_block
+from comvae.results.weights import device_name, load_vae, pick_device, save_block
 from comvae.study.settings import Catalogue, RunConfig, load_study
 
 CHECKPOINTS = 300.0  # seconds: those of a compound model are 1.5 GB
 SMALL = 2**21  # bytes of weights that are worth a place beside the tables
 KERNELS, BENCH, MANIFEST = "kernels.txt", "bench.csv", "manifest.json"
+CAMPAIGN = "campaign.json"
+PARTS = ("kernels", "bench", "runs")
 RUNS, ALL_GAPS, HISTORIES = "runs.csv", "gaps.parquet", "histories.csv"
 
 
@@ -53,8 +56,8 @@ def campaign(
         float, typer.Option(help="It stops by itself after so many.")
     ] = 9,
     only: Annotated[
-        str, typer.Option(help="Some of kernels,bench,runs; else all.")
-    ] = "kernels,bench,runs",
+        str, typer.Option(help="Some of its parts, separated by commas.")
+    ] = ",".join(PARTS),
     quick: Annotated[bool, typer.Option(help="A short bench.")] = False,
     rounds: Annotated[int, typer.Option(help="Of each row of the bench.")] = 3,
     device: Annotated[
@@ -70,17 +73,21 @@ def campaign(
     start_logging()
     torch.set_flush_denormal(True)
     clock, use = _Clock(60 * minutes), pick_device(device)
-    data = images.named(dataset)
+    parts, data = only.split(","), images.named(dataset)
     catalogue = load_study(source=study, models=ROOT / "config" / "models.yaml")
-    output.mkdir(parents=True, exist_ok=True)
+    if not set(parts) <= set(PARTS):
+        sys.exit(f"Error: --only: found `{only}`, expected some of {', '.join(PARTS)}")
+    if data.name != dataset:
+        sys.exit(f"Error: found no {dataset}; fetch it, or set COMVAE_MIRROR")
+    _claim(output / CAMPAIGN, catalogue, dataset, use)
     status = 0
     try:
-        if "kernels" in only and use.type == "cuda":
+        if "kernels" in parts and use.type == "cuda":
             status = _kernels(output / KERNELS, clock)
-        if "bench" in only:
+        if "bench" in parts:
             rows = cases(use.type, list(catalogue.models), quick=quick)
             _bench(output / BENCH, rows, rounds, use, clock)
-        if "runs" in only:
+        if "runs" in parts:
             for config in _runs(catalogue, dataset, data):
                 _run(output / "runs", config, data, catalogue, use, clock)
     except StoppedError as stopped:
@@ -97,8 +104,12 @@ class _Clock:
     def __init__(self, seconds: float) -> None:
         self.end = time.monotonic() + seconds
 
+    def left(self) -> float:
+        """Seconds."""
+        return self.end - time.monotonic()
+
     def over(self) -> bool:
-        return time.monotonic() >= self.end
+        return self.left() <= 0
 
     def check(self, *_: object) -> None:
         """Raise StoppedError where the time is over."""
@@ -106,20 +117,41 @@ class _Clock:
             raise StoppedError("the time of this call is over; the next one goes on")
 
 
+def _claim(
+    path: Path, catalogue: Catalogue, dataset: str, device: torch.device
+) -> None:
+    """Write down whose results a folder holds: what is there is not made again.
+
+    Exits where they are of other settings, other data or another device.
+    """
+    own = catalogue.model_dump(mode="json")
+    own |= {"dataset": dataset, "device": device_name(device)}
+    if path.exists() and json.loads(path.read_text("utf-8")) != own:
+        sys.exit(
+            f"Error: {path}: is of a campaign with other settings, data or device; "
+            "choose another --output, or remove that folder"
+        )
+    write_text(path, json.dumps(own, indent=2) + "\n")
+
+
 def _kernels(log: Path, clock: _Clock) -> int:
-    """Run the tests of the kernels, unless they passed; returns their exit status."""
-    if log.exists() and log.read_text("utf-8").endswith("exit status 0\n"):
-        return 0
+    """Run the tests of the kernels, once; returns whether one failed."""
+    if log.exists():
+        return int(not log.read_text("utf-8").endswith("exit status 0\n"))
     clock.check()
     command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider"]
-    tests = subprocess.run(
-        [*command, "tests/slow/gpu"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONUTF8": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    try:
+        tests = subprocess.run(
+            [*command, "tests/slow/gpu"],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONUTF8": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=clock.left(),
+        )
+    except subprocess.TimeoutExpired:
+        raise StoppedError("the tests of the kernels need a longer call") from None
     print(tests.stdout)
     write_text(log, f"{tests.stdout}\nexit status {tests.returncode}\n")
     return int(tests.returncode != 0)
@@ -141,7 +173,7 @@ def _bench(
             say(f"{case}: left out, the GPU has too little memory")
             continue
         frame = pd.concat([frame, row])
-        frame.to_csv(table, index=False, float_format="%.6g")
+        write_table(table, frame)
 
 
 def _runs(catalogue: Catalogue, dataset: str, data: Dataset) -> Iterator[RunConfig]:
@@ -187,8 +219,7 @@ def _run(
     found = measure_gaps(vae, config, data, study.gap, device, clock.check)
     say(f"{what}: gaps took {time.perf_counter() - start:.1f} s")
     write_table(gaps, found)
-    for file in state.glob("*"):
-        file.unlink()
+    shutil.rmtree(state, ignore_errors=True)  # there is none where nothing was saved
     if (folder / paths.WEIGHTS).stat().st_size > SMALL:
         (folder / paths.WEIGHTS).unlink()
 

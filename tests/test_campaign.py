@@ -7,7 +7,7 @@ import pytest
 import typer
 import yaml
 
-from benchmarks import campaign
+from benchmarks import campaign, images
 from benchmarks.cases import Case
 from comvae.files import sha256_of
 
@@ -35,14 +35,18 @@ def call(tmp_path):
     study = tmp_path / "tiny.yaml"
     study.write_text(yaml.safe_dump(TINY))
 
-    def one(minutes: float = 60, only: str = "runs") -> int:
+    def one(minutes: float = 60) -> int:
         with pytest.raises(typer.Exit) as stopped:
-            campaign.campaign(
-                tmp_path / "out", study, "digits", minutes, only, rounds=1, device="cpu"
-            )
+            run(tmp_path, minutes=minutes)
         return stopped.value.exit_code
 
     return one
+
+
+def run(folder, **options) -> None:
+    """One call in `folder`, of the runs alone unless `options` say otherwise."""
+    given = {"dataset": "digits", "only": "runs", "minutes": 60, "device": "cpu"}
+    campaign.campaign(folder / "out", folder / "tiny.yaml", **given | options)
 
 
 def test_each_model_has_a_seed_before_any_has_two(call, tmp_path, capsys):
@@ -61,7 +65,8 @@ def test_each_model_has_a_seed_before_any_has_two(call, tmp_path, capsys):
     gaps = pd.read_parquet(tmp_path / "out" / "gaps.parquet")
     assert len(gaps) == 2 * 2 * 2 * 3  # models, seeds, splits, images
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert set(manifest["sha256"]) == {"runs.csv", "gaps.parquet", "histories.csv"}
+    names = {"campaign.json", "runs.csv", "gaps.parquet", "histories.csv"}
+    assert set(manifest["sha256"]) == names
     for name, digest in manifest["sha256"].items():
         assert sha256_of(tmp_path / "out" / name) == digest
 
@@ -78,7 +83,10 @@ def test_what_is_done_is_not_done_again(call, tmp_path, capsys):
 def test_a_call_without_time_does_nothing_and_says_so(call, tmp_path, capsys):
     assert call(minutes=0) == 75
     assert "the next one goes on" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.json"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "campaign.json",
+        "manifest.json",
+    }
 
 
 def test_a_training_that_was_stopped_goes_on_to_the_same_end(
@@ -97,6 +105,28 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_end(
     parts = pd.read_csv(tmp_path / "out" / "runs.csv")
     same = [name for name in whole if name != "train_seconds"]
     pd.testing.assert_frame_equal(parts[same], whole[same])
+
+
+def test_a_folder_of_other_settings_is_refused(call, tmp_path):
+    assert call(minutes=0) == 75
+    claimed = tmp_path / "out" / "campaign.json"
+    other = json.loads(claimed.read_text())
+    other["study"]["training"]["epochs"] = 9
+    claimed.write_text(json.dumps(other))
+    with pytest.raises(SystemExit, match=r"campaign\.json: is of a campaign with"):
+        run(tmp_path)
+    assert json.loads(claimed.read_text()) == other
+
+
+@pytest.mark.parametrize(
+    "changes,says",
+    [({"only": "run"}, "--only: found `run`"), ({"dataset": "mnist"}, "no mnist")],
+)
+def test_what_it_cannot_do_is_refused(call, tmp_path, monkeypatch, changes, says):
+    monkeypatch.setattr(images, "mnist", lambda: None)
+    with pytest.raises(SystemExit, match=says):
+        run(tmp_path, **changes)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_bench_keeps_its_rows(tmp_path, monkeypatch):

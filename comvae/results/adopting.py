@@ -39,7 +39,7 @@ def adopt(source: Path, results: Path) -> list[Path]:
             f"{source}: found no {paths.TRAINING} in it or below, expected a folder of "
             "results, or that of a finished block"
         )
-    return adopted
+    return list(dict.fromkeys(adopted))  # the same block may lie there twice
 
 
 def _adopt_block(folder: Path, results: Path) -> Path:

@@ -83,6 +83,14 @@ def test_of_overlapping_blocks_on_disk_the_larger_is_kept(tmp_path):
     assert seeds_of(study(seeds=4), tmp_path) == [(0, 1, 2), (3,)]
 
 
+def test_blocks_of_other_settings_are_another_address(tmp_path):
+    on_disk(tmp_path, (0, 1))
+    assert seeds_of(study(), tmp_path) == [(0, 1), (2,)]
+    longer = study(training={"epochs": 9})
+    assert seeds_of(longer, tmp_path) == [(0, 1, 2)]
+    assert address(training={"epochs": 9}) != address()
+
+
 def test_foreign_folders_are_passed_over(tmp_path):
     on_disk(tmp_path, (0, 1))
     folder = tmp_path / "runs" / "digits" / "vanilla" / address() / "seeds-old"

@@ -63,7 +63,8 @@ if workflow.is_main_process:
     if any(RESULTS.glob("runs/*/*/seeds-*/run.json")):
         logger.warning(
             "results/runs: found blocks without a hash of their settings, which this "
-            "study does not know; `comvae adopt results` takes them over"
+            "study does not know; `comvae adopt results` takes them over, and then they "
+            "can be removed: results/runs/*/*/seeds-*"
         )
 
 # Jobs run the interpreter that runs this workflow, activated or not, and the code beside
