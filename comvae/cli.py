@@ -218,17 +218,14 @@ def forget(
 
     What the plan in the folder of results names is kept too, and what is in training.
     """
+    from comvae.results.forgetting import study_files
     from comvae.results.forgetting import unused as find_unused
 
     if not unused:
         raise SettingsError("forget: found no choice of what, expected `--unused`")
-    files: list[Path] = []
-    for path in studies or [Path("config")]:
-        files += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-    known = [file for file in files if file.resolve() != models.resolve()]
-    if not known:
-        raise SettingsError("--studies: found no study file, expected one or more")
-    found = find_unused(results, known, models)
+    found = find_unused(
+        results, study_files(studies or [Path("config")], models), models
+    )
     for each in found:
         print(f"{each.size / 1e6:.1f} MB", *each.folders)
         if yes:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from comvae.errors import ResultsError
+from comvae.errors import ResultsError, SettingsError
 from comvae.results import paths
 from comvae.study.plan import Plan
 from comvae.study.settings import load_study
@@ -27,6 +27,20 @@ class Unused:
             for parent in list(folder.parents)[:2]:  # of the model, of the dataset
                 if not any(parent.iterdir()):
                     parent.rmdir()
+
+
+def study_files(paths: Iterable[Path], models: Path) -> list[Path]:
+    """The studies among `paths`, of a folder all of its files but that of the models.
+
+    Raises SettingsError where there is none: all results would be unused.
+    """
+    files: list[Path] = []
+    for path in paths:
+        files += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    known = [file for file in files if file.resolve() != models.resolve()]
+    if not known:
+        raise SettingsError("--studies: found no study file, expected one or more")
+    return known
 
 
 def unused(results: Path, studies: Iterable[Path], models: Path) -> list[Unused]:

@@ -84,6 +84,14 @@ def test_what_is_in_training_stays(folder):
     assert block.exists()
 
 
+def test_nothing_is_removed_where_there_is_no_study(folder):
+    before = runs(folder)
+    (folder / "config" / "kept.yaml").unlink()
+    refused = forget(folder, "--yes")
+    assert refused.exit_code == 1 and "found no study file" in refused.stderr
+    assert runs(folder) == before
+
+
 def test_nothing_is_removed_where_a_study_cannot_be_read(folder):
     before = runs(folder)
     (folder / "config" / "broken.yaml").write_text("study: t\nepochs: 3\n")
