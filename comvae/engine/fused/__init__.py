@@ -48,11 +48,6 @@ def fuse(model: nn.Module, device: torch.device) -> list[LowRankGradient]:
     if reason:
         log.warning("The dynamic layers train without kernels, slower: %s", reason)
         return []
-    if on_gpu:
-        log.warning(
-            "The dynamic layers train with kernels whose results on a GPU are in doubt "
-            "(docs/performance.md, On a GPU); training.kernels: off is free of it"
-        )
     for layer in layers:
         layer.forward = FusedForward(layer, low_rank=on_gpu)
     return [layer.forward.gradient for layer in layers] if on_gpu else []

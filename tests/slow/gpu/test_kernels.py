@@ -140,33 +140,37 @@ def without_low_rank(vae, device) -> list:
     "kernels,low_rank", [("off", False), ("auto", False), ("auto", True)]
 )
 @pytest.mark.parametrize("captured", [True, False])
-def test_a_hundred_steps_are_exact(
-    name, kernels, low_rank, captured, models, monkeypatch
-):
-    """Graphs, kernels and low-rank gradients, each alone and together: as near to
-    float64 as a step of Adam allows, of which rounding turns a few."""
+def test_each_step_is_exact(name, kernels, low_rank, captured, models, monkeypatch):
+    """Graphs, kernels and low-rank gradients, each alone and together, along a training
+    in float64: from each of its states, Adam's moments move as they do there."""
     if not low_rank:
         monkeypatch.setattr("comvae.engine.step.fuse", without_low_rank)
     if not captured:
         monkeypatch.setattr("comvae.engine.step.WARM_UP", 1000)
     training = engine(models, name, 100 * BATCH, kernels)
     reference = exact(models, name, 100 * BATCH)
-    key = "encoder.hidden.0.maps.map"
-    start = training.vae.state_dict()[key].double()
     for each in (training, reference):
         each.begin_epoch()
-    apart = []
-    for _ in range(100):
-        training.take_step()
-        reference.take_step()
-        found, right = (e.vae.state_dict()[key] for e in (training, reference))
-        moved = (right - start).abs().mean()
-        apart.append(((found.double() - right).abs().mean() / moved).item())
-    steps = ", ".join(f"{apart[n - 1]:.5f}" for n in (1, 5, 10, 20, 40, 60, 100))
-    print(f"\n{name}, apart after 1, 5, 10, 20, 40, 60, 100 steps: {steps}")
-    for term, means in reference.means().items():
-        assert training.means()[term] == pytest.approx(means, rel=1e-3)
-    assert max(apart) < 0.01
+    worst = 0.0
+    for _ in range(60):
+        training.load_state(reference.state(), reference.epoch, reference.step)
+        before = first_moment(reference)
+        for each in (training, reference):
+            each.take_step()
+        # a tenth of the gradient, of mu and of rho
+        right = first_moment(reference) - 0.9 * before
+        off = first_moment(training) - first_moment(reference)
+        worst = max(worst, *(off.norm(dim=(1, 2)) / right.norm(dim=(1, 2))).tolist())
+    print(f"\n{name}, {kernels=}, {low_rank=}, {captured=}: off by {worst:.1e}")
+    # batch norm nearly cancels the large gradient of the KL in the first steps
+    assert worst < 2e-4
+
+
+def first_moment(training: Engine) -> Tensor:
+    """Adam's, of the first layer's maps: (2, rows, inputs), those of mu and of rho."""
+    maps = training.vae.encoder.hidden[0].maps.map
+    moment = training.optimiser.state[maps]["exp_avg"].double()
+    return moment.reshape(2, -1, maps.shape[-1]).clone()
 
 
 def milliseconds(work, repeats: int = 20) -> float:
