@@ -155,7 +155,7 @@ def amortization(
         f"{change('approximation_gap')}; plus is better than vanilla."
     )
     if own is None:
-        return answer, f"{text} Measured on the images of gap-images.json."
+        return answer, f"{text} Measured on the images of the gaps."
     images = f"{own['images']:.0f} test images"
     return answer, f"{text} Measured on {images}, with fresh samples of z."
 

@@ -17,6 +17,7 @@ from comvae.errors import ResultsError
 from comvae.results import reading as data
 from comvae.results.blocks import load_training
 from comvae.results.formats import HISTORY
+from comvae.results.paths import newest_measured
 from comvae.results.trail import Progress as Trail
 from comvae.results.trail import load_progress as load_trail
 from comvae.study.plan import Block, name_of, parse_seeds
@@ -127,7 +128,9 @@ def planned(results: Path, problems: list[str]) -> list[Block]:
     for folder in sorted(results.glob("runs/*/*/*/seeds-*")):
         with suppress(ValueError):  # a folder that the study did not name
             dataset, model, address = folder.parts[-4:-1]
-            found.append(Block(dataset, model, parse_seeds(folder.name), address))
+            seeds = parse_seeds(folder.name)
+            measured = newest_measured(results, Path(*folder.parts[-4:]))
+            found.append(Block(dataset, model, seeds, address, measured))
     return found
 
 
@@ -135,9 +138,9 @@ def _block(listed: dict) -> Block:
     seeds = tuple(map(int, listed["seeds"]))
     if not seeds:
         raise ValueError("no seeds")
-    names = (str(listed[name]) for name in ("dataset", "model", "config_hash"))
-    dataset, model, address = names
-    return Block(dataset, model, seeds, address)
+    keys = ("dataset", "model", "config_hash", "measured")
+    dataset, model, address, measured = (str(listed[key]) for key in keys)
+    return Block(dataset, model, seeds, address, measured)
 
 
 def _look(
@@ -148,8 +151,9 @@ def _look(
     problems: list[str],
 ) -> Seen:
     # paths as text: those of ten thousand blocks take Path longer than the disk
-    name = f"{block.dataset}/{block.model}/{block.config_hash}/{block.name}"
-    folder, evaluation = f"{results}/runs/{name}", f"{results}/evaluations/{name}"
+    address = f"{block.dataset}/{block.model}/{block.config_hash}"
+    folder = f"{results}/runs/{address}/{block.name}"
+    evaluation = f"{results}/evaluations/{address}-{block.measured}/{block.name}"
     changed = _mtime(f"{folder}/training.json")
     status, alive = _status(folder, changed is not None)
     if changed is None or status != "trained":

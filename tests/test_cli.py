@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,6 +14,9 @@ import typer
 import yaml
 
 from comvae.cli import app
+from comvae.datasets.registry import REGISTRY
+from comvae.results.paths import evaluation_folder, gap_images
+from comvae.study.plan import plan_blocks
 from comvae.study.settings import Catalogue, Study, load_models
 from tests.support import ROOT
 
@@ -29,11 +33,12 @@ STUDY = {
     },
 }
 MODELS = ROOT / "config" / "models.yaml"
-CONFIG = Catalogue(study=Study(**STUDY), models=load_models(MODELS)).run_config(
-    "digits", "compound-mixture", [0, 1]
-)
-BLOCK = f"digits/compound-mixture/{CONFIG.config_hash}/seeds-0-1"
-RUN, EVALUATION = f"results/runs/{BLOCK}", f"results/evaluations/{BLOCK}"
+OPTIONS = {name: load_models(MODELS)[name] for name in STUDY["models"]}
+CATALOGUE = Catalogue(study=Study(**STUDY), models=OPTIONS)
+[BLOCK] = plan_blocks(CATALOGUE, Path("nowhere"))
+RUN = f"results/runs/{BLOCK.folder}"
+EVALUATION = str(evaluation_folder(Path("results"), BLOCK.folder, BLOCK.measured))
+LISTED = str(gap_images(Path("results"), "digits", BLOCK.measured))
 DATASET = "d/digits/dataset.json"
 
 
@@ -78,7 +83,7 @@ def study(tmp_path_factory):
     of_block = [f"{RUN}/run.json", "--dataset", DATASET, "--threads", 1, "--output"]
     gaps = [f"{EVALUATION}/gaps.parquet", "--settings", json.dumps(STUDY["gap"])]
     metrics = [f"{EVALUATION}/metrics.csv", "--settings", "{samples: 2}"]
-    listed = ["--images", 12, "--output", "results/evaluations/digits/gap-images.json"]
+    listed = ["--images", 12, "--output", LISTED]
     succeeds(folder, "train", *of_block[:-1])
     succeeds(folder, "evaluate", *of_block, *metrics)
     succeeds(folder, "gap", *of_block, *gaps)
@@ -122,8 +127,7 @@ def test_metrics_have_the_documented_rows(study):
 
 
 def test_gaps_are_measured_on_the_listed_images(study):
-    folder = study / "results" / "evaluations" / "digits"
-    listed = json.loads((folder / "gap-images.json").read_text())
+    listed = json.loads((study / LISTED).read_text())
     table = pd.read_parquet(study / EVALUATION / "gaps.parquet")
     assert {"elbo", "elbo_optimal", "log_px", "ess", "converged"} <= set(table)
     for split, count in (("train", 1437), ("test", 360)):
@@ -280,7 +284,7 @@ def test_data_with_another_checksum_are_refused(study, tmp_path):
     folder = shutil.copytree(study, tmp_path / "study")
     record = folder / DATASET
     values = json.loads(record.read_text())
-    assert values["checksum"] == CONFIG.dataset_sha256
+    assert values["checksum"] == REGISTRY["digits"].checksum
     record.write_text(json.dumps(values | {"checksum": "0" * 64}))
     message = refused(folder, "train", f"{RUN}/run.json", "--dataset", DATASET)
     assert f"{DATASET}: is data with checksum 000" in message

@@ -10,7 +10,7 @@ from comvae.errors import ResultsError, SettingsError
 from comvae.files import check_sha256, replacing, write_text
 from comvae.results import paths
 from comvae.results.blocks import is_trained, trained_with
-from comvae.study.plan import Block
+from comvae.study.plan import name_of
 from comvae.study.settings import RunConfig, load_run_config
 
 log = logging.getLogger("comvae")
@@ -48,9 +48,8 @@ def _adopt_block(folder: Path, results: Path) -> Path:
     for name, expected in training.sha256.items():
         check_sha256(folder / name, expected)
     own = _with_checksum(config)
-    seeds = tuple(own.seeds)
-    block = Block(own.dataset, own.model, seeds, own.config_hash)
-    target = paths.run_folder(results, block.folder)
+    place = Path(own.dataset, own.model, own.config_hash, name_of(tuple(own.seeds)))
+    target = paths.run_folder(results, place)
     if target.resolve() == folder.resolve() or is_trained(target, own):
         log.info("%s: is there already", target)
         return target

@@ -49,10 +49,10 @@ class BlockFiles:
     evaluation: Path
 
     @classmethod
-    def at(cls, results: Path, place: str | Path) -> "BlockFiles":
-        """Those of the block at a place."""
+    def at(cls, results: Path, place: str | Path, measured: str) -> "BlockFiles":
+        """Those of the block at a place, measured with the settings of that hash."""
         run, evaluation = paths.run_folder, paths.evaluation_folder
-        return cls(run(results, place), evaluation(results, place))
+        return cls(run(results, place), evaluation(results, place, measured))
 
     @cached_property
     def config(self) -> RunConfig:

@@ -10,7 +10,7 @@ from comvae.results import paths
 from comvae.study.plan import Plan
 from comvae.study.settings import load_study
 
-Address = tuple[str, str, str]  # dataset, model, hash
+Address = tuple[str, str, str]  # dataset, model, hashes
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,11 @@ def unused(results: Path, studies: Iterable[Path], models: Path) -> list[Unused]
         for dataset in catalogue.study.datasets.names:
             for model in catalogue.models:
                 config = catalogue.run_config(dataset, model, [0])
-                named.add((dataset, model, config.config_hash))
+                measured = catalogue.study.measured
+                named |= _addresses(dataset, model, config.config_hash, measured)
     found: dict[Address, list[Path]] = {}
     for place in ("runs", "evaluations"):
-        for folder in sorted(results.glob(f"{place}/*/*/{'[0-9a-f]' * 12}")):
+        for folder in sorted(results.glob(f"{place}/*/*/{'[0-9a-f]' * 12}*")):
             dataset, model, address = folder.parts[-3:]
             found.setdefault((dataset, model, address), []).append(folder)
     return [
@@ -73,7 +74,18 @@ def _planned(results: Path) -> set[Address]:
         blocks = Plan.read(results).blocks
     except ResultsError:
         return set()
-    return {(block.dataset, block.model, block.config_hash) for block in blocks}
+    return {
+        address
+        for block in blocks
+        for address in _addresses(
+            block.dataset, block.model, block.config_hash, block.measured
+        )
+    }
+
+
+def _addresses(dataset: str, model: str, config: str, measured: str) -> set[Address]:
+    """Those of the runs and of the evaluations of one (dataset, model) of a study."""
+    return {(dataset, model, config), (dataset, model, f"{config}-{measured}")}
 
 
 def _in_training(folders: list[Path]) -> bool:

@@ -62,16 +62,17 @@ def read_runs(
 ) -> dict[int, pd.DataFrame | str]:
     """The rows of each of `seeds`, without the gaps; or why they cannot be used.
 
-    `images` are those of each dataset: as gap-images.json lists them, else those of its
-    first block. Raises ResultsError where no row of the block can be used.
+    `images` are those of each dataset: as gap-images-<hash>.json lists them, else those
+    of its first block. Raises ResultsError where no row of the block can be used.
     """
-    path = paths.evaluation_folder(results, block.folder) / paths.GAPS
+    path = paths.evaluation_folder(results, block.folder, block.measured) / paths.GAPS
     if not path.exists():
         log = paths.log_file("gap", block.folder)
         raise ResultsError(f"not measured; why may stand in {log}")
     table = _read_stored(path)
     if block.dataset not in images:
-        listed = _listed_images(paths.gap_images(results, block.dataset))
+        path_of = paths.gap_images(results, block.dataset, block.measured)
+        listed = _listed_images(path_of)
         images[block.dataset] = listed or _images_of(table[table["seed"] == seeds[0]])
     expected, bounds = images[block.dataset], Bounds.of(results, block)
     found: dict[int, pd.DataFrame | str] = {}
@@ -114,7 +115,7 @@ def _read_stored(path: Path) -> pd.DataFrame:
 
 
 def _listed_images(path: Path) -> Images | None:
-    """The images in gap-images.json, None without such a file."""
+    """The images that the file lists, None without such a file."""
     try:
         listed = json.loads(path.read_text("utf-8"))
         return {split: sorted(listed[split]) for split in EVALUATED_SPLITS}

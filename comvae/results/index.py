@@ -1,7 +1,6 @@
 """Which runs there are, where their files lie, and what each file holds."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from comvae.results.blocks import load_training
 from comvae.results.formats import HISTORY, METRICS, Format
 from comvae.results.reading import load_bytes, load_json, load_study_table, load_table
 from comvae.study.plan import Plan
+
+Place = tuple[Path, Path]  # the folders of the run and of its evaluation
 
 STATUSES = {
     "finished": "finished",
@@ -35,7 +36,7 @@ class Run:
     status: str  # a key of STATUSES, or what cells.csv says
     detail: str
     folder: Path | None  # runs/<dataset>/<model>/<hash>/<block>, None without one
-    evaluation: Path | None  # evaluations/<dataset>/<model>/<hash>/<block>
+    evaluation: Path | None  # evaluations/<dataset>/<model>/<hash>-<hash>/<block>
 
 
 @dataclass(frozen=True)
@@ -67,36 +68,37 @@ def load_index(results: Path) -> Index:
     # plain objects: pandas is slow to hand out the texts of its own columns
     for cell in () if cells is None else cells.astype(object).itertuples():
         key = (cell.dataset, cell.model, cell.seed)
-        folder = blocks.pop(key, None)
-        found[key] = _run(results, key, folder, (cell.status, cell.detail))
+        place = blocks.pop(key, (None, None))
+        found[key] = _run(key, place, (cell.status, cell.detail))
     for key in sorted(blocks):
-        found[key] = _run(results, key, blocks[key])
+        found[key] = _run(key, blocks[key])
     return Index(list(found.values()), titles, problems)
 
 
 def _blocks(
     results: Path, problems: list[str]
-) -> tuple[dict[tuple[str, str, int], Path], dict[str, str]]:
-    """The folder of every run that has one, and the titles of the models."""
+) -> tuple[dict[tuple[str, str, int], Place], dict[str, str]]:
+    """The folders of every run that has one, and the titles of the models."""
     try:
         plan = Plan.read(results)
     except ResultsError:
         return _found(results, problems)
-    folders: dict[tuple[str, str, int], Path] = {}
+    folders: dict[tuple[str, str, int], Place] = {}
     for block in plan.blocks:
         folder = paths.run_folder(results, block.folder)
         if _config(folder / paths.CONFIG, problems) is None and not folder.is_dir():
             continue
+        evaluation = paths.evaluation_folder(results, block.folder, block.measured)
         for seed in block.seeds:
-            folders[block.dataset, block.model, seed] = folder
+            folders[block.dataset, block.model, seed] = folder, evaluation
     return folders, dict(plan.models)
 
 
 def _found(
     results: Path, problems: list[str]
-) -> tuple[dict[tuple[str, str, int], Path], dict[str, str]]:
+) -> tuple[dict[tuple[str, str, int], Place], dict[str, str]]:
     """The same of every block that has a run.json, where there is no plan."""
-    folders: dict[tuple[str, str, int], Path] = {}
+    folders: dict[tuple[str, str, int], Place] = {}
     titles: dict[str, str] = {}
     for path in paths.find_configs(results):
         dataset, model = path.parts[-5:-3]
@@ -111,8 +113,11 @@ def _found(
                 f"{path}: found no list `seeds`, expected the block's seeds"
             )
             continue
+        place = paths.place_of(results, path.parent)
+        measured = paths.newest_measured(results, place)
+        evaluation = paths.evaluation_folder(results, place, measured)
         for seed in seeds:
-            folders[dataset, model, seed] = path.parent
+            folders[dataset, model, seed] = path.parent, evaluation
     return folders, titles
 
 
@@ -126,21 +131,13 @@ def _config(path: Path, problems: list[str]) -> dict[str, Any] | None:
 
 
 def _run(
-    results: Path,
     key: tuple[str, str, int],
-    folder: Path | None,
+    place: Place | tuple[None, None],
     told: tuple[str, str] | None = None,
 ) -> Run:
     """A run with the status and detail that the tables told, else by its files."""
-    evaluation = None if folder is None else _evaluation(results, folder)
-    status, detail = told or _status(folder, evaluation, key[2])
-    return Run(*key, status, detail, folder, evaluation)
-
-
-@lru_cache(maxsize=4096)
-def _evaluation(results: Path, folder: Path) -> Path:
-    """The folder that holds the evaluation of the block in `folder`."""
-    return paths.evaluation_folder(results, Path(*folder.parts[-4:]))
+    status, detail = told or _status(*place, key[2])
+    return Run(*key, status, detail, *place)
 
 
 def _status(folder: Path | None, evaluation: Path | None, seed: int) -> tuple[str, str]:

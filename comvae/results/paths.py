@@ -2,7 +2,8 @@
 
 A place is `<dataset>/<model>/<hash>/<block>`: `Block.folder` of a plan, or a pattern of
 them. The hash is that of all that the result of a seed depends on: other settings or
-other data are another place.
+other data are another place. The folder of an evaluation also carries the hash of the
+settings that it was measured with.
 """
 
 import os
@@ -38,9 +39,18 @@ def run_folder(results: Path, place: str | Path) -> Path:
     return results / "runs" / place
 
 
-def evaluation_folder(results: Path, place: str | Path) -> Path:
-    """The folder of a block's metrics, gaps and pictures."""
-    return results / "evaluations" / place
+def evaluation_folder(results: Path, place: str | Path, measured: str) -> Path:
+    """The folder of a block's metrics, gaps and pictures, measured with the settings of
+    that hash."""
+    *above, address, block = Path(place).parts
+    return Path(results, "evaluations", *above, f"{address}-{measured}", block)
+
+
+def newest_measured(results: Path, place: str | Path) -> str:
+    """The hash of the settings that a block was last measured with; empty if never."""
+    found = evaluation_folder(Path(), place, "*")
+    newest = max(results.glob(str(found)), key=os.path.getmtime, default=None)
+    return newest.parent.name.partition("-")[2] if newest else ""
 
 
 def find_configs(results: Path) -> list[Path]:
@@ -64,9 +74,9 @@ def picture(evaluation: Path, seed: int, kind: str) -> Path:
     return evaluation / PICTURES / f"seed-{seed}-{kind}.png"
 
 
-def gap_images(results: Path, dataset: str) -> Path:
-    """The list of the images that the gaps are measured on."""
-    return results / "evaluations" / dataset / "gap-images.json"
+def gap_images(results: Path, dataset: str, measured: str) -> Path:
+    """The list of the images that the gaps are measured on, with those settings."""
+    return results / "evaluations" / dataset / f"gap-images-{measured}.json"
 
 
 def table(results: Path, name: str) -> Path:

@@ -24,6 +24,7 @@ class Block:
     model: str
     seeds: tuple[int, ...]
     config_hash: str  # of all that the result of a seed depends on
+    measured: str  # hash of the settings that it is evaluated with
 
     @property
     def name(self) -> str:
@@ -32,7 +33,7 @@ class Block:
 
     @property
     def folder(self) -> Path:
-        """The block's folder below `results/runs` and `results/evaluations`."""
+        """The block's folder below `results/runs`."""
         return Path(self.dataset, self.model, self.config_hash, self.name)
 
 
@@ -84,15 +85,17 @@ def _blocks_of(
     size = catalogue.study.training.seeds_per_block
     seeds = catalogue.study.seeds_of(model)
     address = catalogue.run_config(dataset, model, seeds).config_hash
+    measured = catalogue.study.measured
     missing = set(seeds)
     blocks = []
     for known in _known_seeds(results / "runs" / dataset / model / address):
         if missing.issuperset(known):
-            blocks.append(Block(dataset, model, known, address))
+            blocks.append(Block(dataset, model, known, address, measured))
             missing.difference_update(known)
     remaining = sorted(missing)
     for start in range(0, len(remaining), size):
-        block = Block(dataset, model, tuple(remaining[start : start + size]), address)
+        chosen = tuple(remaining[start : start + size])
+        block = Block(dataset, model, chosen, address, measured)
         if len(block.name) > LONGEST_NAME:
             raise SettingsError(
                 f"training.seeds_per_block: found {size}, with which the name of a "

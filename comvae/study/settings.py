@@ -214,6 +214,15 @@ class Study(Settings):
         seeds = self.seeds[model] if isinstance(self.seeds, dict) else self.seeds
         return sorted(set(range(seeds) if isinstance(seeds, int) else seeds))
 
+    @property
+    def measured(self) -> str:
+        """Hash of what an evaluation and its gaps depend on beside the trained block,
+        as far as it is not the default."""
+        stages = (self.evaluation, self.gap)
+        return _hash(
+            [_chosen(stage, stage.model_dump(mode="json")) for stage in stages]
+        )
+
 
 class RunConfig(Settings):
     """The resolved config of one block: all that its training depends on."""
@@ -243,12 +252,16 @@ class RunConfig(Settings):
                 "options": {"title", "control"},
             },
         )
-        canonical = json.dumps(_chosen(self, counts), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        return _hash(_chosen(self, counts))
 
     def to_json(self) -> str:
         """The text of `run.json`."""
         return self.model_dump_json(indent=2)
+
+
+def _hash(values: Any) -> str:
+    canonical = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def _chosen(settings: Settings, values: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from comvae.results.paths import evaluation_folder
 from comvae.results.trail import COLUMNS, Trail
 from comvae.study.lock import held
 from comvae.study.plan import Block
@@ -31,6 +32,7 @@ from tests.dashboard.visitor import (
     warned,
 )
 from tests.results.written import (
+    MEASURED_WITH,
     MODELS,
     OPTIONS,
     block_of,
@@ -96,7 +98,7 @@ def finish(root, model, block, seconds=20.0, failed=()):
     record |= {"config_hash": "0123", "parameters": 1}
     (folder / "training.json").write_text(json.dumps(record))
     place = folder.relative_to(root / "runs")
-    metrics = root / "evaluations" / place / "metrics.csv"
+    metrics = evaluation_folder(root, place, MEASURED_WITH) / "metrics.csv"
     metrics.parent.mkdir(parents=True)
     metrics.write_text("")
 
@@ -365,7 +367,7 @@ def test_a_damaged_plan_is_named_and_the_folders_tell(planned, blocks):
 
 
 def seen(status, model="vanilla", seeds=(0, 1), seconds=None):
-    block = Block("digits", model, seeds, "0" * 12)
+    block = Block("digits", model, seeds, "0" * 12, "0" * 12)
     return Seen(block, str(block.folder), status, seconds=seconds)
 
 

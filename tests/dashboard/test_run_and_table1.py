@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,13 @@ from tests.dashboard.visitor import (
     text,
     warned,
 )
-from tests.results.written import MODELS, block_of, config_of, write_results
+from tests.results.written import (
+    MODELS,
+    block_of,
+    config_of,
+    evaluation_of,
+    write_results,
+)
 from tests.support import ROOT
 
 
@@ -109,7 +116,7 @@ def test_failed_and_missing_cells_say_so(results):
     absent, shown = table(app, 0), table(app, 1).set_index("Model")
     assert len(absent) == 7
     assert absent["Detail"].str.contains("negative_elbo is nan").sum() == 4
-    log = f"logs/train/{PLACE}.log"
+    log = f"logs/train/{VANILLA.folder}.log"
     assert absent["Detail"].str.contains(log).sum() == 3
     assert shown.loc["Vanilla VAE", "Seeds"] == "0 of 3, 3 missing"
     assert shown.loc["Vanilla VAE", "Negative ELBO"] == "no result"
@@ -148,8 +155,8 @@ def test_a_failed_run_shows_what_was_finite(results):
     assert "epoch 2" in charts(app)[0].proto.alt
 
 
-PLACE = block_of(config_of("vanilla")).folder
-RUN, EVALUATION = f"runs/{PLACE}", f"evaluations/{PLACE}"
+VANILLA = block_of(config_of("vanilla"))
+RUN, EVALUATION = f"runs/{VANILLA.folder}", str(evaluation_of(Path(), VANILLA))
 
 
 @pytest.mark.parametrize(

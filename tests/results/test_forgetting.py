@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from comvae.cli import app
 from comvae.study.settings import load_study
-from tests.results.written import block_of, write_block
+from tests.results.written import block_of, evaluation_of, write_block
 from tests.support import ROOT
 
 MODELS = ROOT / "config" / "models.yaml"
@@ -49,8 +49,9 @@ def runs(folder):
 
 
 def places(folder, *configs):
-    kinds = [folder / "results" / kind for kind in ("runs", "evaluations")]
-    return {kind / block_of(each).folder.parent for kind in kinds for each in configs}
+    results, blocks = folder / "results", [block_of(each) for each in configs]
+    runs = {results / "runs" / block.folder.parent for block in blocks}
+    return runs | {evaluation_of(results, block).parent for block in blocks}
 
 
 def test_what_no_study_names_is_listed_and_then_removed(folder):

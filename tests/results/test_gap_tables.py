@@ -11,12 +11,14 @@ from scipy import stats
 from comvae.errors import ResultsError
 from comvae.files import write_sum
 from comvae.results.gap_files import load_image_gaps, read_gaps
+from comvae.results.paths import gap_images
 from comvae.results.quantities import names
 from comvae.results.tables import write_tables
 from comvae.results.tables.gaps import MEASURED, image_means
 from comvae.study.plan import Plan
 from tests.results.written import (
     GAP_IMAGES,
+    MEASURED_WITH,
     block_of,
     config_of,
     folder_of,
@@ -32,9 +34,9 @@ def bad(results):
     return folder_of(results, "evaluations", "compound-mixture") / "gaps.parquet"
 
 
-def plan_of(gap_images: int = len(GAP_IMAGES)) -> Plan:
+def plan_of(images: int = len(GAP_IMAGES)) -> Plan:
     blocks = [block_of(config_of(model)) for model in MODELS]
-    return Plan("t", ["digits"], MODELS, blocks, None, gap_images)
+    return Plan("t", ["digits"], MODELS, blocks, None, images)
 
 
 @pytest.fixture
@@ -185,7 +187,7 @@ def test_one_seed_without_gaps_is_one_missing_cell(results):
 
 
 def test_images_are_compared_with_the_first_block_where_no_list_is(results):
-    (results / "evaluations/digits/gap-images.json").unlink()
+    gap_images(results, "digits", MEASURED_WITH).unlink()
     assert set(write_tables(results, plan_of())["cells"]["gap"]) == {"measured"}
     rows(lambda t: t.assign(image=t["image"] + 1))(bad(results))
     cells = write_tables(results, plan_of())["cells"].set_index("model")["gap"]
@@ -203,11 +205,11 @@ def test_gaps_that_are_not_as_written_are_damaged(results):
 
 
 def test_a_damaged_list_of_images_is_named(results):
-    path = results / "evaluations/digits/gap-images.json"
+    path = gap_images(results, "digits", MEASURED_WITH)
     path.write_text(json.dumps({"train": 3}))
     cells = write_tables(results, plan_of())["cells"]
     assert set(cells["gap"]) == {"missing"}
-    assert cells["gap_detail"].str.contains("gap-images.json").all()
+    assert cells["gap_detail"].str.contains("gap-images-").all()
 
 
 def test_unfinished_runs_and_studies_without_gaps_have_no_gap_status(tmp_path):
@@ -216,7 +218,7 @@ def test_unfinished_runs_and_studies_without_gaps_have_no_gap_status(tmp_path):
     cells = write_tables(results, plan_of())["cells"].set_index(["model", "seed"])
     assert cells.loc[("vanilla", 1), "gap"] == ""
     assert cells.loc[("vanilla", 0), "gap"] == "measured"
-    tables = write_tables(results, plan_of(gap_images=0))
+    tables = write_tables(results, plan_of(images=0))
     assert set(tables["cells"]["gap"]) == {""}
     assert tables["runs"][MEASURED].isna().all(axis=None)
     assert len(tables["gaps"]) == len(tables["attribution"]) == 0

@@ -73,7 +73,7 @@ def write_block(results, model, seeds, failed=None):
 def write_gaps(results, model="vanilla", seeds=(0, 1)):
     """The gaps of a block as `comvae gap` leaves them; returns their path."""
     config = written.config_of(model, seeds, EPOCHS)
-    folder = results / "evaluations" / written.block_of(config).folder
+    folder = written.evaluation_of(results, written.block_of(config))
     written.write_gaps(folder, seeds, place=0)
     return folder / "gaps.parquet"
 

@@ -14,7 +14,13 @@ from comvae.results.tables import damages, write_tables
 from comvae.results.tables.finished import collect
 from comvae.results.tables.paper import paper_values, table1
 from comvae.study.plan import Plan
-from tests.results.written import MODELS, block_of, config_of, write_block
+from tests.results.written import (
+    MODELS,
+    block_of,
+    config_of,
+    evaluation_of,
+    write_block,
+)
 
 TERMS = [*PAPER_METRICS, "weight_kl"]
 WHY = "latent_kl is nan in epoch 2"
@@ -232,7 +238,7 @@ def test_metrics_that_are_not_as_written_are_damaged(tmp_path):
 def test_a_value_that_is_not_finite_is_not_finished(tmp_path):
     """Training may end just before the weights blow up; evaluation then shows it."""
     written(tmp_path, GOOD)
-    path = tmp_path / "evaluations" / GOOD.folder / "metrics.csv"
+    path = evaluation_of(tmp_path, GOOD) / "metrics.csv"
     table = pd.read_csv(path)
     table.loc[table["seed"] == 1, PAPER_METRICS] = math.inf
     table.to_csv(path, index=False)
@@ -265,7 +271,7 @@ def test_a_failed_seed_says_why_and_the_others_stand(tmp_path):
 
 def test_all_seeds_failed_and_nothing_was_evaluated(tmp_path):
     written(tmp_path, BAD, failed=BAD.seeds)
-    (tmp_path / "evaluations" / BAD.folder / "metrics.csv").unlink()
+    (evaluation_of(tmp_path, BAD) / "metrics.csv").unlink()
     runs, cells = collect(tmp_path, [BAD])
     assert list(cells["status"]) == ["failed"] * 2
     assert (cells["detail"] == WHY).all()

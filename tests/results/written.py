@@ -15,11 +15,13 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from comvae.model.options import ModelOptions
+from comvae.results import paths
 from comvae.results.blocks import BlockFiles
 from comvae.results.tables import write_tables
 from comvae.study.plan import Block, Plan, plan_blocks, study_json
 from comvae.study.settings import Catalogue, RunConfig, Study, Training, load_models
 
+MEASURED_WITH = Study(study="test", datasets=["digits"], seeds=1).measured
 TERMS = ["reconstruction", "latent_kl", "negative_elbo"]
 GAP_SPLITS = ("train", "test")
 GAP_IMAGES = range(0, 16, 2)
@@ -40,11 +42,12 @@ def write_block(
     evaluated: bool = True,
     failed: Mapping[int, str] | None = None,
     images: Mapping[str, int] | None = None,
+    measured: str = MEASURED_WITH,
     **record: Any,
 ) -> BlockFiles:
     """Write the files of a block as `comvae configure | train | evaluate` do, but for
     weights and pictures; `record` replaces entries of training.json."""
-    files = BlockFiles.at(results, block_of(config).folder)
+    files = BlockFiles.at(results, block_of(config).folder, measured)
     _write(files.run / "run.json", config.to_json())
     history = [
         dict(seed=seed, epoch=epoch) | terms(seed, "train-running", epoch)
@@ -98,10 +101,15 @@ def folder_of(results: Path, kind: str, model: str, block: str = "seeds-0-2") ->
     return folder
 
 
+def evaluation_of(results: Path, block: Block) -> Path:
+    """The folder of a block's evaluation."""
+    return paths.evaluation_folder(results, block.folder, block.measured)
+
+
 def block_of(config: RunConfig) -> Block:
     """The block that a config is of."""
     seeds = tuple(config.seeds)
-    return Block(config.dataset, config.model, seeds, config.config_hash)
+    return Block(config.dataset, config.model, seeds, config.config_hash, MEASURED_WITH)
 
 
 def modes(options: ModelOptions) -> list[str]:
@@ -155,7 +163,7 @@ def write_results(
     blocks = []
     for dataset in datasets:
         listed = {split: list(GAP_IMAGES) for split in GAP_SPLITS}
-        _write(root / "evaluations" / dataset / "gap-images.json", json.dumps(listed))
+        _write(paths.gap_images(root, dataset, MEASURED_WITH), json.dumps(listed))
         record = json.dumps({"title": dataset, "height": 8, "width": 8})
         _write(root / "datasets" / dataset / "dataset.json", record)
         for place, model in enumerate(models):
@@ -213,7 +221,8 @@ def write_large_results(
         place = list(models).index(block.model)
         seconds = 12.5 * len(block.seeds)
         terms = _terms(config, place, ())
-        files = write_block(results, config, terms, train_seconds=seconds)
+        how = {"measured": block.measured, "train_seconds": seconds}
+        files = write_block(results, config, terms, **how)
         if gap_images:
             write_gaps(files.evaluation, block.seeds, place, (), range(gap_images))
     plan = Plan.read(results)

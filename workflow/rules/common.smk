@@ -49,6 +49,14 @@ try:
 except ComvaeError as error:
     raise WorkflowError(str(error)) from None
 
+# An evaluation is addressed by its own settings too: other settings are another folder.
+EVALUATION = (
+    f"results/evaluations/{{dataset}}/{{model}}/{{hash}}-{STUDY.study.measured}/{{block}}"
+)
+GAP_IMAGES = (
+    f"results/evaluations/{{dataset}}/gap-images-{STUDY.study.measured}.json"
+)
+
 # Dated now where the plan on disk is not this study's, or where nothing is remembered of
 # this folder, as in a copy: plan and tables are older then.
 PLAN_CHANGED = Path(".snakemake", "plan-changed")
@@ -130,9 +138,22 @@ def all_trained(wildcards):
     return [f"results/runs/{block.folder}/{name}" for block in BLOCKS for name in names]
 
 
+def expand_blocks(pattern):
+    """The file of every block that a pattern names."""
+    return [
+        pattern.format(
+            dataset=block.dataset,
+            model=block.model,
+            hash=block.config_hash,
+            block=block.name,
+        )
+        for block in BLOCKS
+    ]
+
+
 def all_metrics(wildcards):
     """The metrics of every block of the study."""
-    return [f"results/evaluations/{block.folder}/metrics.csv" for block in BLOCKS]
+    return expand_blocks(f"{EVALUATION}/metrics.csv")
 
 
 def all_gaps(wildcards):
@@ -140,6 +161,5 @@ def all_gaps(wildcards):
     nothing where the study measures none."""
     if STUDY.study.gap.images == 0:
         return []
-    folder = "results/evaluations"
-    lists = [f"{folder}/{name}/gap-images.json" for name in STUDY.study.datasets.names]
-    return lists + [f"{folder}/{block.folder}/gaps.parquet" for block in BLOCKS]
+    lists = [GAP_IMAGES.format(dataset=name) for name in STUDY.study.datasets.names]
+    return lists + expand_blocks(f"{EVALUATION}/gaps.parquet")

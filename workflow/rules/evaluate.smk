@@ -9,10 +9,8 @@ rule evaluate:
         record=rules.train.output.record,
         dataset=rules.train.input.dataset,
     output:
-        metrics="results/evaluations/{dataset}/{model}/{hash}/{block}/metrics.csv",
-        pictures=directory(
-            "results/evaluations/{dataset}/{model}/{hash}/{block}/pictures"
-        ),
+        metrics=f"{EVALUATION}/metrics.csv",
+        pictures=directory(f"{EVALUATION}/pictures"),
     log:
         "logs/evaluate/{dataset}/{model}/{hash}/{block}.log",
     conda:

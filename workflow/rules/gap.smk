@@ -10,7 +10,7 @@ rule gap_images:
     input:
         dataset=rules.dataset.output.record,
     output:
-        listed="results/evaluations/{dataset}/gap-images.json",
+        listed=GAP_IMAGES,
     log:
         "logs/gap-images/{dataset}.log",
     conda:
@@ -30,7 +30,7 @@ rule gap:
         record=rules.train.output.record,
         dataset=rules.train.input.dataset,
     output:
-        gaps="results/evaluations/{dataset}/{model}/{hash}/{block}/gaps.parquet",
+        gaps=f"{EVALUATION}/gaps.parquet",
     log:
         "logs/gap/{dataset}/{model}/{hash}/{block}.log",
     benchmark:

@@ -15,6 +15,7 @@ from comvae.results.mlflow.mirror import OUTCOMES, mirror
 from comvae.results.mlflow.records import Record, read_records
 from comvae.results.mlflow.store import Store, open_store
 from comvae.study.passwords import without_password
+from comvae.study.plan import Plan
 from comvae.study.settings import load_run_config
 
 PLACE = ("dataset", "model", "config_hash", "block")  # tags: where a run's files lie
@@ -53,7 +54,8 @@ def track(
 ) -> Summary:
     """Import every finished run of `blocks` into MLflow.
 
-    `blocks` are folders of runs, by default all there are. `uri` is an MLflow tracking
+    `blocks` are folders of runs, by default all there are; a block that is not in the
+    plan is imported as it was last measured. `uri` is an MLflow tracking
     URI, by default the SQLite store in `results/mlflow`. The experiment of a run is its
     dataset; runs of other settings stand beside each other. Raises TrackingError where
     the store cannot be used and ResultsError where two blocks hold the same run.
@@ -73,9 +75,12 @@ def _read(
 ) -> tuple[list[Record], dict[str, str]]:
     records: dict[tuple[str, ...], Record] = {}
     skipped: dict[str, str] = {}
+    planned = _planned(results)
     for block in find_blocks(results) if blocks is None else blocks:
         try:
-            found = read_records(results, block)
+            place = paths.place_of(results, block)
+            measured = planned.get(place) or paths.newest_measured(results, place)
+            found = read_records(results, block, measured)
         except ResultsError as error:
             skipped[str(block)] = str(error)
             continue
@@ -89,6 +94,14 @@ def _read(
                     "delete the folder of one of them"
                 )
     return list(records.values()), skipped
+
+
+def _planned(results: Path) -> dict[Path, str]:
+    """What each block of the plan is measured with; none where there is no plan."""
+    try:
+        return {block.folder: block.measured for block in Plan.read(results).blocks}
+    except ResultsError:
+        return {}
 
 
 def _remove_vanished(store: Store, results: Path) -> int:

@@ -68,14 +68,15 @@ class Record:
         return digest.hexdigest()[:16]
 
 
-def read_records(results: Path, folder: Path) -> list[Record]:
-    """One record per seed of the block in the folder of its run.
+def read_records(results: Path, folder: Path, measured: str) -> list[Record]:
+    """One record per seed of the block in the folder of its run, as it was measured
+    with the settings of that hash.
 
     Raises ResultsError where it is not finished: a file is missing, damaged, or of
     another configuration than the block's `run.json`.
     """
     place = paths.place_of(results, folder)
-    files = BlockFiles.at(results, place)
+    files = BlockFiles.at(results, place, measured)
     config = files.config
     trained_with(files.run, config)
     own = Path(config.dataset, config.model, config.config_hash)

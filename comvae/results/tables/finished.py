@@ -49,7 +49,7 @@ def _read_block(
 ) -> tuple[dict[tuple[int, str], Row], dict[int, str], str]:
     """The block's rows by (seed, split), its failed seeds with reasons, and what is
     wrong with the block as a whole (empty if nothing is)."""
-    files = BlockFiles.at(results, block.folder)
+    files = BlockFiles.at(results, block.folder, block.measured)
     if not (files.run / paths.TRAINING).exists():
         fetched = paths.dataset_record(results, block.dataset).exists()
         stage = ("train", block.folder) if fetched else ("dataset", block.dataset)

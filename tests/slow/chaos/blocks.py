@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from comvae.results.paths import evaluation_folder
+from comvae.study.plan import Block
 from comvae.study.settings import Catalogue, Study, load_models
 from tests.slow.chaos.commands import STUDY, Comvae
 from tests.slow.support import write_study
@@ -30,24 +32,24 @@ def finish(comvae: Comvae, folder: Path, model: str) -> None:
         comvae.succeeds(folder, *words)
 
 
-def place(model: str, training: Training = None) -> str:
-    """Where a model's block lies below runs and evaluations, with that training or the
-    study's."""
+def block(model: str, training: Training = None) -> Block:
+    """A model's block, with that training or the study's."""
     models = load_models(ROOT / "config" / "models.yaml")
-    values = STUDY | ({"training": training} if training else {})
+    values = STUDY | {"models": [model]} | ({"training": training} if training else {})
     catalogue = Catalogue(study=Study(**values), models=models)
     config = catalogue.run_config("digits", model, [0, 1])
-    return f"digits/{model}/{config.config_hash}/seeds-0-1"
+    return Block("digits", model, (0, 1), config.config_hash, catalogue.study.measured)
 
 
 def run(model: str, training: Training = None) -> str:
     """The folder of the block of a model."""
-    return f"results/runs/{place(model, training)}"
+    return f"results/runs/{block(model, training).folder}"
 
 
 def evaluation(model: str) -> str:
     """The folder of what is measured of the block of a model."""
-    return f"results/evaluations/{place(model)}"
+    measured = block(model)
+    return str(evaluation_folder(Path("results"), measured.folder, measured.measured))
 
 
 def stage(
