@@ -315,7 +315,7 @@ def gap(
 @command
 def gap_images(
     dataset: DatasetRecord,
-    output: Annotated[Path, typer.Option(help="The gap-images-<measured>.json to write.")],
+    output: Annotated[Path, typer.Option(help="The list to write, a JSON file.")],
     images: Annotated[
         int, typer.Option(min=1, help="Images of each split; all where fewer.")
     ] = 1000,
