@@ -143,6 +143,7 @@ def train(
     from comvae.engine.progress import epochs_shown
     from comvae.engine.training import train as train_block
     from comvae.results.blocks import is_trained
+    from comvae.results.continuing import go_on_from_longest, keep
     from comvae.results.trail import Trail
     from comvae.results.weights import save_block
     from comvae.study.lock import empty, held
@@ -156,6 +157,7 @@ def train(
             log.info("%s: trained by the process that this one waited for", run.parent)
             empty(state)
             return
+        go_on_from_longest(run.parent, config)
         with epochs_shown(what, config.training.epochs, len(data.train)) as show:
             trail = Trail(state, config, len(data.train))
 
@@ -176,6 +178,8 @@ def train(
                 )
             finally:
                 trail.write()
+        if config.training.keep_optimiser:
+            keep(run.parent)
         save_block(run.parent, config, trained, use)
         empty(state)  # its checkpoints have served
 

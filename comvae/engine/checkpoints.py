@@ -53,6 +53,12 @@ class Checkpoints:
         write_text(slot.with_suffix(".json"), json.dumps(about, indent=2))
         self._next += 1
 
+    def save_last(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """Write a checkpoint, and remove the one before."""
+        self.save(tensors, record)
+        for path in self.folder.glob(f"checkpoint-{self._next % 2}.*"):
+            path.unlink()
+
     def load(self) -> Checkpoint | None:
         """The newest intact checkpoint, or None.
 
@@ -76,13 +82,9 @@ class Checkpoints:
 
     def _read(self, slot: Path) -> Checkpoint | None:
         try:
-            record = json.loads(slot.with_suffix(".json").read_text("utf-8"))
-            if record.pop("record_sha256") != _sha256_of_record(record):
-                raise ValueError("the JSON file beside it is not what was written")
-            number, digest = int(record["number"]), record["sha256"]
+            record = checked_record(slot)
+            number = int(record["number"])
             found = {name: record[name] for name in self._of}
-            if (content := sha256_of(slot)) != digest:
-                raise ValueError(f"found SHA-256 {content}, expected {digest}")
             tensors = load_file(slot)
         except (*DAMAGE, SafetensorError) as error:
             log.warning("%s: damaged checkpoint, passed over: %s", slot, error)
@@ -93,6 +95,17 @@ class Checkpoints:
                 f"remove the folder {self.folder} to train from the beginning"
             )
         return Checkpoint(number, tensors, record)
+
+
+def checked_record(slot: Path) -> dict[str, Any]:
+    """What the JSON file beside a checkpoint holds; raises one of DAMAGE where the two
+    are not as they were written."""
+    record = json.loads(slot.with_suffix(".json").read_text("utf-8"))
+    if record.pop("record_sha256") != _sha256_of_record(record):
+        raise ValueError("the JSON file beside it is not what was written")
+    if (content := sha256_of(slot)) != record["sha256"]:
+        raise ValueError(f"found SHA-256 {content}, expected {record['sha256']}")
+    return record
 
 
 def _plain(tensor: Tensor) -> Tensor:

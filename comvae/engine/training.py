@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -109,7 +110,8 @@ class _Run:
         self.seconds = 0.0
         self.checkpoints = None
         if folder is not None:
-            self.checkpoints = Checkpoints(folder, config.config_hash, config.seeds)
+            of = config.hash_at_any_epoch, config.seeds
+            self.checkpoints = Checkpoints(folder, *of)
             self._resume()
 
     def train(
@@ -140,7 +142,7 @@ class _Run:
                 on_epoch(engine.epoch, rows)
             stopping = stop()
             if self.checkpoints and (stopping or now - saved >= self.every):
-                self._save()
+                self.checkpoints.save(*self._state())
                 saved = time.perf_counter()
             if stopping:
                 raise StoppedError(
@@ -151,6 +153,8 @@ class _Run:
         if engine.device.type == "cuda":
             torch.cuda.synchronize(engine.device)
             self.seconds = before + time.perf_counter() - start
+        if self.checkpoints and self.config.training.keep_optimiser:
+            self.checkpoints.save_last(*self._state())
         table = pd.concat(self.history).sort_values(
             ["seed", "epoch"], ignore_index=True
         )
@@ -182,7 +186,8 @@ class _Run:
             if name.startswith("vae.")
         }
 
-    def _save(self) -> None:
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a checkpoint holds."""
         engine = self.engine
         if not engine.epoch_done:
             # what has diverged within this epoch must not become the last good state
@@ -195,7 +200,7 @@ class _Run:
             "failed": {str(seed): why for seed, why in self.failed.items()},
             "history": history.to_dict("list"),
         }
-        self.checkpoints.save(engine.state(), record)
+        return engine.state(), record
 
     def _resume(self) -> None:
         checkpoint = self.checkpoints.load()

@@ -2,12 +2,11 @@
 
 import logging
 import os
-import shutil
 from pathlib import Path
 
 from comvae.datasets.registry import REGISTRY
 from comvae.errors import ResultsError, SettingsError
-from comvae.files import check_sha256, replacing, write_text
+from comvae.files import check_sha256, link, write_text
 from comvae.results import paths
 from comvae.results.blocks import is_trained, trained_with
 from comvae.study.plan import name_of
@@ -58,7 +57,9 @@ def _adopt_block(folder: Path, results: Path) -> Path:
             f"{target}: is in training; let it finish, or remove the folder"
         )
     for name in training.sha256:
-        _link(folder / name, target / name)
+        link(folder / name, target / name)
+    for path in (folder / paths.KEPT).rglob("checkpoint-*"):
+        link(path, target / path.relative_to(folder))
     record = training.model_copy(update={"config_hash": own.config_hash})
     for name, text in (
         (paths.CONFIG, own.to_json() + "\n"),
@@ -80,13 +81,3 @@ def _with_checksum(config: RunConfig) -> RunConfig:
         )
     known = REGISTRY[config.dataset].checksum
     return config.model_copy(update={"dataset_sha256": known})
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(source.resolve(), temporary)
-        except OSError:  # another disk, or one that has no links
-            shutil.copy2(source, temporary)

@@ -17,6 +17,7 @@ WEIGHTS = "weights.safetensors"
 HISTORY = "history.csv"  # also in STATE
 TRAINING = "training.json"
 STATE = "state"
+KEPT = "kept"  # checkpoints of a finished block, as in STATE
 PROGRESS = "progress.json"  # in STATE
 # In the folder of its evaluation
 METRICS = "metrics.csv"

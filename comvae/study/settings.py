@@ -60,6 +60,11 @@ class Training(Settings):
     seeds_per_block: Positive = Field(
         5, description="Most seeds that train in lockstep in one job."
     )
+    keep_optimiser: bool = Field(
+        False,
+        description="Keep the optimiser and the random streams of a finished block, "
+        "three times the size of its weights: a study of more epochs goes on from it.",
+    )
 
 
 class Evaluation(Settings):
@@ -248,11 +253,18 @@ class RunConfig(Settings):
             mode="json",
             exclude={
                 "seeds": True,
-                "training": {"seeds_per_block", "tf32", "kernels"},
+                "training": {"seeds_per_block", "tf32", "kernels", "keep_optimiser"},
                 "options": {"title", "control"},
             },
         )
         return _hash(_chosen(self, counts))
+
+    @property
+    def hash_at_any_epoch(self) -> str:
+        """As `config_hash`, and the same for any number of epochs: a training is the
+        beginning of each longer one."""
+        training = self.training.model_copy(update={"epochs": 1})
+        return self.model_copy(update={"training": training}).config_hash
 
     def to_json(self) -> str:
         """The text of `run.json`."""
