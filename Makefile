@@ -13,7 +13,7 @@ EXTRAS := workflow,tracking,dashboard,peers,test,dev
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help study gap-selftest dashboard mlflow site report test integration slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study bench-large gpu-campaign clean
+.PHONY: help study tables gap-selftest dashboard mlflow site report test integration slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study bench-large gpu-campaign clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
 	@test -f results/mlflow/mlflow.db || { echo "no runs yet: make study first" >&2; exit 2; }
 	python -m mlflow ui --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow/mlflow.db"
+
+tables: $(INSTALLED) ## tables and report of what is finished, also while a study runs
+	python -m comvae tables
+	python -m comvae report
 
 site: $(INSTALLED) ## the dashboard as static HTML in results/site (SITE=folder)
 	python -m dashboard.render $(if $(SITE),--output $(SITE))

@@ -85,7 +85,8 @@ class Study:
             done = f" {len(trained)} of {len(self.index.runs)} runs are trained so far."
         text = (
             f"{file} is not written yet.{done} `make study` writes the tables at its "
-            "end; meanwhile the page Runs leads to what there is."
+            "end, and `make tables` those of what is finished at any time; meanwhile "
+            "the page Runs leads to what there is."
         )
         return [el.Notice(text)]
 
@@ -127,6 +128,23 @@ def bounds_alone(study: Study) -> set[str]:
         if isinstance(options, dict):
             found[run.model] = str(options.get("evaluated_encoder", OWN_ENCODER))
     return {model for model, encoder in found.items() if encoder != OWN_ENCODER}
+
+
+def part_of(study: Study) -> list[el.Element]:
+    """That the tables hold a part of the study, where some of its runs have neither
+    finished nor failed in them."""
+    cells = study.table("cells")
+    if cells is None or cells.empty:
+        return []
+    ended = int(cells["status"].isin(("finished", "failed")).sum())
+    total = max(len(cells), len(study.index.runs))
+    if ended == total:
+        return []
+    text = (
+        f"Part of the study: {ended} of {total} runs are in the tables. `make tables` "
+        "adds what has finished since."
+    )
+    return [el.Notice(text)]
 
 
 def nothing_yet(results: Path) -> list[el.Element]:

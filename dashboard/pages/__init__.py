@@ -16,14 +16,15 @@ from dashboard.pages import (
     runs,
     table1,
 )
-from dashboard.study import Study, nothing_yet, warnings
+from dashboard.study import Study, nothing_yet, part_of, warnings
 
 
 @dataclass(frozen=True)
 class Page:
     """A page: its path in an address, its title, and what it holds.
 
-    `linked`: the navigation shows it. `written`: the static site has it.
+    `linked`: the navigation shows it. `written`: the static site has it. `of_tables`:
+    it shows the study as its tables have it.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Page:
     compose: Callable[[Study, Ask], Iterable[Element]]
     linked: bool = True
     written: bool = True
+    of_tables: bool = False
 
     def head(self, study: Study) -> str:
         """What stands above the page: on the first one, the study."""
@@ -41,17 +43,19 @@ class Page:
         """What could not be read, and then the page, or that there are no results."""
         yield from warnings(study.index.problems)
         if study.datasets:
+            if self.of_tables:
+                yield from part_of(study)
             yield from self.compose(study, ask)
         else:
             yield from nothing_yet(study.results)
 
 
 PAGES = [
-    Page("overview", "Overview", overview.compose),
-    Page("table-1", "Table 1", table1.compose),
-    Page("claims", "Claims", claims.compose),
-    Page("gaps", "Gaps", gaps.compose),
-    Page("compare", "Compare", compare.compose),
+    Page("overview", "Overview", overview.compose, of_tables=True),
+    Page("table-1", "Table 1", table1.compose, of_tables=True),
+    Page("claims", "Claims", claims.compose, of_tables=True),
+    Page("gaps", "Gaps", gaps.compose, of_tables=True),
+    Page("compare", "Compare", compare.compose, of_tables=True),
     Page("pictures", "Pictures", pictures.compose),
     Page("runs", "Runs", runs.compose),
     Page("run", "One run", run.compose, linked=False, written=False),

@@ -144,3 +144,15 @@ def test_with_ten_thousand_runs(large, monkeypatch, path):
     app = show(path)
     assert len(text(app)) > WORDS
     assert shown(app) or path in ("gaps", "pictures")  # which such results have not
+
+
+@pytest.mark.parametrize("path", ["overview", "table-1", "claims", "gaps", "compare"])
+def test_a_part_of_a_study_is_marked_as_one(results, path):
+    """The runs of one model are not trained yet; those of the others are all."""
+    models = len(FEW)
+    write_study(results, missing=[("digits", FEW[-1])])
+    said = f"Part of the study: {3 * models - 3} of {3 * models} runs are in the tables"
+    assert said in text(show(path))
+    shutil.rmtree(results)
+    write_study(results, failed=[("digits", FEW[-1], 0)])
+    assert "Part of the study" not in text(show(path))
