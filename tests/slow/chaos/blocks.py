@@ -32,24 +32,25 @@ def finish(comvae: Comvae, folder: Path, model: str) -> None:
         comvae.succeeds(folder, *words)
 
 
-def block(model: str, training: Training = None) -> Block:
-    """A model's block, with that training or the study's."""
+def block(model: str, **changes: object) -> Block:
+    """A model's block in the study, or in one with some settings changed."""
     models = load_models(ROOT / "config" / "models.yaml")
-    values = STUDY | {"models": [model]} | ({"training": training} if training else {})
-    catalogue = Catalogue(study=Study(**values), models=models)
+    study = Study(**STUDY | {"models": [model]} | changes)
+    catalogue = Catalogue(study=study, models=models)
     config = catalogue.run_config("digits", model, [0, 1])
-    return Block("digits", model, (0, 1), config.config_hash, catalogue.study.measured)
+    return Block("digits", model, (0, 1), config.config_hash, study.measured)
 
 
 def run(model: str, training: Training = None) -> str:
-    """The folder of the block of a model."""
-    return f"results/runs/{block(model, training).folder}"
+    """The folder of the block of a model, with that training or the study's."""
+    changes = {"training": training} if training else {}
+    return f"results/runs/{block(model, **changes).folder}"
 
 
-def evaluation(model: str) -> str:
+def evaluation(model: str, **changes: object) -> str:
     """The folder of what is measured of the block of a model."""
-    measured = block(model)
-    return str(evaluation_folder(Path("results"), measured.folder, measured.measured))
+    of = block(model, **changes)
+    return str(evaluation_folder(Path("results"), of.folder, of.measured))
 
 
 def stage(

@@ -14,7 +14,8 @@ from tests.slow.support import make_study, table, write_study
 from tests.slow.support import run as run_command
 
 MODEL = "vanilla"
-METRICS = f"{evaluation(MODEL)}/metrics.csv"
+NO_GAPS = {"images": 0}
+METRICS = f"{evaluation(MODEL, gap=NO_GAPS)}/metrics.csv"
 WEIGHTS = f"{run(MODEL)}/weights.safetensors"
 
 
@@ -39,7 +40,7 @@ def states(folder: Path) -> list[str]:
 def study(tmp_path_factory) -> Path:
     """A finished study of one model, with its runs in MLflow."""
     folder = tmp_path_factory.mktemp("study")
-    write_study(folder, STUDY | {"models": [MODEL], "gap": {"images": 0}})
+    write_study(folder, STUDY | {"models": [MODEL], "gap": NO_GAPS})
     completes(folder)
     assert states(folder) == ["finished", "finished"]
     return folder
