@@ -399,13 +399,27 @@ def tables(
 
 
 @command
-def report(results: Results = Path("results")) -> None:
+def report(
+    results: Results = Path("results"),
+    form: Annotated[
+        Literal["latex", "markdown", "csv"] | None,
+        typer.Option(
+            "--format",
+            help="Write each table as a file for a paper below report/<format> "
+            "instead, and print its path.",
+        ),
+    ] = None,
+) -> None:
     """Write Table 1, the gaps and the claims as Markdown, and show them."""
     from comvae.results.mlflow.note import failed_import
-    from comvae.results.report import print_report
+    from comvae.results.report import print_report, write_paper_tables
     from comvae.study.plan import Plan
 
     plan = Plan.read(results)
+    if form:
+        for path in write_paper_tables(results, plan, form):
+            print(path)
+        return
     print_report(results, plan)
     print(failed_import(results), end="", file=sys.stderr)
 

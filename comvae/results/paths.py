@@ -79,6 +79,11 @@ def report(results: Path, name: str) -> Path:
     return results / "report" / f"{name}.md"
 
 
+def paper_table(results: Path, form: str, file: str) -> Path:
+    """A table of the report in a form for papers, such as `latex`."""
+    return results / "report" / form / file
+
+
 def mlflow_folder(results: Path) -> Path:
     """The folder of the MLflow store and of the note on the import."""
     return results / "mlflow"
