@@ -399,6 +399,25 @@ def tables(
 
 
 @command
+def add_result(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE.csv", help="Columns: results/README.md."),
+    ],
+    models: Models = Path("config/models.yaml"),
+    results: Results = Path("results"),
+) -> None:
+    """Put results of another's model beside ours in the tables; again changes nothing.
+
+    `comvae tables` then shows them. Without the printed file they are gone again.
+    """
+    from comvae.results.external import add_external
+    from comvae.study.settings import load_models
+
+    print(add_external(file, results, load_models(models)))
+
+
+@command
 def report(
     results: Results = Path("results"),
     form: Annotated[

@@ -90,6 +90,7 @@ def _page(title: str, legend: str, sections: dict[str, pd.DataFrame]) -> str:
     parts = [f"# {title}", legend]
     for heading, table in sections.items():
         if len(table):
+            table = table.replace(r"\|", r"\\|", regex=True)
             parts += [f"## {heading}", markdown_table(table, table.to_numpy())]
     return "\n\n".join(parts) + "\n"
 
@@ -102,10 +103,18 @@ def with_interval(mean: float, high: float, n_seeds: float, sign: str = "") -> s
     return text if n_seeds < 2 else f"{text} ± {high - mean:.2f}"
 
 
+def model_title(plan: Plan, model: str, rows: pd.DataFrame) -> str:
+    """The title of a model of the study, or the name of another and its source."""
+    source = rows["source"].iloc[0] if "source" in rows else ""
+    if source:
+        return f"{model} (external: {source})"
+    return plan.models.get(model, model)
+
+
 def _by_model(plan: Plan, table: pd.DataFrame, cells_of) -> pd.DataFrame:
     """A row of texts for each model: its title, what `cells_of` it gives, its seeds."""
     rows = [
-        {"model": plan.models.get(model, model)}
+        {"model": model_title(plan, model, cells)}
         | cells_of(cells)
         | {"seeds": f"{cells['n_seeds'].max():.0f}"}
         for model, cells in table.groupby("model", sort=False)

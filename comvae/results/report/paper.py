@@ -15,6 +15,7 @@ from comvae.results.report.pages import (
     ON_GAPS,
     SHOWN_GAPS,
     claim_rows,
+    model_title,
     with_interval,
 )
 from comvae.results.statistics import effect, paired
@@ -128,7 +129,7 @@ def _cells(plan: Plan, rows: pd.DataFrame, shown: Iterable[str]) -> pd.DataFrame
     value, sign = ("effect", "+") if kind == "part" else ("mean", "")
     lines = {}
     for model, cells in rows.groupby("model", sort=False):
-        line = {MODEL: plan.models.get(model, model)}
+        line = {MODEL: model_title(plan, model, cells)}
         for cell in cells.to_dict("records"):
             quantity = QUANTITIES[cell[kind]]
             text = with_interval(cell[value], cell["ci_high"], cell["n_seeds"], sign)
