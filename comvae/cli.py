@@ -403,13 +403,46 @@ def tables(
 
 
 @command
-def report(results: Results = Path("results")) -> None:
+def add_result(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE.csv", help="Columns: results/README.md."),
+    ],
+    models: Models = Path("config/models.yaml"),
+    results: Results = Path("results"),
+) -> None:
+    """Put results of another's model beside ours in the tables; again changes nothing.
+
+    `comvae tables` then shows them. Without the printed file they are gone again.
+    """
+    from comvae.results.external import add_external
+    from comvae.study.settings import load_models
+
+    print(add_external(file, results, load_models(models)))
+
+
+@command
+def report(
+    results: Results = Path("results"),
+    form: Annotated[
+        Literal["latex", "markdown", "csv"] | None,
+        typer.Option(
+            "--format",
+            help="Write each table as a file for a paper below report/<format> "
+            "instead, and print its path.",
+        ),
+    ] = None,
+) -> None:
     """Write Table 1, the gaps and the claims as Markdown, and show them."""
     from comvae.results.mlflow.note import failed_import
-    from comvae.results.report import print_report
+    from comvae.results.report import print_report, write_paper_tables
     from comvae.study.plan import Plan
 
     plan = Plan.read(results)
+    if form:
+        for path in write_paper_tables(results, plan, form):
+            print(path)
+        return
     print_report(results, plan)
     print(failed_import(results), end="", file=sys.stderr)
 

@@ -40,9 +40,15 @@ class Study:
         ]
 
     def table(self, name: str) -> pd.DataFrame | None:
-        """A table; None where it is not there, and where it is damaged."""
+        """A table; None where it is not there, and where it is damaged.
+
+        `runs` is without the external ones: pages pair runs over seeds and open files.
+        """
         try:
-            return data.load_study_table(self.results, name)
+            table = data.load_study_table(self.results, name)
+            if table is None or name != "runs":
+                return table
+            return table[table["source"] == ""]
         except ResultsError as error:
             self.damaged[name] = str(error)
             return None

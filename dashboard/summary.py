@@ -58,30 +58,44 @@ def metric_rows(study: Study, dataset: str, split: str, metric: str) -> pd.DataF
 
     Columns: model, title, mean, low, high (the 95% interval), n_seeds, planned (seeds
     of the study, NaN if unknown), paper, difference (mean - paper), note (why seeds are
-    absent, else empty). All but text and counts in the metric's unit.
+    absent, else empty), source (of external models, else empty). All but text and
+    counts in the metric's unit. External models follow those of the study, where they
+    have a value of the split.
     """
     ours, planned = study.of("table1", dataset), study.of("cells", dataset)
-    models = list(ours["model"]) + ([] if planned is None else list(planned["model"]))
-    models = list(dict.fromkeys(models))
-    ours = ours[(ours["split"] == split) & (ours["metric"] == metric)]
+    own = list(ours.loc[ours["source"] == "", "model"])
+    own += [] if planned is None else list(planned["model"])
+    ours = ours[ours["split"] == split]
+    others = ours[ours["source"] != ""]
+    models = list(dict.fromkeys([*own, *others["model"]]))
+    ours = ours[ours["metric"] == metric]
     rows = ours.set_index("model").reindex(models)
     rows = rows.rename(columns={"ci_low": "low", "ci_high": "high"})
     rows["n_seeds"] = rows["n_seeds"].fillna(0)
-    rows["title"] = [study.title(model) for model in models]
+    sources = dict(zip(others["model"], others["source"], strict=True))
+    rows["source"] = [sources.get(model, "") for model in models]
+    rows["title"] = [
+        f"{model} (external)" if model in sources else study.title(model)
+        for model in models
+    ]
     rows["difference"] = rows["mean"] - rows["paper"]
     absent, rows["planned"] = {}, math.nan
     if planned is not None:
-        rows["planned"] = planned["model"].value_counts().reindex(models).fillna(0)
+        counts = planned["model"].value_counts().reindex(models).fillna(0)
+        rows["planned"] = counts.where(rows["source"] == "")
         absent = {
             model: ", ".join(_unfinished(status))
             for model, status in planned.groupby("model", sort=False)["status"]
         }
+    given = rows["n_seeds"] > 0
+    absent |= {model: "not given" for model in sources if not given[model]}
     rows["note"] = [
         _note(absent.get(model, ""), count)
         for model, count in zip(models, rows["n_seeds"], strict=True)
     ]
     kept = ["title", "mean", "low", "high", "n_seeds", "planned"]
-    return rows[[*kept, "paper", "difference", "note"]].reset_index(names="model")
+    kept += ["paper", "difference", "note", "source"]
+    return rows[kept].reset_index(names="model")
 
 
 def _unfinished(status: pd.Series) -> list[str]:
@@ -111,7 +125,11 @@ def display_table(study: Study, dataset: str, split: str) -> pd.DataFrame:
         rows = metric_rows(study, dataset, split, metric)
         seeds = [seeds_text(row) for row in rows.itertuples()]
         columns.setdefault(("", "Model"), rows["title"].tolist())
-        columns.setdefault(("", "Seeds"), seeds)
+        shown = columns.setdefault(("", "Seeds"), seeds)
+        if rows["source"].any():
+            columns["", "Source"] = [f"external: {x}" * bool(x) for x in rows["source"]]
+        for place in rows.index[(rows["source"] != "") & (rows["n_seeds"] > 0)]:
+            shown[place] = seeds[place]  # it need not give every metric
         columns[name, "ours"] = [ours_text(row) for row in rows.itertuples()]
         if rows["paper"].notna().any():
             columns[name, "paper"] = [number(x) for x in rows["paper"]]
@@ -140,11 +158,11 @@ def finding(rows: pd.DataFrame, metric: str) -> str:
     """What the rows of one metric say, in one or two sentences for the page and `alt`.
 
     It names the best mean together with every model whose interval overlaps its own,
-    so that nothing is called better inside the noise.
+    so that nothing is called better inside the noise. External models are left out.
     """
     quantity = QUANTITIES[metric]
     name = quantity.title.replace("Negative", "negative")
-    shown = rows[rows["mean"].notna()]
+    shown = rows[rows["mean"].notna() & (rows["source"] == "")]
     if shown.empty:
         return f"No model has a finished run with a {name} here."
 

@@ -207,3 +207,12 @@ def test_clean_cleans_through_links_and_keeps_what_git_has(tmp_path, linked):
     assert all((folder / name).exists() for name in kept)
     assert not any((folder / name).exists() for name in made)
     assert (folder / linked).is_symlink(), "the next study goes there too"
+
+
+def test_the_tables_are_made_again_for_an_external_result(tmp_path):
+    external = tmp_path / "results" / "external" / "others.csv"
+    external.parent.mkdir(parents=True)
+    external.touch()
+    done = snakemake("-n", "--directory", tmp_path)
+    aggregate = done.stdout.partition("rule aggregate:")[2].partition("output:")[0]
+    assert "results/external/others.csv" in aggregate, done.stderr

@@ -53,14 +53,15 @@ RUNS = Format(
     | SEED
     | _texts("split")
     | _numbers(names("evaluation", "runs") + names("training"))
-    | _texts("device", "config_hash", "git_commit")
+    | _texts("device", "config_hash", "git_commit", "source")
     | _numbers(names("gap", "runs")),
     key=["dataset", "model", "seed", "split"],
     needed=[],
 )
 TABLE1 = Format(
     _texts("dataset", "model", "split", "metric")
-    | _numbers(["mean", "std", *INTERVAL, "paper"]),
+    | _numbers(["mean", "std", *INTERVAL, "paper"])
+    | _texts("source"),
     key=["dataset", "model", "split", "metric"],
     needed=["mean", *INTERVAL],
 )

@@ -85,9 +85,24 @@ def table(results: Path, name: str) -> Path:
     return results / "tables" / f"{name}.csv"
 
 
+def external(results: Path, name: str) -> Path:
+    """A file of external results, by its name."""
+    return results / "external" / name
+
+
+def find_external(results: Path) -> list[Path]:
+    """Every file of external results, sorted."""
+    return sorted(results.glob("external/[!.]*.csv"))
+
+
 def report(results: Path, name: str) -> Path:
     """A page of the report."""
     return results / "report" / f"{name}.md"
+
+
+def paper_table(results: Path, form: str, file: str) -> Path:
+    """A table of the report in a form for papers, such as `latex`."""
+    return results / "report" / form / file
 
 
 def mlflow_folder(results: Path) -> Path:

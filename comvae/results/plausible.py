@@ -43,14 +43,15 @@ class Bounds:
 
     def broken_by(self, values: Mapping[str, float]) -> str:
         """The first bound that the terms of a run break, in words; empty for none."""
-        for name, least in (
-            ("reconstruction", self.least),
-            ("latent_kl", 0.0),
-            ("negative_elbo", self.least),
+        for name, least, most in (
+            ("reconstruction", self.least, self.most),
+            ("latent_kl", 0.0, self.most),
+            ("negative_elbo", self.least, self.most),
+            *((name, -self.most, -self.least) for name in RISING),
         ):
             value = values.get(name, math.nan)
-            if value < least - ROUNDING or value > self.most:
-                return _implausible(name, value, least, self.most)
+            if value < least - ROUNDING or value > most + ROUNDING:
+                return _implausible(name, value, least, most)
         return ""
 
     def broken_by_images(self, rows: pd.DataFrame) -> str:

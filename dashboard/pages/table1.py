@@ -64,7 +64,8 @@ def _table(study: Study, dataset: str, split: str) -> Iterator[el.Element]:
     shown = summary.display_table(study, dataset, split)
     yield el.Subheading("All terms")
     terms = [str(name) for name in shown.columns.get_level_values(0).unique() if name]
-    listed = ", ".join(name for name in terms if name not in ("Model", "Seeds"))
+    about = ("Model", "Seeds", "Source")
+    listed = ", ".join(name for name in terms if name not in about)
     yield el.Table(shown, f"{listed} of {len(shown)} models on {dataset}, {split}.")
     text = (
         "Nats per image: mean ± half the width of the 95% interval over seeds. The "
@@ -73,4 +74,9 @@ def _table(study: Study, dataset: str, split: str) -> Iterator[el.Element]:
     )
     if shown.columns.nlevels == 2:
         text += " Difference: ours minus the paper's."
+    if "Source" in shown.columns.get_level_values(-1):
+        text += (
+            " External models are others' results, as their source gives them; they "
+            "take no part in claims and comparisons."
+        )
     yield el.Caption(text)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from comvae.results.tables import write_tables
+from comvae.study.plan import Plan
 from dashboard.render.streamlit import plain
 from tests.dashboard.studies import EVIL, FEW
 from tests.dashboard.visitor import (
@@ -52,6 +54,28 @@ def test_table1_sets_the_papers_value_and_difference_beside_ours(results):
     assert row["Reconstruction ours"] == "20.80 ± 0.25"
     assert row["Reconstruction paper"] == "112.33"
     assert row["Reconstruction difference"] == "−91.53"  # noqa: RUF001 (a minus sign)
+
+
+def test_table1_marks_what_is_external(results):
+    write_results(results, models=FEW)
+    ours = table(show())
+    others = results / "external" / "others.csv"
+    others.parent.mkdir()
+    head = "model,dataset,split,source,negative_elbo\n"
+    others.write_text(f"{head}VAE+,digits,test,A source,10.5\n")
+    write_tables(results, Plan.read(results))
+    app = show()
+    shown = table(app)
+    assert list(shown["Model"]) == [*ours["Model"], "VAE+ (external)"]
+    assert list(shown["Source"]) == [""] * len(ours) + ["external: A source"]
+    external = shown.iloc[-1]
+    assert external["Negative ELBO"].startswith("10.50") and external["Seeds"] == "1"
+    assert external["Reconstruction"] == "no result"
+    # the lowest of all, and yet no part of what the page says of ours
+    assert "10.50" not in text(app) and "take no part" in text(app)
+    assert len(table(show(split="train"))) == len(ours), "it has no value there"
+    for page in ("overview", "compare", "runs"):
+        assert not show(page).exception
 
 
 def test_table1_choices_are_in_the_url(results):

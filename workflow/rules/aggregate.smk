@@ -11,6 +11,7 @@ rule aggregate:
         plan=rules.plan.output.plan,
         metrics=all_metrics,
         gaps=all_gaps,
+        external=[str(path) for path in find_external(RESULTS)],
     output:
         runs="results/tables/runs.csv",
         table1=report(

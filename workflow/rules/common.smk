@@ -21,6 +21,7 @@ sys.path.insert(0, str(workflow.basedir))
 from comvae.study.settings import load_study
 from comvae.datasets.registry import REGISTRY
 from comvae.errors import ComvaeError
+from comvae.results.paths import find_external
 from comvae.study.plan import parse_seeds, plan_blocks, study_json
 
 RESULTS = Path("results")

@@ -10,7 +10,9 @@ from comvae.errors import ResultsError
 from comvae.files import write_text
 from comvae.results import paths
 from comvae.results.reading import load_study_table
+from comvae.results.report.forms import RENDERED
 from comvae.results.report.pages import claims_page, gaps_page, table1_page
+from comvae.results.report.paper import paper_tables
 from comvae.study.plan import Plan
 
 WIDTH = 165  # of the widest table: a log or a narrow window is no reason to cut it
@@ -45,6 +47,22 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
     written = {name: paths.report(results, name) for name in pages}
     for name, page in pages.items():
         write_text(written[name], page)
+    return written
+
+
+def write_paper_tables(results: Path, plan: Plan, form: str) -> list[Path]:
+    """Write every table in a form of RENDERED, below `report/<form>`; their paths.
+
+    Raises ResultsError where tables are missing.
+    """
+    suffix, render = RENDERED[form]
+    names = ("runs", "table1", "gaps", "attribution", "claims")
+    tables = {name: read_table(results, name) for name in names}
+    written = []
+    for table in paper_tables(results, plan, tables):
+        path = paths.paper_table(results, form, f"{table.name}.{suffix}")
+        write_text(path, render(table))
+        written.append(path)
     return written
 
 

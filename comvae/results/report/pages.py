@@ -79,7 +79,7 @@ def gaps_page(
 def claims_page(plan: Plan, claims: pd.DataFrame) -> str:
     """Every claim on every dataset of the study."""
     sections = {
-        f"{dataset}, claims of the paper": _claims(of_dataset)
+        f"{dataset}, claims of the paper": claim_rows(of_dataset)
         for dataset, of_dataset in claims.groupby("dataset", sort=False)
     }
     return _page(f"Claims in the study `{plan.study}`", CLAIMS, sections)
@@ -90,11 +90,12 @@ def _page(title: str, legend: str, sections: dict[str, pd.DataFrame]) -> str:
     parts = [f"# {title}", legend]
     for heading, table in sections.items():
         if len(table):
+            table = table.replace(r"\|", r"\\|", regex=True)
             parts += [f"## {heading}", markdown_table(table, table.to_numpy())]
     return "\n\n".join(parts) + "\n"
 
 
-def _with_interval(mean: float, high: float, n_seeds: float, sign: str = "") -> str:
+def with_interval(mean: float, high: float, n_seeds: float, sign: str = "") -> str:
     """`mean ± half of the interval`, with as much of it as there is; or nothing."""
     if not n_seeds or pd.isna(mean):
         return ""
@@ -102,10 +103,18 @@ def _with_interval(mean: float, high: float, n_seeds: float, sign: str = "") -> 
     return text if n_seeds < 2 else f"{text} ± {high - mean:.2f}"
 
 
+def model_title(plan: Plan, model: str, rows: pd.DataFrame) -> str:
+    """The title of a model of the study, or the name of another and its source."""
+    source = rows["source"].iloc[0] if "source" in rows else ""
+    if source:
+        return f"{model} (external: {source})"
+    return plan.models.get(model, model)
+
+
 def _by_model(plan: Plan, table: pd.DataFrame, cells_of) -> pd.DataFrame:
     """A row of texts for each model: its title, what `cells_of` it gives, its seeds."""
     rows = [
-        {"model": plan.models.get(model, model)}
+        {"model": model_title(plan, model, cells)}
         | cells_of(cells)
         | {"seeds": f"{cells['n_seeds'].max():.0f}"}
         for model, cells in table.groupby("model", sort=False)
@@ -120,7 +129,7 @@ def _metrics(cells: pd.DataFrame) -> dict[str, str]:
 
 
 def _beside(cell) -> str:
-    text = _with_interval(cell.mean, cell.ci_high, cell.n_seeds) or "not finished"
+    text = with_interval(cell.mean, cell.ci_high, cell.n_seeds) or "not finished"
     return text if pd.isna(cell.paper) else f"{text} [{cell.paper:.2f}]"
 
 
@@ -129,7 +138,7 @@ def _gaps(cells: pd.DataFrame) -> dict[str, str]:
     row = {}
     for name in SHOWN_GAPS:
         cell = by_quantity.loc[name]
-        shown = _with_interval(cell["mean"], cell["ci_high"], cell["n_seeds"])
+        shown = with_interval(cell["mean"], cell["ci_high"], cell["n_seeds"])
         row[QUANTITIES[name].heading] = shown or "-"
     gap = by_quantity.loc["amortization_gap"]
     for name, quantile in (("median", "median"), ("95%", "q95")):
@@ -143,10 +152,10 @@ def _gains(cells: pd.DataFrame) -> dict[str, str]:
 
 
 def _effect(cell: pd.Series) -> str:
-    return _with_interval(cell["effect"], cell["ci_high"], cell["n_seeds"], "+") or "-"
+    return with_interval(cell["effect"], cell["ci_high"], cell["n_seeds"], "+") or "-"
 
 
-def _claims(claims: pd.DataFrame) -> pd.DataFrame:
+def claim_rows(claims: pd.DataFrame) -> pd.DataFrame:
     """One row per claim, or one for it and one for each of its parts."""
     rows = []
     for _, parts in claims.groupby("claim", sort=False):

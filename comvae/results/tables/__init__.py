@@ -8,6 +8,7 @@ from comvae.files import AGAIN
 from comvae.results import paths
 from comvae.results.blocks import write_table
 from comvae.results.claims import claims_table
+from comvae.results.external import with_external
 from comvae.results.formats import RUNS
 from comvae.results.quantities import QUANTITIES
 from comvae.results.tables.attribution import attribution
@@ -27,18 +28,21 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
     """Write every table of the study below `results/tables`.
 
     Whatever is damaged or missing becomes a row that says so; nothing is left out.
+    External rows are in `runs` and `table1` alone: differences are between our runs.
+    Raises ResultsError for a file of external results that cannot be used.
     """
     runs, cells = collect(results, plan.blocks)
     gaps, problems = collect_gaps(results, plan, cells)
     runs, cells = add_gaps(runs, cells, gaps, problems)
+    shown = with_external(runs, results, plan)
     optional = [
         name
         for name in RUNS.columns
-        if name in QUANTITIES and QUANTITIES[name].optional and runs[name].isna().all()
+        if name in QUANTITIES and QUANTITIES[name].optional and shown[name].isna().all()
     ]
     tables = {
-        "runs": runs.drop(columns=optional),
-        "table1": table1(runs),
+        "runs": shown.drop(columns=optional),
+        "table1": table1(shown),
         "gaps": gaps_table(plan, gaps),
         "attribution": attribution(plan, runs),
         "claims": claims_table(plan, runs),

@@ -35,7 +35,7 @@ def collect(
             cells.append(cell | dict(status=status, block=block.name, detail=detail))
             for split in SPLITS:
                 known = rows.get((seed, split), {}) if status == "finished" else {}
-                runs.append(cell | dict(split=split) | known)
+                runs.append(cell | dict(split=split, source="") | known)
     gaps = names("gap")
     columns = [name for name in RUNS.columns if name not in gaps]
     return (

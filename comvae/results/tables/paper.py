@@ -14,19 +14,21 @@ PAPER = Path(__file__).parents[1] / "paper.csv"
 def table1(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean, standard deviation and 95% interval over seeds, and the paper's value.
 
-    A metric that the paper lacks has a row wherever a run has a value.
+    A metric that the paper lacks has a row wherever a run has a value, and so has any
+    metric of an external model.
     """
     paper = paper_values()
     rows = []
     for (dataset, model, split), group in runs.groupby(
         ["dataset", "model", "split"], sort=False
     ):
+        source = "; ".join(group["source"].unique())
         for metric in names(table="table1"):
             found = summary(group[metric])
-            if found["n_seeds"] or metric in PAPER_METRICS:
+            if found["n_seeds"] or (metric in PAPER_METRICS and not source):
                 cell = dict(dataset=dataset, model=model, split=split, metric=metric)
                 value = paper.get((dataset, model, split, metric))
-                rows.append(cell | found | dict(paper=value))
+                rows.append(cell | found | dict(paper=value, source=source))
     return pd.DataFrame(rows, columns=TABLE1.columns)
 
 
