@@ -37,7 +37,7 @@ dashboard: $(INSTALLED) ## compare variants in the browser (loopback only)
 mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
 	@test -f results/mlflow/mlflow.db || { echo "no runs yet: make study first" >&2; exit 2; }
 	python -m mlflow ui --host 127.0.0.1 --port 5000 \
-	  --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow/mlflow.db"
+	  --backend-store-uri sqlite:///results/mlflow/mlflow.db
 
 site: $(INSTALLED) ## the dashboard as static HTML in results/site (SITE=folder)
 	python -m dashboard.render $(if $(SITE),--output $(SITE))

@@ -24,6 +24,12 @@ from comvae.errors import ComvaeError
 from comvae.study.plan import parse_seeds, plan_blocks, study_json
 
 RESULTS = Path("results")
+# Snakemake fills in wildcards here: braces in the name of this folder are no wildcards.
+ENVIRONMENT = (
+    str(Path(workflow.basedir, "environment.yml"))
+    .replace("{", "{{")
+    .replace("}", "}}")
+)
 
 # Snakemake keeps every job that it plans: to look for garbage among them again and again
 # takes a sixth of the time of a large study.

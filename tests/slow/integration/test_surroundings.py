@@ -1,0 +1,35 @@
+"""A study in folders with odd names, of other owners, and beside another study."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.slow.support import copy_repository, make_study, run, table, write_study
+
+STUDY = {
+    "study": "tiny",
+    "datasets": ["digits"],
+    "models": ["vanilla"],
+    "seeds": 1,
+    "training": {"epochs": 1, "hidden": 4, "latent": 2},
+    "evaluation": {"samples": 1},
+    "gap": {"images": 0},
+}
+
+
+@pytest.mark.parametrize("name", ["what?", "{x}", "a b", "100%"])
+def test_the_name_of_the_folder_does_not_matter(tmp_path: Path, name: str):
+    folder = copy_repository(tmp_path / name)
+    study = write_study(folder, STUDY)
+    done = make_study(folder, study, code=folder)
+    assert done.returncode == 0, done.stdout
+    imported = folder / "results" / "mlflow" / "imported.txt"
+    assert "1 imported" in imported.read_text()
+    assert len(table(folder, "cells")) == 1
+    for command in ("comvae tables", "comvae report", "comvae track"):
+        again = run([sys.executable, "-m", *command.split()], folder)
+        assert again.returncode == 0, again.stdout
+    site = make_study(folder, study, "--", "site", code=folder)
+    assert site.returncode == 0, site.stdout
+    assert (folder / "results" / "site" / "index.html").exists()
