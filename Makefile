@@ -43,8 +43,8 @@ site: $(INSTALLED) ## the dashboard as static HTML in results/site (SITE=folder)
 	python -m dashboard.render $(if $(SITE),--output $(SITE))
 
 report: $(INSTALLED) ## tables and figures in one file, report.html (STUDY=config/…)
-	python -m snakemake --cores 1 --configfile $(STUDY) -- site
-	python -m snakemake --configfile $(STUDY) --report report.html -- all site
+	python workflow/scripts/run.py --cores 1 --configfile $(STUDY) -- site
+	python workflow/scripts/run.py --configfile $(STUDY) --report report.html -- all site
 
 test: $(INSTALLED) ## the test suite but for tests/slow, on two cores
 	python -m pytest -n 2 --dist loadfile --ignore=tests/slow
