@@ -37,7 +37,7 @@ dashboard: $(INSTALLED) ## compare variants in the browser (loopback only)
 mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
 	@test -f results/mlflow/mlflow.db || { echo "no runs yet: make study first" >&2; exit 2; }
 	python -m mlflow ui --host 127.0.0.1 --port 5000 \
-	  --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow/mlflow.db"
+	  --backend-store-uri sqlite:///results/mlflow/mlflow.db
 
 tables: $(INSTALLED) ## tables and report of what is finished, also while a study runs
 	python -m comvae tables
@@ -47,8 +47,8 @@ site: $(INSTALLED) ## the dashboard as static HTML in results/site (SITE=folder)
 	python -m dashboard.render $(if $(SITE),--output $(SITE))
 
 report: $(INSTALLED) ## tables and figures in one file, report.html (STUDY=config/…)
-	python -m snakemake --cores 1 --configfile $(STUDY) -- site
-	python -m snakemake --configfile $(STUDY) --report report.html -- all site
+	python workflow/scripts/run.py --cores 1 --configfile $(STUDY) -- site
+	python workflow/scripts/run.py --configfile $(STUDY) --report report.html -- all site
 
 test: $(INSTALLED) ## the test suite but for tests/slow, on two cores
 	python -m pytest -n 2 --dist loadfile --ignore=tests/slow

@@ -58,6 +58,19 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def check_writable(*folders: Path) -> None:
+    """Raise ResultsError where this user may not write to, or make, one of them."""
+    for folder in folders:
+        there = folder.absolute()
+        while not there.exists():
+            there = there.parent
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ResultsError(
+                f"{there}: this user may not write there, and a study does; make it "
+                "writable, or run the study in a copy of the project that you own"
+            )
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of the content of a file, as hexadecimal digits."""
     with path.open("rb") as file:

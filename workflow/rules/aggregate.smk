@@ -42,7 +42,7 @@ rule aggregate:
     log:
         "logs/aggregate.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     shell:
         # over a damaged file they would count as made, and never be made again
         "python -m comvae tables --refuse-damaged &> {log}"

@@ -21,10 +21,15 @@ sys.path.insert(0, str(workflow.basedir))
 from comvae.study.settings import load_study
 from comvae.datasets.registry import REGISTRY
 from comvae.errors import ComvaeError
+from comvae.files import check_writable
 from comvae.results.paths import find_external
 from comvae.study.plan import parse_seeds, plan_blocks, study_json
 
 RESULTS = Path("results")
+# Snakemake fills in wildcards here: braces in the name of this folder are no wildcards.
+ENVIRONMENT = (
+    str(Path(workflow.basedir, "environment.yml")).replace("{", "{{").replace("}", "}}")
+)
 
 # Snakemake keeps every job that it plans: to look for garbage among them again and again
 # takes a sixth of the time of a large study.
@@ -47,6 +52,8 @@ try:
     )
     BLOCKS = plan_blocks(STUDY, RESULTS)
     PLAN = study_json(STUDY, BLOCKS)
+    if workflow.is_main_process:
+        check_writable(Path(".snakemake"), RESULTS, Path("logs"))
 except ComvaeError as error:
     raise WorkflowError(str(error)) from None
 

@@ -12,7 +12,7 @@ rule dataset:
     log:
         "logs/dataset/{dataset}.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     shell:
         "python -m comvae fetch {wildcards.dataset}"
         " --output $(dirname {output.record}) &> {log}"

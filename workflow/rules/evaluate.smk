@@ -14,7 +14,7 @@ rule evaluate:
     log:
         "logs/evaluate/{dataset}/{model}/{hash}/{block}.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     threads: block_threads
     resources:
         gpu=1,

@@ -14,7 +14,7 @@ rule gap_images:
     log:
         "logs/gap-images/{dataset}.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     params:
         images=STUDY.study.gap.images,
     shell:
@@ -36,7 +36,7 @@ rule gap:
     benchmark:
         "logs/gap/{dataset}/{model}/{hash}/{block}.benchmark.tsv"
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     threads: block_threads
     resources:
         gpu=1,

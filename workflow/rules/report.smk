@@ -33,7 +33,7 @@ rule report:
     log:
         "logs/report.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     shell:
         "python -m comvae report &> {log}"
 
@@ -56,7 +56,7 @@ rule site:
     log:
         "logs/site.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     shell:
         "python -m dashboard.render --output {output.site}"
         " --figures {output.figures} &> {log}"

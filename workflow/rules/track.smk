@@ -27,6 +27,6 @@ rule track:
     log:
         "logs/track.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     shell:
         "python -m comvae track --keep-going &> {log}"

@@ -25,7 +25,7 @@ rule configure:
     log:
         "logs/configure/{dataset}/{model}/{hash}/{block}.log",
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     params:
         config=block_config,
     shell:
@@ -48,7 +48,7 @@ rule train:
         "logs/train/{dataset}/{model}/{hash}/{block}.benchmark.tsv"
     priority: 1  # long jobs first: the short ones fill the gaps at the end
     conda:
-        "../../environment.yml"
+        ENVIRONMENT
     threads: block_threads
     resources:
         gpu=1,

@@ -18,7 +18,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
-from comvae.errors import SettingsError  # noqa: E402
+from comvae.errors import ComvaeError  # noqa: E402
+from comvae.files import check_writable  # noqa: E402
 from comvae.study.settings import load_study  # noqa: E402
 from comvae.study.yaml_files import read_yaml  # noqa: E402
 
@@ -44,7 +45,8 @@ def main() -> None:
     """Become snakemake, holding the lock for as long as it lives."""
     try:
         check_study(sys.argv[1:])
-    except SettingsError as error:
+        check_writable(Path(".snakemake"), Path("results"), Path("logs"))
+    except ComvaeError as error:
         sys.exit(f"Error: {error}")
     held = Path(".snakemake", "running")
     held.parent.mkdir(exist_ok=True)

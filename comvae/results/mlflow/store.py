@@ -81,7 +81,7 @@ def open_store(results: Path, uri: str | None) -> Iterator[Store]:
     default = home / "mlflow.db"
     database = default if uri is None else sqlite_file(uri)
     if database is not None:
-        uri = f"sqlite:///{database.as_posix()}"
+        uri = _uri(database)
     folder = home if database is None else database.parent
     alone = nullcontext() if is_server(uri) else _alone(folder)
     with understood(uri, is_mirror=database == default), alone:
@@ -132,13 +132,13 @@ def _prepare(database: Path) -> bool:
     from mlflow.db import upgrade
 
     if database.exists() and database.stat().st_size > 0:
-        upgrade.callback(url=f"sqlite:///{database.as_posix()}")
+        upgrade.callback(url=_uri(database))
         return False
     fresh = database.with_name(f"{database.name}.new")
     # SQLite would roll the journal of a lost file back into a new one.
     for name in (fresh.name, f"{fresh.name}-journal", f"{database.name}-journal"):
         database.with_name(name).unlink(missing_ok=True)
-    upgrade.callback(url=f"sqlite:///{fresh.as_posix()}")
+    upgrade.callback(url=_uri(fresh))
     os.replace(fresh, database)
     return True
 
@@ -240,6 +240,20 @@ def sqlite_file(uri: str) -> Path | None:
     if not uri.startswith("sqlite:///"):
         return None
     return Path(uri.removeprefix("sqlite:///")).resolve()
+
+
+def _uri(database: Path) -> str:
+    """The SQLite URI of a file. A `?` would end the path: it is avoided where the
+    path from the working folder has none, and else raises TrackingError."""
+    path = database.as_posix()
+    if "?" in path:
+        path = Path(os.path.relpath(database)).as_posix()
+    if "?" in path:
+        raise TrackingError(
+            f"{database}: has a `?` in its path, which MLflow cannot open from "
+            f"{Path.cwd()}; run the command in the folder that holds `results/`"
+        )
+    return f"sqlite:///{path}"
 
 
 def _pages(search: Any, **query: Any) -> list[Any]:
