@@ -1,9 +1,10 @@
 """Find one file of a dataset: try every place in order, take the first that is right.
 
-A file is right if its IDX header, shape and length are, and if one of its known
-checksums is: that of the content, of the gzipped file as published, or of the zip that
-it came in. So a recompressed copy passes where the checksum of the content is known,
-and is refused where only that of the published gzip file is (EMNIST).
+A file is right if its shape is, and if one of its known checksums is: that of the
+content as IDX, whatever its form, of the gzipped file as published, or of the zip that
+it came in. Where that of the content is not known (EMNIST), a user's own file of
+another form passes too, as unverified, if no place before the publishers has a better
+one.
 """
 
 import errno
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from comvae.datasets import idx
+from comvae.datasets import forms, idx
 from comvae.datasets.download import Downloader, is_url
 from comvae.datasets.places import Place, by_hand, places
 from comvae.datasets.source import IdxFile, IdxFiles
@@ -25,6 +26,8 @@ from comvae.errors import DatasetError
 from comvae.files import sha256_of
 
 log = logging.getLogger("comvae")
+
+LARGEST_MEMBER = 1 << 32  # bytes of a CSV or npz in a user's zip
 
 
 @dataclass
@@ -45,15 +48,23 @@ class Finder:
         Raises DatasetError that says of every place why not.
         """
         file = self.origin.files[part]
-        failures = []
+        failures, unverified = [], None
         for place in places(self.origin, file, self.bases):
+            if unverified and not place.own:
+                break
             try:
-                array, record = self._take(place, file, shape)
-                log.info("%s: verified (%s)", place, record.verified)
-                return array, place, record
+                array, record = self._take(place, part, shape)
             except DatasetError as error:
                 log.info("%s: %s", place, error)
                 failures.append(f"\n  {place}: {error}")
+                continue
+            if record.verified != "unverified":
+                log.info("%s: verified (%s)", place, record.verified)
+                return array, place, record
+            unverified = unverified or (array, place, record)
+        if unverified:
+            log.warning("%s: unverified, no known checksum proves it", unverified[1])
+            return unverified
         raise DatasetError(
             f"{self.origin.folder}/{file.name}: not found as it should be. Looked at:"
             + "".join(failures)
@@ -61,21 +72,24 @@ class Finder:
         )
 
     def _take(
-        self, place: Place, file: IdxFile, shape: tuple[int, ...]
+        self, place: Place, part: str, shape: tuple[int, ...]
     ) -> tuple[np.ndarray, FileRecord]:
+        file = self.origin.files[part]
         path, limit = self.folder / "file.gz", idx.gzip_limit(shape)
         zip_checksum = None
         if place.member:
             zipped, zip_checksum = self._zip(place.location)
+            is_table = place.member.lower().endswith((".csv", ".csv.gz", ".npz"))
+            limit = LARGEST_MEMBER if is_table else limit
             extract(zipped, place.member, path, limit)
         else:
             path = self._obtain(place.location, path, limit)
-        array, checksum = idx.read(path, shape)
+        array, checksum = forms.read(path, part, shape)
         record = FileRecord(
             name=file.name,
             bytes=idx.content_size(shape),
             sha256=checksum,
-            verified=self._verify(file, checksum, path, zip_checksum),
+            verified=self._verify(file, checksum, path, zip_checksum, place.own),
         )
         return array, record
 
@@ -83,7 +97,8 @@ class Finder:
         """The zip at a location and its SHA-256; each is downloaded once."""
         if location not in self.zips:
             target = self.folder / f"archive-{len(self.zips)}.zip"
-            path = self._obtain(location, target, self.origin.archive.size)
+            limit = self.origin.archive.size if self.origin.archive else 0
+            path = self._obtain(location, target, limit)  # a user's zip is not limited
             self.zips[location] = (path, sha256_of(path))
         return self.zips[location]
 
@@ -101,9 +116,17 @@ class Finder:
         return path
 
     def _verify(
-        self, file: IdxFile, content: str, path: Path, zip_checksum: str | None
+        self,
+        file: IdxFile,
+        content: str,
+        path: Path,
+        zip_checksum: str | None,
+        own: bool,
     ) -> str:
-        """Which checksum proves the file; DatasetError where none of the known does."""
+        """Which checksum proves the file; DatasetError where none of the known does.
+
+        A user's own file is unverified where no checksum of its content is known.
+        """
         archive = self.origin.archive if zip_checksum else None
         failures = []
         for kind, what, found, expected in [
@@ -115,6 +138,8 @@ class Finder:
                 return kind
             if expected:
                 failures.append(f"SHA-256 of the {what} {found}, expected {expected}")
+        if own and not file.sha256:
+            return "unverified"
         raise DatasetError(f"found other bytes than published: {'; '.join(failures)}")
 
 

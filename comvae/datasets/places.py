@@ -1,6 +1,9 @@
 """Where the files of a dataset are looked for, and in which order."""
 
+import logging
 import os
+import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +13,11 @@ from comvae.datasets.download import is_url, shown
 from comvae.datasets.source import IdxFile, IdxFiles
 from comvae.errors import DatasetError
 
+log = logging.getLogger("comvae")
+
 ENVIRONMENT = "COMVAE_MIRROR"
+DEPTH = 3  # folders below a mirror that are searched: MNIST/raw is 2
+MOST_ENTRIES = 20_000  # of a mirror
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,7 @@ class Place:
 
     location: str
     member: str = ""  # inside the zip
+    own: bool = False  # the user's file, which may have other bytes than published
 
     def __str__(self) -> str:
         inside = f" ({self.member})" if self.member else ""
@@ -49,14 +57,27 @@ def mirrors(mirror: str | None) -> list[str]:
 
 
 def places(origin: IdxFiles, file: IdxFile, bases: list[str]) -> Iterator[Place]:
-    """Every place of one file, mirrors before publishers, loose before zipped."""
+    """Every place of one file, mirrors before publishers, loose before zipped.
+
+    In a mirror that is a folder, files of other names and forms follow the published
+    ones.
+    """
     archive = origin.archive
     member = f"{archive.folder}/{file.name}" if archive else ""
     for base in bases:
-        yield Place(_join(base, origin.folder, file.name))
+        own = not is_url(base)
+        published = [Place(_join(base, origin.folder, file.name), own=own)]
         if archive:
-            yield Place(_join(base, origin.folder, member))
-            yield Place(_join(base, origin.folder, archive.name), member)
+            published += [
+                Place(_join(base, origin.folder, member), own=own),
+                Place(_join(base, origin.folder, archive.name), member, own=own),
+            ]
+        yield from published
+        if own:
+            others = set(published)
+            yield from (p for p in _lying(Path(base), origin, file) if p not in others)
+    for folder in origin.installed:
+        yield Place(_join(folder, file.name), own=True)
     for publisher in origin.publishers:
         yield Place(_join(publisher, file.name))
     if archive:
@@ -74,8 +95,63 @@ def by_hand(origin: IdxFiles, file: IdxFile) -> str:
     return (
         "Get it, and the other files of the dataset, on another machine"
         f"{published}, put it at {wanted} in a folder MIRROR of your choice, set "
-        f"{ENVIRONMENT}=MIRROR and run again."
+        f"{ENVIRONMENT}=MIRROR and run again. Files of other forms are found below "
+        "MIRROR too: IDX without gzip, npz, CSV with labels, zip (docs/data.md)."
     )
+
+
+def _lying(base: Path, origin: IdxFiles, file: IdxFile) -> Iterator[Place]:
+    """The files in a mirror that may hold `file` by their names, loose or in a zip.
+
+    Those below a folder named like the dataset come first.
+    """
+    paths = list(_files(base))
+    folder = _plain(origin.folder)
+    for path in sorted(paths, key=lambda p: (folder not in map(_plain, p.parts), p)):
+        if path.suffix.lower() == ".zip":
+            for name in _members(path):
+                if _may_hold(name, file):
+                    yield Place(str(path), name, own=True)
+        elif _may_hold(path.name, file):
+            yield Place(str(path), own=True)
+
+
+def _files(base: Path) -> Iterator[Path]:
+    """The files in a mirror, not too deep, and not in hidden folders."""
+    entries = 0
+    for folder, folders, names in os.walk(base, followlinks=True):
+        entries += len(names) + len(folders)
+        if entries > MOST_ENTRIES:
+            log.warning("%s: only %d entries are looked at", base, MOST_ENTRIES)
+            return
+        deep = len(Path(folder).relative_to(base).parts) >= DEPTH
+        folders[:] = [] if deep else sorted(f for f in folders if f[0] != ".")
+        yield from (Path(folder, name) for name in names)
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as opened:
+            return opened.namelist()
+    except Exception:  # damaged, as zipfile says in many ways: it holds nothing
+        return []
+
+
+def _may_hold(path: str, file: IdxFile) -> bool:
+    """Whether a file of this name may hold `file`, in any form: a npz holds all parts,
+    a CSV a split."""
+    name = path.rsplit("/", 1)[-1].lower()
+    prefix, split = re.match(r"(.*?)(train|test|t10k)", file.name).groups()
+    if name.endswith(".npz"):
+        return _plain(prefix) in _plain(name)
+    if name.endswith((".csv", ".csv.gz")):
+        words = ("train",) if split == "train" else ("test", "t10k")
+        return _plain(prefix) in _plain(name) and any(word in name for word in words)
+    return _plain(name.replace(".gz", "")) == _plain(file.name.replace(".gz", ""))
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def _has_host(url: str) -> bool:

@@ -20,7 +20,8 @@ class IdxFile(Settings):
 
     `sha256` is of the decompressed content, so that a recompressed copy passes.
     `gzip_sha256` is of the file as published, for files whose content checksum nobody
-    has published. A file without either is refused.
+    has published: other files in a mirror, such as unpacked ones, then pass by shape,
+    counts and range alone, as unverified.
     """
 
     name: str
@@ -44,6 +45,7 @@ class IdxFiles(Settings):
     folder: str  # below the base of a mirror
     files: dict[Part, IdxFile]
     publishers: list[str] = Field([])  # https base URLs of the loose files, in order
+    installed: list[str] = Field([])  # folders where a system's package puts them
     archive: Archive | None = None
 
     def checksums(self) -> dict[str, str | None]:

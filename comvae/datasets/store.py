@@ -22,11 +22,12 @@ class FileRecord(Settings):
     """A published file that an array was made from, and how it was verified."""
 
     name: str
-    bytes: Positive = Field(description="Size of the decompressed content.")
-    sha256: Sha256 = Field(description="Of the decompressed content.")
-    verified: Literal["sha256", "gzip-sha256", "archive-sha256"] = Field(
+    bytes: Positive = Field(description="Size of the content, as IDX.")
+    sha256: Sha256 = Field(description="Of the content, as IDX.")
+    verified: Literal["sha256", "gzip-sha256", "archive-sha256", "unverified"] = Field(
         description="What proves it: the known checksum of the content, of the gzipped "
-        "file, or of the zip that it came in."
+        "file, or of the zip that it came in; `unverified` where none of these is "
+        "known of a user's file, but shape, counts and range are right."
     )
 
 

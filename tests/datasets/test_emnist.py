@@ -122,17 +122,39 @@ def test_the_zip_vouches_for_its_members(tmp_path, mirror, archive):
     assert record["files"]["train-images"]["verified"] == "archive-sha256"
 
 
-def test_neither_zip_nor_member_as_published_is_refused(tmp_path, mirror, archive):
-    recompressed = MEMBERS[TEST_LABELS] + gzipped(b"")
-    path = mirror / "emnist" / "gzip.zip"
-    zip_members(path, {**MEMBERS, TEST_LABELS: recompressed})
-    with pytest.raises(DatasetError) as caught:
-        fetch_letters(tmp_path, archive, mirror)
+RECOMPRESSED = {**MEMBERS, TEST_LABELS: MEMBERS[TEST_LABELS] + gzipped(b"")}
+
+
+def test_neither_zip_nor_member_as_published_is_refused(tmp_path, archive):
+    path = zip_members(tmp_path / "gzip.zip", RECOMPRESSED)
+    archive = changed(archive, size=path.stat().st_size)
+    with serving() as server:
+        server.replies["/emnist/gzip.zip"] = [Reply(path.read_bytes())]
+        with pytest.raises(DatasetError) as caught:
+            fetch_letters(tmp_path, archive, server.base)
     message = str(caught.value)
     assert "found other bytes than published: SHA-256 of the gzip file" in message
     assert f"; SHA-256 of the zip {sha256(path.read_bytes())}" in message
     assert "MIRROR/emnist/gzip.zip" in message
     assert leftovers(tmp_path / "out") == []
+
+
+def test_a_recompressed_file_in_a_folder_passes_as_unverified(
+    tmp_path, mirror, archive
+):
+    """What a user has differs from what is published only in its compression, perhaps:
+    the record says that nothing proves it."""
+    zip_members(mirror / "emnist" / "gzip.zip", RECOMPRESSED)
+    files = json.loads(fetch_letters(tmp_path, archive, mirror).read_text())["files"]
+    assert files["test-labels"]["verified"] == "unverified"
+    assert files["test-images"]["verified"] == "gzip-sha256"
+
+
+def test_a_proven_file_goes_before_one_that_nothing_proves(tmp_path, mirror, archive):
+    loose = mirror / "emnist" / TEST_LABELS.removeprefix("gzip/")
+    loose.write_bytes(RECOMPRESSED[TEST_LABELS])
+    record = json.loads(fetch_letters(tmp_path, archive, mirror).read_text())
+    assert record["files"]["test-labels"]["verified"] == "gzip-sha256"
 
 
 def test_a_member_that_would_escape_is_never_written(tmp_path, mirror, archive):
