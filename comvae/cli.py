@@ -145,7 +145,7 @@ def train(
     from comvae.results.blocks import is_trained
     from comvae.results.continuing import go_on_from_longest, keep
     from comvae.results.trail import Trail
-    from comvae.results.weights import save_block
+    from comvae.results.weights import device_name, save_block
     from comvae.study.lock import empty, held
     from comvae.study.signals import stop_requested
 
@@ -157,7 +157,7 @@ def train(
             log.info("%s: trained by the process that this one waited for", run.parent)
             empty(state)
             return
-        go_on_from_longest(run.parent, config)
+        go_on_from_longest(run.parent, config, device_name(use))
         with epochs_shown(what, config.training.epochs, len(data.train)) as show:
             trail = Trail(state, config, len(data.train))
 

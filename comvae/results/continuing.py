@@ -7,7 +7,7 @@ from comvae.engine.checkpoints import DAMAGE, checked_record
 from comvae.errors import SettingsError
 from comvae.files import link
 from comvae.results import paths
-from comvae.results.blocks import is_trained
+from comvae.results.blocks import is_trained, read_training
 from comvae.study.settings import RunConfig, load_run_config
 
 log = logging.getLogger("comvae")
@@ -20,15 +20,15 @@ def keep(run: Path) -> None:
     _link_checkpoints(run / paths.STATE, run / paths.KEPT)
 
 
-def go_on_from_longest(run: Path, config: RunConfig) -> None:
+def go_on_from_longest(run: Path, config: RunConfig, device: str) -> None:
     """Give a block without checkpoints those of the longest finished training of its
-    seeds that is a beginning of it, if one was kept.
+    seeds, on a device of that name, that is a beginning of it, if one was kept.
 
     A damaged one is passed over with a warning.
     """
     if any((run / paths.STATE).rglob(CHECKPOINTS)):
         return
-    for epochs, kept in sorted(_beginnings(run, config), reverse=True):
+    for epochs, kept in sorted(_beginnings(run, config, device), reverse=True):
         try:
             for slot in kept.rglob(CHECKPOINTS):
                 checked_record(slot)
@@ -40,22 +40,25 @@ def go_on_from_longest(run: Path, config: RunConfig) -> None:
         return
 
 
-def _beginnings(run: Path, config: RunConfig) -> list[tuple[int, Path]]:
-    """Epochs and kept checkpoints of the finished trainings that `config` continues."""
-    found = []
+def _beginnings(run: Path, config: RunConfig, device: str) -> list[tuple[int, Path]]:
+    """Epochs and kept checkpoints of the finished trainings that `config` continues,
+    with the arithmetic that it has itself."""
+    found, ours = [], config.training
     for kept in run.parent.parent.glob(f"*/{run.name}/{paths.KEPT}"):
         try:
             other = load_run_config(kept.parent / paths.CONFIG)
         except SettingsError:
             continue
-        epochs = other.training.epochs
+        theirs = other.training
         if (
-            epochs < config.training.epochs
+            theirs.epochs < ours.epochs
             and other.seeds == config.seeds
             and other.hash_at_any_epoch == config.hash_at_any_epoch
+            and (theirs.tf32, theirs.kernels) == (ours.tf32, ours.kernels)
             and is_trained(kept.parent, other)
+            and read_training(kept.parent).device == device
         ):
-            found.append((epochs, kept))
+            found.append((theirs.epochs, kept))
     return found
 
 

@@ -26,7 +26,7 @@ def trained(results, config, blobs):
     """As `comvae train` does, and how many epochs that took."""
     folder, taken = folder_of(results, config), []
     write_text(folder / "run.json", config.to_json())
-    go_on_from_longest(folder, config)
+    go_on_from_longest(folder, config, "cpu")
     state = folder / "state"
     done = train(config, blobs, CPU, lambda *_: taken.append(1), state)
     if config.training.keep_optimiser:
@@ -78,10 +78,11 @@ def test_only_what_was_kept_is_gone_on_from(models, blobs, tmp_path):
         {"name": "compound-mixture"},
         {"seeds": (0, 2)},
         {"epochs": 4},
+        {"kernels": "off"},
     ],
 )
 def test_no_other_training_is_a_beginning(other, models, blobs, tmp_path):
-    """Of other settings or seeds, or a longer one."""
+    """Of other settings or seeds, a longer one, or one that rounds otherwise."""
     trained(tmp_path, of_epochs(models, **{"epochs": 2} | other), blobs)
     assert trained(tmp_path, of_epochs(models, 3), blobs)[1] == 3
 
@@ -103,12 +104,19 @@ def test_its_own_checkpoint_comes_first(models, blobs, tmp_path):
     longer = of_epochs(models, 3)
     shorter = folder_of(tmp_path, of_epochs(models, 2))
     folder = folder_of(tmp_path, longer)
-    go_on_from_longest(folder, longer)
+    go_on_from_longest(folder, longer, "cpu")
     own = {path: path.read_bytes() for path in (folder / "state").iterdir()}
     trained(tmp_path, of_epochs(models, 1), blobs)
     shutil.rmtree(shorter)
-    go_on_from_longest(folder, longer)
+    go_on_from_longest(folder, longer, "cpu")
     assert {path: path.read_bytes() for path in (folder / "state").iterdir()} == own
+
+
+def test_what_another_device_trained_is_not_gone_on_from(models, blobs, tmp_path):
+    shorter, longer = of_epochs(models, 2), of_epochs(models, 3)
+    trained(tmp_path, shorter, blobs)
+    go_on_from_longest(folder_of(tmp_path, longer), longer, "NVIDIA H200")
+    assert not (folder_of(tmp_path, longer) / "state").exists()
 
 
 def test_keeping_it_is_no_other_setting(models):
