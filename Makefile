@@ -72,16 +72,16 @@ chaos: $(INSTALLED) ## kills, damage and full disks, compared with an undisturbe
 	python -m pytest tests/slow/chaos
 
 lint: $(INSTALLED) ## every check of style
-	ruff check .
-	ruff format --check .
-	snakefmt --check Snakefile workflow
+	python -m ruff check .
+	python -m ruff format --check .
+	python -m snakefmt --check Snakefile workflow
 	python -m snakemake --lint
-	codespell
+	python -m codespell_lib
 
 format: $(INSTALLED) ## put every file into the house style
-	ruff check --fix .
-	ruff format .
-	snakefmt Snakefile workflow
+	python -m ruff check --fix .
+	python -m ruff format .
+	python -m snakefmt Snakefile workflow
 
 schemas: $(INSTALLED) ## generate the JSON schemas and docs/settings.md
 	python -m comvae schemas

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -190,6 +191,24 @@ def test_every_rule_logs_and_says_what_it_does():
     for name, text in rules.items():
         assert re.search(r"^    log:$", text, re.M), name
         assert re.match(rf'{name}:\n    """', text), name
+
+
+def test_no_target_runs_a_script_that_names_the_folder_of_its_interpreter():
+    """So that all of them work in a folder that was moved together with its .venv."""
+    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.M)
+    assert {"study", "lint", "format", "report"} <= set(targets)
+    for target in targets:
+        printed = subprocess.run(
+            ["make", "--dry-run", target, "BASE=main"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        words = set(re.findall(r"^(?:.*[;&|] *)?@?([\w./-]+)", printed, re.M))
+        for word in words - {"python", "python3", ".venv/bin/python"}:
+            script = Path(sys.executable).parent / word
+            assert not script.is_file(), f"make {target} runs {word}"
 
 
 @pytest.mark.parametrize("linked", ["results", "results/runs", ".snakemake"])
