@@ -118,11 +118,26 @@ def fetch(
         str | None,
         typer.Option(help="Folder or base URL asked before the publishers."),
     ] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Training file of a dataset of your own.")
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="Its test file.")] = None,
 ) -> None:
     """Fetch one dataset, verify it, and write its arrays and dataset.json."""
     from comvae.datasets.fetching import fetch as fetch_dataset
+    from comvae.datasets.own import own_source
+    from comvae.datasets.registry import REGISTRY
+    from comvae.datasets.source import OwnFiles
 
-    print(fetch_dataset(dataset, output, mirror))
+    known = REGISTRY
+    if train and test and dataset not in REGISTRY:
+        known = {dataset: own_source(dataset, OwnFiles(train=train, test=test))}
+    elif train or test:
+        raise DatasetError(
+            f"{dataset}: found --train {train} and --test {test}, expected both, and a "
+            "name that is none of the registry's"
+        )
+    print(fetch_dataset(dataset, output, mirror, known))
 
 
 @command

@@ -97,7 +97,7 @@ def _table(schema: dict[str, Any], properties: dict[str, Any]) -> str:
         default = (
             f"`{json.dumps(entry['default'])}`" if "default" in entry else "required"
         )
-        if isinstance(entry.get("default"), dict):
+        if isinstance(entry.get("default"), dict) and entry["default"]:
             default = "see below"
         meaning = entry.get("description", "")
         rows.append(f"| `{name}` | {_values(schema, entry)} | {default} | {meaning} |")
@@ -115,7 +115,8 @@ def _values(schema: dict[str, Any], entry: dict[str, Any]) -> str:
     kind = entry.get("type", "")
     if kind == "array":
         return f"list of {_values(schema, entry['items'])}"
-    kind = {"integer": "whole number", "null": "nothing"}.get(kind, kind)
+    words = {"integer": "whole number", "null": "nothing", "object": "mapping"}
+    kind = words.get(kind, kind)
     signs = {"minimum": "≥", "maximum": "≤"}
     signs |= {"exclusiveMinimum": ">", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {entry[key]}" for key, sign in signs.items() if key in entry]

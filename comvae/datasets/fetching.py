@@ -11,9 +11,10 @@ import numpy as np
 
 from comvae.datasets.download import PATIENCE, Downloader, Patience
 from comvae.datasets.finding import Finder
+from comvae.datasets.own import read
 from comvae.datasets.places import mirrors
 from comvae.datasets.registry import REGISTRY
-from comvae.datasets.source import PARTS, SPLITS, Bundled, DatasetSource, Facts
+from comvae.datasets.source import PARTS, SPLITS, Bundled, DatasetSource, Facts, Own
 from comvae.datasets.store import (
     RECORD,
     DatasetRecord,
@@ -60,6 +61,10 @@ def fetch(
         if isinstance(source.origin, Bundled):
             arrays, places = _read_bundled(name, source, source.origin)
             changes = source.origin.changes
+        elif isinstance(source.origin, Own):
+            _, arrays, changes = read(name, source.origin)
+            paths = source.origin.paths
+            places = {part: str(paths[part.split("-")[0]]) for part in PARTS}
         else:
             with tempfile.TemporaryDirectory(prefix=".fetching-", dir=output) as folder:
                 download = Downloader(patience)
@@ -106,7 +111,7 @@ def _is_whole(output: Path, name: str, source: DatasetSource) -> bool:
                 read_array(output, record, part)
             if _is_current(record, source):
                 return True
-            log.warning("%s: the registry has other files by now", output)
+            log.warning("%s: the dataset has other files by now", output)
     except DatasetError as error:
         log.warning("%s", error)
     if record and record.name != name:
@@ -124,6 +129,8 @@ def _is_current(record: DatasetRecord, source: DatasetSource) -> bool:
         return False
     if isinstance(source.origin, Bundled):
         return record.arrays == source.origin.sha256
+    if isinstance(source.origin, Own):
+        return record.checksum == source.checksum
     return set(record.files) == set(PARTS) and all(
         file.sha256 in (None, record.files[part].sha256)
         for part, file in source.origin.files.items()

@@ -59,10 +59,11 @@ def as_bytes(array: np.ndarray) -> np.ndarray:
     """The array as uint8; DatasetError where it has other than whole numbers 0..255."""
     if array.dtype == np.uint8:
         return array
-    low, high = array.min(), array.max()
+    low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 255 and (array == np.floor(array)).all()):
         raise DatasetError(
-            f"found values from {low:g} to {high:g}, expected whole numbers 0 to 255"
+            f"found numbers from {low:g} to {high:g}, expected whole numbers 0 to 255, "
+            "or for pixels of a dataset of your own 0 to 1"
         )
     return array.astype(np.uint8)
 

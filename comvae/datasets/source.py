@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -70,6 +71,31 @@ class Bundled(Settings):
         return dict(self.sha256)
 
 
+class OwnFiles(Settings):
+    """The two files of a dataset of the user's own."""
+
+    train: str = Field(description="Path of an IDX, npz or CSV file; docs/data.md.")
+    test: str = Field(description="Path of the other split; the same npz may be both.")
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The path of the file of each split."""
+        return {
+            "train": Path(self.train).expanduser(),
+            "test": Path(self.test).expanduser(),
+        }
+
+
+class Own(OwnFiles):
+    """A dataset of the user's own, as its files are now."""
+
+    sha256: dict[Split, Sha256]  # of the files
+
+    def checksums(self) -> dict[str, str]:
+        """What proves each split."""
+        return dict(self.sha256)
+
+
 class Facts(Settings):
     """What a dataset is: its registry entry says it, and dataset.json repeats it."""
 
@@ -90,7 +116,7 @@ class Facts(Settings):
 class DatasetSource(Facts):
     """One dataset: what it is, where it comes from, and what must be in it."""
 
-    origin: IdxFiles | Bundled
+    origin: IdxFiles | Bundled | Own
     transposed: bool = False  # published with rows and columns exchanged
     first_label: int = 0  # as published; stored labels count from 0
 

@@ -17,11 +17,14 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
 from comvae.datasets.options import DataOptions
+from comvae.datasets.own import own_source
 from comvae.datasets.registry import REGISTRY
+from comvae.datasets.source import DatasetSource, OwnFiles
 from comvae.errors import SettingsError, did_you_mean
 from comvae.model.options import ModelOptions
 from comvae.model.settings import Positive, PositiveNumber, Settings
@@ -146,8 +149,13 @@ class Tracking(Settings):
 class Datasets(DataOptions):
     """The datasets of a study. A plain list of names is short for `names`."""
 
+    files: dict[Name, OwnFiles] = Field(
+        {},
+        description="Datasets of your own by name: the paths of their two files, "
+        "`train` and `test` (docs/data.md).",
+    )
     names: Annotated[list[Name], Field(min_length=1)] = Field(
-        description="Names from the registry, `comvae/datasets`."
+        description="Names from the registry, `comvae/datasets`, or of `files`."
     )
     mirror: str | None = Field(
         None,
@@ -155,11 +163,25 @@ class Datasets(DataOptions):
         "publishers; the environment variable COMVAE_MIRROR goes before it.",
     )
 
+    @field_validator("files")
+    @classmethod
+    def _new(cls, files: dict[str, OwnFiles]) -> dict[str, OwnFiles]:
+        if taken := sorted(set(files) & set(REGISTRY)):
+            raise ValueError(f"Taken by the registry: {', '.join(taken)}; rename yours")
+        return files
+
     @field_validator("names")
     @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        _refuse_unknown("dataset", names, REGISTRY)
+    def _known(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        if "files" in info.data:  # else these are what is wrong
+            _refuse_unknown("dataset", names, {**REGISTRY, **info.data["files"]})
         return _distinct(names)
+
+    def source(self, name: str) -> DatasetSource:
+        """What one of the datasets is; DatasetError where its own files are wrong."""
+        if name in self.files:
+            return own_source(name, self.files[name])
+        return REGISTRY[name]
 
 
 def _from_list(value: Any) -> Any:
@@ -239,7 +261,9 @@ class RunConfig(Settings):
     training: Training
     data: DataOptions = DataOptions()
     dataset_sha256: str = Field(
-        "", description="Checksum of the registry's entry for the dataset."
+        "",
+        description="Checksum of the registry's entry for the dataset, or of its own "
+        "files.",
     )
 
     @property
@@ -310,7 +334,7 @@ class Catalogue(Settings):
                 binarize=self.study.datasets.binarize,
                 data_seed=self.study.datasets.data_seed,
             ),
-            dataset_sha256=REGISTRY[dataset].checksum,
+            dataset_sha256=self.study.datasets.source(dataset).checksum,
         )
 
 

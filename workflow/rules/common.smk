@@ -19,7 +19,6 @@ if sys.getfilesystemencoding() != "utf-8":
 sys.path.insert(0, str(workflow.basedir))
 
 from comvae.study.settings import load_study
-from comvae.datasets.registry import REGISTRY
 from comvae.errors import ComvaeError
 from comvae.files import check_writable
 from comvae.results.paths import find_external
@@ -117,9 +116,20 @@ wildcard_constraints:
 
 def block_threads(wildcards):
     """Two threads for five seeds of MNIST; smaller blocks gain more from two at a time."""
-    images = REGISTRY[wildcards.dataset]
+    images = STUDY.study.datasets.source(wildcards.dataset)
     pixels = images.height * images.width * len(parse_seeds(wildcards.block))
     return 2 if pixels > 3000 else 1
+
+
+def own_files(wildcards):
+    """The two files of a dataset of the user's own."""
+    paths = STUDY.study.datasets.files[wildcards.dataset].paths
+    return {split: str(path) for split, path in paths.items()}
+
+
+def own_checksum(wildcards):
+    """The checksum of a dataset of the user's own: other content is read again."""
+    return STUDY.study.datasets.source(wildcards.dataset).checksum
 
 
 def block_config(wildcards):
