@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from comvae.datasets import forms
+from comvae.datasets.registry import OWN
 from comvae.datasets.source import SPLITS, DatasetSource, Facts, Own, OwnFiles
 from comvae.errors import DatasetError
 from comvae.files import sha256_of
-
-KNOWN: dict[str, DatasetSource] = {}  # what this process has read, by name
 
 
 @functools.cache
@@ -27,8 +26,8 @@ def own_source(name: str, files: OwnFiles) -> DatasetSource:
     facts, _, _ = read(name, files)
     sha256 = {split: sha256_of(path) for split, path in files.paths.items()}
     origin = Own(**files.model_dump(), sha256=sha256)
-    KNOWN[name] = DatasetSource(**facts.model_dump(), origin=origin)
-    return KNOWN[name]
+    OWN[name] = DatasetSource(**facts.model_dump(), origin=origin)
+    return OWN[name]
 
 
 def read(name: str, files: OwnFiles) -> tuple[Facts, dict[str, np.ndarray], list[str]]:

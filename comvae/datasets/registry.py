@@ -11,3 +11,5 @@ from comvae.datasets.source import DatasetSource
 REGISTRY: dict[str, DatasetSource] = TypeAdapter(
     dict[str, DatasetSource]
 ).validate_python(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_bytes()))
+
+OWN: dict[str, DatasetSource] = {}  # the user's own that this process has read, by name

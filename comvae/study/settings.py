@@ -22,7 +22,6 @@ from pydantic import (
 )
 
 from comvae.datasets.options import DataOptions
-from comvae.datasets.own import own_source
 from comvae.datasets.registry import REGISTRY
 from comvae.datasets.source import DatasetSource, OwnFiles
 from comvae.errors import SettingsError, did_you_mean
@@ -180,6 +179,8 @@ class Datasets(DataOptions):
     def source(self, name: str) -> DatasetSource:
         """What one of the datasets is; DatasetError where its own files are wrong."""
         if name in self.files:
+            from comvae.datasets.own import own_source
+
             return own_source(name, self.files[name])
         return REGISTRY[name]
 
