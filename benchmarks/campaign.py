@@ -34,7 +34,8 @@ from comvae.files import sha256_of, write_text
 from comvae.results import paths
 from comvae.results.blocks import is_trained, write_table
 from comvae.results.weights import device_name, load_vae, pick_device, save_block
-from comvae.study.settings import Catalogue, RunConfig, load_study
+from comvae.study.loading import Catalogue, load_study
+from comvae.study.run_config import RunConfig
 
 CHECKPOINTS = 300.0  # seconds: those of a compound model are 1.5 GB
 SMALL = 2**21  # bytes of weights that are worth a place beside the tables

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comvae.study.settings import Catalogue, RunConfig, load_study
+from comvae.study.loading import Catalogue, load_study
+from comvae.study.run_config import RunConfig
 
 ROOT = Path(__file__).parents[1]
 STUDIES = {"digits": "config.yaml", "mnist": "paper.yaml"}

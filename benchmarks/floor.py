@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.loop import training_mode
 from comvae.engine.build import build
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 BYTES_PER_PARAMETER = 4 * (1 + 3 + 3)
 """float32: read in the forward pass; Adam reads and writes it and its two moments."""

@@ -28,7 +28,7 @@ from comvae.engine.step import matters
 from comvae.model.layers import NORM_EPS
 from comvae.model.objective import complexity_weights
 from comvae.model.priors import LOG_SQRT_2PI
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 MODELS = ("vanilla", "compound-mixture")
 Tensors = dict[str, Array]  # named as in the state of `comvae.model.vae.VAE`

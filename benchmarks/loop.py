@@ -12,7 +12,7 @@ from comvae.model.layers import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import complexity_weights, minibatch_loss
 from comvae.model.vae import VAE
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 
 def train(

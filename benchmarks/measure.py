@@ -18,7 +18,7 @@ from benchmarks.harness import alternate, epoch_seconds, say
 from comvae.datasets.loading import Dataset
 from comvae.engine.training import train
 from comvae.results.weights import device_name, git_commit
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 OURS, PLAIN, PYTHAE, JAX = "comvae", "plain", "pythae", "jax"
 

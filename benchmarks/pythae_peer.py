@@ -21,7 +21,7 @@ from pythae.trainers.training_callbacks import TrainingCallback
 from torch import Tensor, nn
 
 from comvae.datasets.loading import Dataset
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 for noisy in (BaseTrainer, TrainingPipeline):
     logging.getLogger(noisy.__module__).setLevel(logging.WARNING)

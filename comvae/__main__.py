@@ -1,4 +1,4 @@
-"""`python -m comvae`: see comvae/cli.py."""
+"""`python -m comvae`: see comvae/cli."""
 
 from comvae.cli import main
 

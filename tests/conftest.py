@@ -5,7 +5,7 @@ import torch
 
 from comvae.datasets.loading import Dataset
 from comvae.model.options import ModelOptions
-from comvae.study.settings import load_models
+from comvae.study.loading import load_models
 from tests.support import ROOT
 
 

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from comvae.model.options import ModelOptions
-from comvae.study.settings import RunConfig, Training, load_models
+from comvae.study.loading import load_models
+from comvae.study.run_config import RunConfig
+from comvae.study.settings import Training
 
 ROOT = Path(__file__).parents[1]
 MODELS = [  # of Table 1

@@ -16,8 +16,9 @@ import yaml
 from comvae.cli import app
 from comvae.datasets.registry import REGISTRY
 from comvae.results.paths import evaluation_folder, gap_images
+from comvae.study.loading import Catalogue, load_models
 from comvae.study.plan import plan_blocks
-from comvae.study.settings import Catalogue, Study, load_models
+from comvae.study.settings import Study
 from tests.support import ROOT
 
 STUDY = {

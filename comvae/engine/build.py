@@ -4,7 +4,7 @@ import torch
 
 from comvae.model.noise import Noise
 from comvae.model.vae import VAE
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 
 def build(config: RunConfig, pixels: int, device: torch.device | str = "cpu") -> VAE:

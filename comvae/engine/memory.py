@@ -7,7 +7,7 @@ import logging
 import torch
 
 from comvae.model.vae import encoder_parameters, encoder_width
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 log = logging.getLogger("comvae")
 

@@ -18,7 +18,7 @@ from comvae.engine.fused import FusedAdam, fuse
 from comvae.model.layers import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import complexity_weights, minibatch_loss
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 log = logging.getLogger("comvae")
 

@@ -19,7 +19,7 @@ from comvae.engine.memory import keep_freed_memory, parts_that_fit, split
 from comvae.engine.step import Engine
 from comvae.errors import SettingsError, StoppedError
 from comvae.model.vae import VAE
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 log = logging.getLogger("comvae")
 

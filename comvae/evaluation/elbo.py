@@ -14,7 +14,8 @@ from comvae.model.noise import Noise
 from comvae.model.options import ModelOptions
 from comvae.model.posterior import DiagonalGaussian
 from comvae.model.vae import VAE
-from comvae.study.settings import Evaluation, RunConfig
+from comvae.study.run_config import RunConfig
+from comvae.study.settings import Evaluation
 
 
 def evaluate(

@@ -10,7 +10,7 @@ from comvae.evaluation.gap.measure import encode, image_indices
 from comvae.model.noise import Noise
 from comvae.model.objective import reconstruction_loss
 from comvae.model.vae import VAE
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 SAMPLES = 128  # draws from the prior
 STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of a traversal, in prior deviations

@@ -10,7 +10,7 @@ from comvae.files import check_sha256, link, write_text
 from comvae.results import paths
 from comvae.results.blocks import is_trained, trained_with
 from comvae.study.plan import name_of
-from comvae.study.settings import RunConfig, load_run_config
+from comvae.study.run_config import RunConfig, load_run_config
 
 log = logging.getLogger("comvae")
 

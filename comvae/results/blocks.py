@@ -20,7 +20,7 @@ from comvae.results.reading import (
     read_columns,
     rows_of,
 )
-from comvae.study.settings import RunConfig, load_run_config
+from comvae.study.run_config import RunConfig, load_run_config
 
 
 class Training(BaseModel):

@@ -8,7 +8,7 @@ from comvae.errors import SettingsError
 from comvae.files import link
 from comvae.results import paths
 from comvae.results.blocks import is_trained, read_training
-from comvae.study.settings import RunConfig, load_run_config
+from comvae.study.run_config import RunConfig, load_run_config
 
 log = logging.getLogger("comvae")
 

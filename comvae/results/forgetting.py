@@ -7,8 +7,8 @@ from pathlib import Path
 
 from comvae.errors import ResultsError, SettingsError
 from comvae.results import paths
+from comvae.study.loading import load_study
 from comvae.study.plan import Plan
-from comvae.study.settings import load_study
 
 Address = tuple[str, str, str]  # dataset, model, hashes
 

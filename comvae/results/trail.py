@@ -22,7 +22,7 @@ from comvae.results import paths
 from comvae.results.formats import HISTORY
 from comvae.results.quantities import QUANTITIES
 from comvae.results.reading import load_bytes
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 SECONDS_BETWEEN_WRITES = 2.0
 WAITED_FOR = 50  # as many times longer than it takes it is not written again

@@ -27,7 +27,7 @@ from comvae.files import (
 from comvae.model.vae import VAE
 from comvae.results import paths
 from comvae.results.blocks import Training, trained_with
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 LIBRARIES = ("comvae", "torch", "numpy", "safetensors", "scikit-learn")
 NOT_THESE = (

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from comvae.datasets.registry import OWN, REGISTRY
 from comvae.errors import ResultsError, SettingsError
-from comvae.study.settings import Catalogue
+from comvae.study.loading import Catalogue
 
 LONGEST_NAME = 200  # of a block's folder; file systems end at 255
 

@@ -1,22 +1,16 @@
-"""The settings of a study, and how they resolve into one config per block.
+"""The settings of a study: one YAML file (`config/*.yaml`).
 
-A study is one YAML file (`config/*.yaml`); the models that it names are entries of
-`config/models.yaml`. Everything here is validated before anything runs, without
-importing torch. `docs/settings.md` and `workflow/schemas/*.json` are generated from
-these classes and those of options.py (`make schemas`).
+They are validated before anything runs, without importing torch. `docs/settings.md` and
+`workflow/schemas/*.json` are generated from these classes and those of options.py
+(`make schemas`).
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
     Field,
-    TypeAdapter,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
@@ -24,12 +18,10 @@ from pydantic import (
 from comvae.datasets.options import DataOptions
 from comvae.datasets.registry import REGISTRY
 from comvae.datasets.source import DatasetSource, OwnFiles
-from comvae.errors import SettingsError, did_you_mean
-from comvae.model.options import ModelOptions
+from comvae.errors import did_you_mean
 from comvae.model.settings import Positive, PositiveNumber, Settings
+from comvae.study.hashing import chosen, hash_of
 from comvae.study.passwords import has_password
-from comvae.study.validation import S, shown, validate
-from comvae.study.yaml_files import parse_yaml, read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
 
@@ -173,8 +165,8 @@ class Datasets(DataOptions):
     @classmethod
     def _known(cls, names: list[str], info: ValidationInfo) -> list[str]:
         if "files" in info.data:  # else these are what is wrong
-            _refuse_unknown("dataset", names, {**REGISTRY, **info.data["files"]})
-        return _distinct(names)
+            refuse_unknown("dataset", names, {**REGISTRY, **info.data["files"]})
+        return distinct(names)
 
     def source(self, name: str) -> DatasetSource:
         """What one of the datasets is; DatasetError where its own files are wrong."""
@@ -246,175 +238,11 @@ class Study(Settings):
     def measured(self) -> str:
         """Hash of what an evaluation and its gaps depend on beside the trained block,
         as far as it is not the default."""
-        stages = (self.evaluation, self.gap)
-        return _hash(
-            [_chosen(stage, stage.model_dump(mode="json")) for stage in stages]
-        )
+        return hash_of([chosen(stage) for stage in (self.evaluation, self.gap)])
 
 
-class RunConfig(Settings):
-    """The resolved config of one block: all that its training depends on."""
-
-    dataset: Name
-    model: Name
-    seeds: Annotated[list[int], Field(min_length=1)]
-    options: ModelOptions
-    training: Training
-    data: DataOptions = DataOptions()
-    dataset_sha256: str = Field(
-        "",
-        description="Checksum of the registry's entry for the dataset, or of its own "
-        "files.",
-    )
-
-    @property
-    def config_hash(self) -> str:
-        """Hash of what determines one seed's result, as far as it is not the default.
-
-        A new setting with a default changes no hash. A changed default does not either,
-        and makes other results of the same hash: give the new reading a new name.
-        """
-        counts = self.model_dump(
-            mode="json",
-            exclude={
-                "seeds": True,
-                "training": {"seeds_per_block", "tf32", "kernels", "keep_optimiser"},
-                "options": {"title", "control"},
-            },
-        )
-        return _hash(_chosen(self, counts))
-
-    @property
-    def hash_at_any_epoch(self) -> str:
-        """As `config_hash`, and the same for any number of epochs: a training is the
-        beginning of each longer one."""
-        training = self.training.model_copy(update={"epochs": 1})
-        return self.model_copy(update={"training": training}).config_hash
-
-    def to_json(self) -> str:
-        """The text of `run.json`."""
-        return self.model_dump_json(indent=2)
-
-
-def _hash(values: Any) -> str:
-    canonical = json.dumps(values, sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-def _chosen(settings: Settings, values: dict[str, Any]) -> dict[str, Any]:
-    """Of the `values` of `settings`, those that differ from their defaults.
-
-    A tag, which tells the members of a union apart, is kept at its default too.
-    """
-    chosen = {}
-    for name, value in values.items():
-        found, field = getattr(settings, name), type(settings).model_fields[name]
-        is_tag = get_origin(field.annotation) is Literal
-        is_tag &= len(get_args(field.annotation)) == 1
-        if is_tag or found != field.default:
-            nested = isinstance(found, Settings)
-            chosen[name] = _chosen(found, value) if nested else value
-    return chosen
-
-
-class Catalogue(Settings):
-    """A study with the options of every model it names."""
-
-    study: Study
-    models: dict[Name, ModelOptions]
-
-    def run_config(self, dataset: str, model: str, seeds: list[int]) -> RunConfig:
-        """The resolved config of the block of `seeds` of one (dataset, model)."""
-        return RunConfig(
-            dataset=dataset,
-            model=model,
-            seeds=seeds,
-            options=self.models[model],
-            training=self.study.training,
-            data=DataOptions(
-                binarize=self.study.datasets.binarize,
-                data_seed=self.study.datasets.data_seed,
-            ),
-            dataset_sha256=self.study.datasets.source(dataset).checksum,
-        )
-
-
-def load_study(
-    values: Mapping[str, Any] | None = None,
-    *,
-    source: str | Path,
-    models: str | Path,
-) -> Catalogue:
-    """The study in the file `source`, with its models from the file `models`.
-
-    `values` are the settings where the file was read already. Raises SettingsError
-    with one line per wrong setting.
-    """
-    if values is None:
-        values = read_yaml(source)
-    study = validate(Study, values, str(source))
-    options = load_models(models)
-    names = study.models
-    if names == "all":
-        names = [name for name, model in options.items() if not model.control]
-    try:
-        _refuse_unknown("model", names, options)
-        names = _distinct(names)
-    except ValueError as error:
-        raise SettingsError(
-            f"{source}: models: found {shown(names)}. {error}."
-        ) from None
-    if not names:
-        raise SettingsError(f"{models}: found no model but controls, expected others")
-    if isinstance(study.seeds, dict) and set(study.seeds) != set(names):
-        raise SettingsError(
-            f"{source}: seeds: found seeds for {', '.join(study.seeds)}. Expected one "
-            f"entry for each model of the study: {', '.join(names)}."
-        )
-    runs = len(study.datasets.names) * sum(len(study.seeds_of(n)) for n in names)
-    if runs > MOST_RUNS:
-        raise SettingsError(
-            f"{source}: found {runs} runs, expected at most {MOST_RUNS}: datasets x "
-            "models x seeds; cut the study into several"
-        )
-    return Catalogue(study=study, models={name: options[name] for name in names})
-
-
-def load_models(path: str | Path) -> dict[str, ModelOptions]:
-    """Every model of a models file, by name; raises SettingsError."""
-    entries = read_yaml(path)
-    for name in entries:
-        try:
-            TypeAdapter(Name).validate_python(name, strict=True)
-        except ValidationError:
-            raise SettingsError(
-                f"{path}: found the model {shown(name)}, expected a name of small "
-                "letters, digits and single hyphens"
-            ) from None
-    return {
-        name: validate(ModelOptions, entry, f"{path}: {name}")
-        for name, entry in entries.items()
-    }
-
-
-def load_run_config(path: str | Path) -> RunConfig:
-    """The config of a block from its `run.json`; raises SettingsError."""
-    try:
-        values = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"{path}: found no readable config ({error}), expected the run.json that "
-            "the workflow or `comvae configure` writes"
-        ) from None
-    return validate(RunConfig, values, str(path))
-
-
-def load_settings(kind: type[S], text: str) -> S:
-    """Settings of a stage from YAML text, of which JSON is a part; SettingsError."""
-    return validate(kind, parse_yaml(text, "--settings"), "--settings")
-
-
-def _refuse_unknown(what: str, names: list[str], known: Mapping[str, Any]) -> None:
+def refuse_unknown(what: str, names: list[str], known: Mapping[str, Any]) -> None:
+    """Raise ValueError for the first of `names` that is not known."""
     for name in names:
         if name not in known:
             raise ValueError(
@@ -423,7 +251,8 @@ def _refuse_unknown(what: str, names: list[str], known: Mapping[str, Any]) -> No
             )
 
 
-def _distinct(names: list[str]) -> list[str]:
+def distinct(names: list[str]) -> list[str]:
+    """The names; raises ValueError where one stands twice."""
     if len(set(names)) < len(names):
         raise ValueError("Each name may stand once")
     return names

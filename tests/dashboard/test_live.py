@@ -16,7 +16,7 @@ from comvae.results.paths import evaluation_folder
 from comvae.results.trail import COLUMNS, Trail
 from comvae.study.lock import held
 from comvae.study.plan import Block
-from comvae.study.settings import load_run_config
+from comvae.study.run_config import load_run_config
 from dashboard import progress
 from dashboard.forecast import forecast
 from dashboard.progress import Progress, Seen, look

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from comvae.datasets.loading import binarize, load
+from comvae.datasets.options import DataOptions
 from comvae.errors import DatasetError
-from comvae.study.settings import DataOptions
 from tests.datasets.served import (
     HEIGHT,
     TEST,

@@ -15,8 +15,8 @@ from comvae.datasets.loading import load
 from comvae.datasets.own import own_source
 from comvae.datasets.source import OwnFiles
 from comvae.errors import DatasetError, SettingsError
+from comvae.study.loading import load_study
 from comvae.study.plan import plan_blocks, relative_size
-from comvae.study.settings import load_study
 from tests.datasets.served import gzipped, idx_bytes, leftovers, tiny_arrays
 from tests.support import ROOT
 

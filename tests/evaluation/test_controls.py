@@ -15,7 +15,8 @@ from comvae.model.noise import Noise
 from comvae.model.options import ModelOptions
 from comvae.model.vae import encoder_parameters, encoder_width
 from comvae.results.weights import load_vae, save_block
-from comvae.study.settings import Evaluation, load_models, load_study
+from comvae.study.loading import load_models, load_study
+from comvae.study.settings import Evaluation
 from tests.support import MODELS, ROOT, run_config
 
 MODELS_FILE = ROOT / "config" / "models.yaml"

@@ -15,8 +15,9 @@ from comvae.errors import ResultsError
 from comvae.results.adopting import adopt
 from comvae.results.blocks import is_trained
 from comvae.results.weights import load_vae, save_block
+from comvae.study.loading import load_study
 from comvae.study.plan import plan_blocks
-from comvae.study.settings import load_run_config, load_study
+from comvae.study.run_config import load_run_config
 from tests.results.written import block_of
 from tests.support import MODELS, ROOT
 

@@ -5,7 +5,7 @@ import yaml
 from typer.testing import CliRunner
 
 from comvae.cli import app
-from comvae.study.settings import load_study
+from comvae.study.loading import load_study
 from tests.results.written import block_of, evaluation_of, write_block
 from tests.support import ROOT
 

@@ -24,7 +24,8 @@ from comvae.cli import app
 from comvae.errors import ComvaeError, ResultsError, SettingsError
 from comvae.results.mlflow import TrackingError, find_blocks, track
 from comvae.results.mlflow.note import failed_import, note_path
-from comvae.study.settings import RunConfig, load_study
+from comvae.study.loading import load_study
+from comvae.study.run_config import RunConfig
 from tests.results import written
 from tests.results.written import folder_of
 from tests.support import ROOT

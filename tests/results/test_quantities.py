@@ -21,7 +21,8 @@ from comvae.results.mlflow import track
 from comvae.results.report import write_report
 from comvae.results.tables import write_tables
 from comvae.study.plan import Plan
-from comvae.study.settings import RunConfig, Training
+from comvae.study.run_config import RunConfig
+from comvae.study.settings import Training
 from mlflow import MlflowClient
 from tests.results.written import OPTIONS, block_of, write_block
 

@@ -13,7 +13,8 @@ from comvae.results.formats import CELLS, HISTORY, TABLE1
 from comvae.results.index import load_index
 from comvae.results.paths import results_folder
 from comvae.results.trail import Trail, load_progress
-from comvae.study.settings import RunConfig, Training
+from comvae.study.run_config import RunConfig
+from comvae.study.settings import Training
 from tests.results.written import OPTIONS, folder_of, write_results
 
 HISTORY_HEAD = b"seed,epoch,reconstruction,latent_kl,negative_elbo\n"

@@ -18,8 +18,10 @@ from comvae.model.options import ModelOptions
 from comvae.results import paths
 from comvae.results.blocks import BlockFiles
 from comvae.results.tables import write_tables
+from comvae.study.loading import Catalogue, load_models
 from comvae.study.plan import Block, Plan, plan_blocks, study_json
-from comvae.study.settings import Catalogue, RunConfig, Study, Training, load_models
+from comvae.study.run_config import RunConfig
+from comvae.study.settings import Study, Training
 
 MEASURED_WITH = Study(study="test", datasets=["digits"], seeds=1).measured
 TERMS = ["reconstruction", "latent_kl", "negative_elbo"]

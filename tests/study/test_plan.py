@@ -5,6 +5,7 @@ import json
 import pytest
 
 from comvae.errors import ResultsError, SettingsError
+from comvae.study.loading import load_study
 from comvae.study.plan import (
     Plan,
     name_of,
@@ -13,7 +14,6 @@ from comvae.study.plan import (
     relative_size,
     study_json,
 )
-from comvae.study.settings import load_study
 from tests.support import ROOT
 
 

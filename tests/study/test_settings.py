@@ -13,13 +13,9 @@ from comvae.model.options import ModelOptions
 from comvae.model.priors import ScaleMixturePrior
 from comvae.model.settings import Settings
 from comvae.schemas import generated_texts
-from comvae.study.settings import (
-    RunConfig,
-    Training,
-    load_models,
-    load_run_config,
-    load_study,
-)
+from comvae.study.loading import load_models, load_study
+from comvae.study.run_config import RunConfig, load_run_config
+from comvae.study.settings import Training
 from tests.support import ROOT
 
 MODELS_FILE = ROOT / "config" / "models.yaml"

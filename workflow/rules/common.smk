@@ -18,7 +18,7 @@ if sys.getfilesystemencoding() != "utf-8":
 
 sys.path.insert(0, str(workflow.basedir))
 
-from comvae.study.settings import load_study
+from comvae.study.loading import load_study
 from comvae.errors import ComvaeError
 from comvae.files import check_writable
 from comvae.results.paths import find_external

@@ -20,7 +20,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from comvae.errors import ComvaeError  # noqa: E402
 from comvae.files import check_writable  # noqa: E402
-from comvae.study.settings import load_study  # noqa: E402
+from comvae.study.loading import load_study  # noqa: E402
 from comvae.study.yaml_files import read_yaml  # noqa: E402
 
 

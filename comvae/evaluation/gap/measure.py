@@ -17,7 +17,8 @@ from comvae.model.layers import Mode
 from comvae.model.noise import Noise
 from comvae.model.posterior import DiagonalGaussian
 from comvae.model.vae import VAE
-from comvae.study.settings import Gap, RunConfig
+from comvae.study.run_config import RunConfig
+from comvae.study.settings import Gap
 
 SPLITS = ("train", "test")
 ENCODED = 250  # images per pass of the encoder

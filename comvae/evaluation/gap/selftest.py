@@ -25,7 +25,8 @@ from comvae.model.noise import Noise
 from comvae.model.options import ModelOptions
 from comvae.model.posterior import DiagonalGaussian
 from comvae.model.vae import VAE
-from comvae.study.settings import RunConfig, Training
+from comvae.study.run_config import RunConfig
+from comvae.study.settings import Training
 
 TOLERANCE = 0.02  # nats, of means over images
 SEARCH = {"draws": 64, "iterations": 400, "tolerance": 0.001}

@@ -16,7 +16,7 @@ from comvae.results.mlflow.records import Record, read_records
 from comvae.results.mlflow.store import Store, open_store
 from comvae.study.passwords import without_password
 from comvae.study.plan import Plan
-from comvae.study.settings import load_run_config
+from comvae.study.run_config import load_run_config
 
 PLACE = ("dataset", "model", "config_hash", "block")  # tags: where a run's files lie
 

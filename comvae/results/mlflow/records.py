@@ -15,7 +15,7 @@ from comvae.results.blocks import BlockFiles, Training, trained_with
 from comvae.results.gap_files import read_gaps
 from comvae.results.quantities import EVALUATED_SPLITS, RUNNING, names
 from comvae.results.tables.gaps import image_means
-from comvae.study.settings import RunConfig
+from comvae.study.run_config import RunConfig
 
 CELL = ("model", "config_hash", "seed")
 """The tags that tell the runs of an experiment apart."""

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from comvae.results.paths import evaluation_folder
+from comvae.study.loading import Catalogue, load_models
 from comvae.study.plan import Block
-from comvae.study.settings import Catalogue, Study, load_models
+from comvae.study.settings import Study
 from tests.slow.chaos.commands import STUDY, Comvae
 from tests.slow.support import write_study
 from tests.support import ROOT

@@ -19,9 +19,9 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from comvae.datasets.fetching import fetch
 from comvae.datasets.loading import load
+from comvae.datasets.options import DataOptions
 from comvae.datasets.registry import REGISTRY
 from comvae.datasets.source import PARTS
-from comvae.study.settings import DataOptions
 from tests.support import ROOT
 
 BESIDE = ROOT.parent / "shared" / "data"

@@ -1,42 +1,17 @@
-"""The command line: each stage of the workflow without Snakemake."""
+"""The stages of the workflow as commands, without Snakemake."""
 
-import errno
-import gc
 import logging
-import os
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from comvae.errors import (
-    ComvaeError,
-    DatasetError,
-    ResultsError,
-    SettingsError,
-    StoppedError,
-    system_message,
-)
-from comvae.study.signals import EXIT_STATUS
+from comvae.cli.command import Models, Results, command
+from comvae.errors import ComvaeError, DatasetError, ResultsError, SettingsError
 
 log = logging.getLogger("comvae")
 
-app = typer.Typer(
-    help="The Compound VAE study, stage by stage. Snakemake calls these commands; "
-    "each of them also works alone. Files are explained in results/README.md.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-Results = Annotated[
-    Path, typer.Option(help="Folder that holds all results.", file_okay=False)
-]
-Models = Annotated[Path, typer.Option(help="The file with the models' options.")]
 BlockConfig = Annotated[
     Path, typer.Argument(metavar="RUN_JSON", help="A block's run.json.")
 ]
@@ -60,31 +35,6 @@ StageSettings = Annotated[
 ]
 
 
-def command(function: Callable[..., None]) -> Callable[..., None]:
-    """A subcommand whose own errors are one message and exit status 1."""
-
-    @wraps(function)
-    def run(*args: Any, **options: Any) -> None:
-        from comvae.engine.progress import start_logging
-
-        start_logging()
-        try:
-            function(*args, **options)
-        except StoppedError as stopped:
-            print(stopped, file=sys.stderr)
-            raise typer.Exit(EXIT_STATUS) from None
-        except ComvaeError as error:
-            print(f"Error: {error}", file=sys.stderr)
-            raise typer.Exit(1) from None
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise  # whoever reads the output has seen enough, as `head` does
-            print(f"Error: {system_message(error)}", file=sys.stderr)
-            raise typer.Exit(1) from None
-
-    return app.command()(run)
-
-
 @command
 def configure(
     study: Annotated[
@@ -95,8 +45,8 @@ def configure(
 ) -> None:
     """Validate a study and write its plan and one run.json per block."""
     from comvae.files import write_text
+    from comvae.study.loading import load_study
     from comvae.study.plan import plan_blocks, study_json
-    from comvae.study.settings import load_study
 
     catalogue = load_study(source=study, models=models)
     blocks = plan_blocks(catalogue, results)
@@ -200,66 +150,6 @@ def train(
 
 
 @command
-def adopt(
-    folder: Annotated[
-        Path, typer.Argument(help="A folder of results, or of blocks, from elsewhere.")
-    ],
-    results: Results = Path("results"),
-) -> None:
-    """Take finished blocks over: of an older layout, or of another machine.
-
-    Their weights, history and record are checked, and linked or copied; they are
-    evaluated again.
-    """
-    from comvae.results.adopting import adopt as adopt_blocks
-
-    for block in adopt_blocks(folder, results):
-        print(block)
-
-
-@command
-def forget(
-    unused: Annotated[
-        bool,
-        typer.Option("--unused", help="What no study below --studies names."),
-    ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Remove it; without, it is only listed.")
-    ] = False,
-    studies: Annotated[
-        list[Path] | None,
-        typer.Option(help="Study files, or folders of them. Default: config."),
-    ] = None,
-    models: Models = Path("config/models.yaml"),
-    results: Results = Path("results"),
-) -> None:
-    """List results that no study names any more, or remove them.
-
-    What the plan in the folder of results names is kept too, and what is in training.
-    """
-    from comvae.results.forgetting import study_files
-    from comvae.results.forgetting import unused as find_unused
-
-    if not unused:
-        raise SettingsError("forget: found no choice of what, expected `--unused`")
-    found = find_unused(
-        results, study_files(studies or [Path("config")], models), models
-    )
-    for each in found:
-        print(f"{each.size / 1e6:.1f} MB", *each.folders)
-        if yes:
-            each.remove()
-    total = f"{sum(each.size for each in found) / 1e6:.1f} MB"
-    if not found:
-        said = "nothing is unused"
-    elif yes:
-        said = f"{total} removed"
-    else:
-        said = f"{total} could be removed: the same command with --yes"
-    print(said, file=sys.stderr)
-
-
-@command
 def evaluate(
     run: BlockConfig,
     dataset: DatasetRecord,
@@ -281,7 +171,8 @@ def evaluate(
     from comvae.results.blocks import sound_seeds, write_table
     from comvae.results.pictures import write_pictures
     from comvae.results.weights import load_vae
-    from comvae.study.settings import Evaluation, load_settings
+    from comvae.study.loading import load_settings
+    from comvae.study.settings import Evaluation
 
     chosen = load_settings(Evaluation, settings)
     config, data, use = _job(run, dataset, device, threads)
@@ -311,7 +202,8 @@ def gap(
     from comvae.results.blocks import sound_seeds, write_table
     from comvae.results.gap_files import no_gaps
     from comvae.results.weights import load_vae
-    from comvae.study.settings import Gap, load_settings
+    from comvae.study.loading import load_settings
+    from comvae.study.settings import Gap
 
     chosen = load_settings(Gap, settings)
     if chosen.images == 0:
@@ -349,15 +241,6 @@ def gap_images(
     record = read_record(dataset.parent)
     chosen = {s: image_indices(count, images) for s, count in record.counts.items()}
     write_text(output, json.dumps({"dataset": record.name} | chosen))
-
-
-@command
-def gap_selftest() -> None:
-    """Check the gap estimators against models with known answers."""
-    from comvae.evaluation.gap import selftest
-
-    if not selftest.run():
-        raise typer.Exit(1)
 
 
 @command
@@ -418,25 +301,6 @@ def tables(
 
 
 @command
-def add_result(
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE.csv", help="Columns: results/README.md."),
-    ],
-    models: Models = Path("config/models.yaml"),
-    results: Results = Path("results"),
-) -> None:
-    """Put results of another's model beside ours in the tables; again changes nothing.
-
-    `comvae tables` then shows them. Without the printed file they are gone again.
-    """
-    from comvae.results.external import add_external
-    from comvae.study.settings import load_models
-
-    print(add_external(file, results, load_models(models)))
-
-
-@command
 def report(
     results: Results = Path("results"),
     form: Annotated[
@@ -462,50 +326,6 @@ def report(
     print(failed_import(results), end="", file=sys.stderr)
 
 
-@command
-def dashboard(
-    results: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that holds all results. Default: COMVAE_RESULTS, or results.",
-            file_okay=False,
-        ),
-    ] = None,
-    options: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[-- OPTIONS OF STREAMLIT]",
-            help="Such as --server.port 8502; its other settings are those of "
-            ".streamlit/config.toml beside the code.",
-        ),
-    ] = None,
-) -> None:
-    """Compare variants in the browser, which this machine alone can reach."""
-    from comvae.results.paths import results_folder
-
-    code = Path(__file__).resolve().parents[1]
-    script = code / "dashboard" / "render" / "app.py"
-    if not script.is_file():
-        raise SettingsError(
-            f"{script}: found no dashboard there; it is part of the repository: "
-            "install it with `pip install -e .`"
-        )
-    os.environ["COMVAE_RESULTS"] = str((results or results_folder()).resolve())
-    os.chdir(code)  # Streamlit reads its settings from where it starts
-    streamlit = [sys.executable, "-m", "streamlit", "run", str(script)]
-    os.execv(sys.executable, [*streamlit, *(options or [])])
-
-
-@command
-def schemas(
-    root: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path(),
-) -> None:
-    """Write the settings' JSON schemas and documentation from their classes."""
-    from comvae.schemas import write_schemas
-
-    write_schemas(root)
-
-
 def _job(run: Path, dataset: Path, device: str, threads: int) -> tuple[Any, Any, Any]:
     """Config and dataset of a job on one block, and the device that it has."""
     import torch
@@ -513,7 +333,7 @@ def _job(run: Path, dataset: Path, device: str, threads: int) -> tuple[Any, Any,
     from comvae.datasets.loading import load
     from comvae.datasets.store import read_record
     from comvae.results.weights import pick_device
-    from comvae.study.settings import load_run_config
+    from comvae.study.run_config import load_run_config
 
     config, record = load_run_config(run), read_record(dataset.parent)
     if record.checksum and config.dataset_sha256 not in ("", record.checksum):
@@ -526,16 +346,3 @@ def _job(run: Path, dataset: Path, device: str, threads: int) -> tuple[Any, Any,
     if threads:
         torch.set_num_threads(threads)
     return config, data, pick_device(device)
-
-
-def main() -> None:
-    """Entry point of `python -m comvae` and `comvae`."""
-    # What torch and pandas make when they are imported stays: to look for garbage in it
-    # again and again, and once more at exit, is a third of the time of a short command.
-    gc.set_threshold(200_000)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8")  # in any locale, as all files are
-    try:
-        app()
-    finally:
-        gc.freeze()

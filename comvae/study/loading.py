@@ -1,0 +1,101 @@
+"""Read a study file and the models that it names, entries of `config/models.yaml`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from comvae.datasets.options import DataOptions
+from comvae.errors import SettingsError
+from comvae.model.options import ModelOptions
+from comvae.model.settings import Settings
+from comvae.study.run_config import RunConfig
+from comvae.study.settings import MOST_RUNS, Name, Study, distinct, refuse_unknown
+from comvae.study.validation import S, shown, validate
+from comvae.study.yaml_files import parse_yaml, read_yaml
+
+
+class Catalogue(Settings):
+    """A study with the options of every model it names."""
+
+    study: Study
+    models: dict[Name, ModelOptions]
+
+    def run_config(self, dataset: str, model: str, seeds: list[int]) -> RunConfig:
+        """The resolved config of the block of `seeds` of one (dataset, model)."""
+        return RunConfig(
+            dataset=dataset,
+            model=model,
+            seeds=seeds,
+            options=self.models[model],
+            training=self.study.training,
+            data=DataOptions(
+                binarize=self.study.datasets.binarize,
+                data_seed=self.study.datasets.data_seed,
+            ),
+            dataset_sha256=self.study.datasets.source(dataset).checksum,
+        )
+
+
+def load_study(
+    values: Mapping[str, Any] | None = None,
+    *,
+    source: str | Path,
+    models: str | Path,
+) -> Catalogue:
+    """The study in the file `source`, with its models from the file `models`.
+
+    `values` are the settings where the file was read already. Raises SettingsError
+    with one line per wrong setting.
+    """
+    if values is None:
+        values = read_yaml(source)
+    study = validate(Study, values, str(source))
+    options = load_models(models)
+    names = study.models
+    if names == "all":
+        names = [name for name, model in options.items() if not model.control]
+    try:
+        refuse_unknown("model", names, options)
+        names = distinct(names)
+    except ValueError as error:
+        raise SettingsError(
+            f"{source}: models: found {shown(names)}. {error}."
+        ) from None
+    if not names:
+        raise SettingsError(f"{models}: found no model but controls, expected others")
+    if isinstance(study.seeds, dict) and set(study.seeds) != set(names):
+        raise SettingsError(
+            f"{source}: seeds: found seeds for {', '.join(study.seeds)}. Expected one "
+            f"entry for each model of the study: {', '.join(names)}."
+        )
+    runs = len(study.datasets.names) * sum(len(study.seeds_of(n)) for n in names)
+    if runs > MOST_RUNS:
+        raise SettingsError(
+            f"{source}: found {runs} runs, expected at most {MOST_RUNS}: datasets x "
+            "models x seeds; cut the study into several"
+        )
+    return Catalogue(study=study, models={name: options[name] for name in names})
+
+
+def load_models(path: str | Path) -> dict[str, ModelOptions]:
+    """Every model of a models file, by name; raises SettingsError."""
+    entries = read_yaml(path)
+    for name in entries:
+        try:
+            TypeAdapter(Name).validate_python(name, strict=True)
+        except ValidationError:
+            raise SettingsError(
+                f"{path}: found the model {shown(name)}, expected a name of small "
+                "letters, digits and single hyphens"
+            ) from None
+    return {
+        name: validate(ModelOptions, entry, f"{path}: {name}")
+        for name, entry in entries.items()
+    }
+
+
+def load_settings(kind: type[S], text: str) -> S:
+    """Settings of a stage from YAML text, of which JSON is a part; SettingsError."""
+    return validate(kind, parse_yaml(text, "--settings"), "--settings")
