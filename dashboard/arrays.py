@@ -29,8 +29,16 @@ AXES = {  # n images of h x w pixels, l latents, k draws, t traversals of s step
 }
 # What numpy and zipfile raise on a damaged file: a flipped bit may ask for a
 # compression that zipfile has not implemented.
-UNREADABLE = (OSError, ValueError, TypeError, AttributeError, EOFError)
-UNREADABLE += (NotImplementedError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Arrays(SimpleNamespace):

@@ -127,7 +127,9 @@ def display_table(study: Study, dataset: str, split: str) -> pd.DataFrame:
         columns.setdefault(("", "Model"), rows["title"].tolist())
         shown = columns.setdefault(("", "Seeds"), seeds)
         if rows["source"].any():
-            columns["", "Source"] = [f"external: {x}" * bool(x) for x in rows["source"]]
+            columns["", "Source"] = [
+                f"external: {source}" if source else "" for source in rows["source"]
+            ]
         for place in rows.index[(rows["source"] != "") & (rows["n_seeds"] > 0)]:
             shown[place] = seeds[place]  # it need not give every metric
         columns[name, "ours"] = [ours_text(row) for row in rows.itertuples()]

@@ -31,7 +31,9 @@ def go_on_from_longest(run: Path, config: RunConfig, device: str) -> None:
     for epochs, kept in sorted(_beginnings(run, config, device), reverse=True):
         try:
             for slot in kept.rglob(CHECKPOINTS):
-                checked_record(slot)
+                found = checked_record(slot)["config_hash"]
+                if found != config.hash_at_any_epoch:
+                    raise ValueError(f"it is of the settings {found}")
         except DAMAGE as error:
             log.warning("%s: damaged checkpoint, passed over: %s", kept, error)
             continue

@@ -246,7 +246,8 @@ def quantities_page() -> str:
 
 
 def markdown_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of texts in Markdown."""
+    """A table of texts in Markdown; a `|` within one is escaped."""
     columns = list(columns)
     lines = [columns, ["---"] * len(columns), *rows]
+    lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -22,6 +22,15 @@ from tests.support import ROOT
 PATIENCE = 300  # seconds until a study that hangs fails its test
 TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
 SPLITS = ["train", "test", "train-running"]
+TINY = {
+    "study": "tiny",
+    "datasets": ["digits"],
+    "models": ["vanilla"],
+    "seeds": 1,
+    "training": {"epochs": 1, "hidden": 4, "latent": 2},
+    "evaluation": {"samples": 1},
+    "gap": {"images": 0},
+}
 
 
 def copy_repository(folder: Path) -> Path:

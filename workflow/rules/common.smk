@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shlex
 import signal
 import sys
 import time
@@ -121,15 +122,26 @@ def block_threads(wildcards):
     return 2 if pixels > 3000 else 1
 
 
+def own_paths(wildcards):
+    """The file of each split of a dataset of the user's own; none of any other."""
+    own = STUDY.study.datasets.files.get(wildcards.dataset)
+    return own.paths if own else {}
+
+
 def own_files(wildcards):
-    """The two files of a dataset of the user's own."""
-    paths = STUDY.study.datasets.files[wildcards.dataset].paths
-    return {split: str(path) for split, path in paths.items()}
+    """What a dataset is made of: a file that is newer is read again."""
+    return [str(path) for path in own_paths(wildcards).values()]
 
 
-def own_checksum(wildcards):
-    """The checksum of a dataset of the user's own: other content is read again."""
+def dataset_checksum(wildcards):
+    """That of what the dataset is made of: other content is read again."""
     return STUDY.study.datasets.source(wildcards.dataset).checksum
+
+
+def own_options(wildcards):
+    """How `comvae fetch` is told of these files."""
+    named = [(f"--{split}", str(path)) for split, path in own_paths(wildcards).items()]
+    return shlex.join(word for pair in named for word in pair)
 
 
 def block_config(wildcards):

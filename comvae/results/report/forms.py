@@ -39,8 +39,7 @@ def latex(table: PaperTable) -> str:
 
 def markdown(table: PaperTable) -> str:
     """The caption and the table below it."""
-    cells = table.cells.replace(r"\|", r"\\|", regex=True)
-    cells = cells.mask(table.bold, "**" + cells + "**")
+    cells = table.cells.mask(table.bold, "**" + table.cells + "**")
     text = markdown_table(_one_line(cells.columns), cells.to_numpy())
     return f"{table.caption}\n\n{text}\n"
 

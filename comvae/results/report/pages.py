@@ -90,7 +90,6 @@ def _page(title: str, legend: str, sections: dict[str, pd.DataFrame]) -> str:
     parts = [f"# {title}", legend]
     for heading, table in sections.items():
         if len(table):
-            table = table.replace(r"\|", r"\\|", regex=True)
             parts += [f"## {heading}", markdown_table(table, table.to_numpy())]
     return "\n\n".join(parts) + "\n"
 

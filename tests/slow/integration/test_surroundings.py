@@ -1,12 +1,14 @@
-"""A study in folders with odd names, of other owners, and beside another study."""
+"""A study in folders with odd names, and in some that may not be written to."""
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.slow.support import (
+    TINY,
     copy_repository,
     make_study,
     run,
@@ -15,21 +17,11 @@ from tests.slow.support import (
     write_study,
 )
 
-STUDY = {
-    "study": "tiny",
-    "datasets": ["digits"],
-    "models": ["vanilla"],
-    "seeds": 1,
-    "training": {"epochs": 1, "hidden": 4, "latent": 2},
-    "evaluation": {"samples": 1},
-    "gap": {"images": 0},
-}
-
 
 @pytest.mark.parametrize("name", ["what?", "{x}", "a b", "100%"])
 def test_the_name_of_the_folder_does_not_matter(tmp_path: Path, name: str):
     folder = copy_repository(tmp_path / name)
-    study = write_study(folder, STUDY)
+    study = write_study(folder, TINY)
     done = make_study(folder, study, code=folder)
     assert done.returncode == 0, done.stdout
     imported = folder / "results" / "mlflow" / "imported.txt"
@@ -43,29 +35,34 @@ def test_the_name_of_the_folder_does_not_matter(tmp_path: Path, name: str):
     assert (folder / "results" / "site" / "index.html").exists()
 
 
-ANOTHER = [  # root without its privileges, as any other user
+# root without its privileges, so that modes count for it as for any other user
+AS_ANOTHER = [
     "setpriv",
     "--bounding-set=-dac_override,-dac_read_search",
     "--inh-caps=-dac_override,-dac_read_search",
 ]
-NOBODY = 65534
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
-@pytest.mark.parametrize("foreign", [".", "results"])
-def test_a_folder_of_another_user_is_one_message(tmp_path: Path, foreign: str):
+@pytest.fixture
+def forbidden(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A project of which one folder may only be read."""
     folder = copy_repository(tmp_path / "project")
-    study = write_study(folder, STUDY)
-    for name in (foreign, "results"):
-        os.chown(folder / name, NOBODY, NOBODY)
-        (folder / name).chmod(0o755)
+    (folder / request.param).chmod(0o555)
+    yield folder
+    (folder / request.param).chmod(0o755)
+
+
+@pytest.mark.parametrize("forbidden", [".", "results"], indirect=True)
+def test_a_folder_that_may_only_be_read_is_one_message(tmp_path: Path, forbidden: Path):
+    study = write_study(tmp_path, TINY)
     for command in (
-        study_command(study, code=folder),
+        study_command(study, code=forbidden),
         [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", str(study)],
         [sys.executable, "-m", "comvae", "configure", str(study)],
     ):
-        done = run([*ANOTHER, *command], folder)
+        as_another = AS_ANOTHER if os.geteuid() == 0 else []
+        done = run([*as_another, *command], forbidden)
         assert done.returncode == 1 and "Traceback" not in done.stdout, done.stdout
-        assert str(folder) in done.stdout or "results/" in done.stdout, done.stdout
+        assert str(forbidden) in done.stdout or "results/" in done.stdout, done.stdout
         assert "writable" in done.stdout or "Permission denied" in done.stdout
         assert len(done.stdout.splitlines()) < 10, done.stdout

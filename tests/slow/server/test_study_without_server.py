@@ -9,16 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from tests.slow.support import free_port, make_study, run, write_study
+from tests.slow.support import TINY, free_port, make_study, run, write_study
 
-STUDY = {
-    "study": "tiny",
-    "datasets": ["digits"],
-    "models": ["vanilla"],
-    "seeds": 2,
-    "training": {"epochs": 1, "hidden": 8, "latent": 2},
-    "gap": {"images": 0},
-}
+STUDY = TINY | {"seeds": 2}
 SENTENCE = "The runs of this study are NOT in MLflow."
 
 
