@@ -7,7 +7,6 @@ import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -15,11 +14,9 @@ import pytest
 from comvae.results.paths import evaluation_folder
 from comvae.results.trail import COLUMNS, Trail
 from comvae.study.lock import held
-from comvae.study.plan import Block
 from comvae.study.run_config import load_run_config
 from dashboard import progress
-from dashboard.forecast import forecast
-from dashboard.progress import Progress, Seen, look
+from dashboard.progress import look
 from tests.dashboard.studies import FEW, write_study
 from tests.dashboard.visitor import (
     bars,
@@ -361,61 +358,3 @@ def test_a_damaged_plan_is_named_and_the_folders_tell(planned, blocks):
     found = look(planned)
     assert "study.json" in found.problems[0]
     assert found.counts() == {"waiting": 9}
-
-
-# The time left
-
-
-def seen(status, model="vanilla", seeds=(0, 1), seconds=None):
-    block = Block("digits", model, seeds, "0" * 12, "0" * 12)
-    return Seen(block, str(block.folder), status, seconds=seconds)
-
-
-def trail(seconds_left):
-    return SimpleNamespace(seconds_left=seconds_left)
-
-
-def test_time_left_by_model_and_by_the_blocks_at_a_time():
-    blocks = [
-        seen("trained", seconds=20.0),  # 10 s per seed
-        seen("running", seeds=(2, 3)),
-        seen("running", "compound-mixture"),
-        seen("waiting", seeds=(4,)),
-        seen("stopped", seeds=(5, 6)),
-    ]
-    told = {
-        "digits/vanilla/000000000000/seeds-2-3": trail(4.0),
-        "digits/compound-mixture/000000000000/seeds-0-1": trail(6.0),
-    }
-    # (4 + 6 + 10 + 20) / 2
-    assert forecast(Progress(blocks, []), told, None) == (
-        "About 20 s of training left, 2 blocks at a time. "
-        "Evaluation and gaps come on top."
-    )
-    told["digits/vanilla/000000000000/seeds-2-3"] = trail(
-        59.0
-    )  # and at least that of the slowest
-    assert "About 59 s" in forecast(Progress(blocks, []), told, None)
-
-
-def test_time_left_learns_from_the_tables():
-    runs = pd.DataFrame(
-        {
-            "dataset": "digits",
-            "model": ["vanilla", "vanilla", "compound-mixture"],
-            "split": ["test", "train", "test"],
-            "train_seconds": [5.0, 777.0, None],
-        }
-    )
-    blocks = [seen("running"), seen("waiting", seeds=(2,))]
-    assert "About 15 s" in forecast(Progress(blocks, []), {}, runs)
-    others = [seen("running", "compound-mixture")]  # by the models that have finished
-    assert "About 10 s" in forecast(Progress(others, []), {}, runs)
-
-
-def test_no_time_left_without_a_finished_block_or_a_running_one():
-    waiting = [seen("waiting")]
-    none = forecast(Progress([seen("running"), *waiting], []), {}, None)
-    assert "no block has finished. Now 1 block at a time" in none
-    assert forecast(Progress(waiting, []), {}, None) == "Nothing is training now."
-    assert forecast(Progress([seen("trained", seconds=1.0)], []), {}, None) == ""
