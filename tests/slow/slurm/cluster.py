@@ -63,10 +63,11 @@ GRES_CONF = """\
 NodeName=localhost Name=gpu File=/dev/null
 NodeName=localhost Name=gpu File=/dev/zero
 """
-# The jobs' snakemake drops SLURM_CONF from the environment of its srun.
-SRUN = """\
+# Inside of a job Snakemake drops SLURM_CONF from the environment of these.
+CLIENTS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
+CLIENT = """\
 #!/bin/sh
-SLURM_CONF={root}/slurm.conf exec {srun} "$@"
+SLURM_CONF={root}/slurm.conf exec {client} "$@"
 """
 
 
@@ -89,14 +90,15 @@ class Cluster:
             "user": psutil.Process().username(),
             "controller_port": free_port(),
             "node_port": free_port(),
-            "srun": shutil.which("srun"),
         }
         for folder in ("state", "spool", "bin"):
             (self.root / folder).mkdir()
         (self.root / "slurm.conf").write_text(SLURM_CONF.format(**settings))
         (self.root / "gres.conf").write_text(GRES_CONF)
-        (self.root / "bin" / "srun").write_text(SRUN.format(**settings))
-        (self.root / "bin" / "srun").chmod(0o755)
+        for name in CLIENTS:
+            path, client = self.root / "bin" / name, shutil.which(name)
+            path.write_text(CLIENT.format(root=self.root, client=client))
+            path.chmod(0o755)
         key = self.root / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(1024))
@@ -160,7 +162,7 @@ class Cluster:
 def check_machine() -> None:
     """Raise where the cluster could not start."""
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    wanted = [*DAEMONS, "sbatch", "srun", "squeue"]
+    wanted = [*DAEMONS, *CLIENTS]
     missing = [name for name in wanted if not shutil.which(name, path=path)]
     if missing:
         raise RuntimeError(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,19 +35,35 @@ class Study:
         change(profile)
         path.write_text(yaml.safe_dump(profile))
 
-    def start(self) -> None:
-        """Start the command of the README, with the test's study."""
+    def environment(self) -> dict[str, str]:
+        """That of a login node, with this Python's commands."""
         environment = os.environ | self.cluster.environment
         binaries = Path(sys.executable).parent
+        return environment | {"PATH": f"{binaries}:{environment['PATH']}"}
+
+    def start(self, **environment: str) -> None:
+        """Start the command of the README, with the test's study."""
         with self.printed.open("a") as printed:
             self.process = subprocess.Popen(
                 [*COMMAND, "--configfile", self.file.name],
                 cwd=self.folder,
-                env=environment | {"PATH": f"{binaries}:{environment['PATH']}"},
+                env=self.environment() | environment,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 preexec_fn=heed_interrupts,
             )
+
+    def run_as_job(self) -> None:
+        """Run the command of the README in a Slurm job of its own, to its end."""
+        command = shlex.join([*COMMAND, "--configfile", self.file.name])
+        options = ["--wait", "--mem=1000", f"--output={self.printed}"]
+        subprocess.run(
+            ["sbatch", *options, f"--wrap={command}"],
+            cwd=self.folder,
+            env=self.environment(),
+            check=True,
+            timeout=PATIENCE,
+        )
 
     def wait(self) -> int:
         """The exit status of the command."""

@@ -72,6 +72,7 @@ def test_slurm_logs_are_beside_those_of_the_rules(undisturbed):
 def cancel_then_kill(study: Study) -> None:
     """Cancel a job by scancel; SIGKILL what the second attempt runs."""
     first = study.training_of("vanilla")
+    assert "SLURM_TRES_PER_TASK" not in first.environ(), "srun would heed it"
     assert first.environ()["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     study.cluster.run("scancel", study.jobs_of("vanilla")[-1]["JobId"])
     study.training_of("vanilla", after=first.pid).kill()
@@ -102,10 +103,11 @@ def test_lost_jobs_change_no_number(cluster, undisturbed):
         train["runtime"] = "1 if 'gaussian' in wildcards.model and attempt == 1 else 60"
         train["slurm_extra"] = "''"  # no warning: it would end the block that hangs
         train |= {"gpu": 0, "gres": "'gpu:1'"}  # the other way to ask for a GPU
+        profile["resources"] = {"mem_mb": 30_000, "runtime": 50}
 
     study = Study(cluster, "disturbed", STUDY)
     study.fill_in(fill_in)
-    study.start()
+    study.start(SLURM_TRES_PER_TASK="gres:gpu:9")  # more than the cluster has
     disasters = (cancel_then_kill, hang_past_the_limit, requeue_then_restart_node)
     with ThreadPoolExecutor() as pool:  # in the order in which Slurm starts the blocks
         for done in [pool.submit(disaster, study) for disaster in disasters]:
@@ -118,8 +120,11 @@ def test_lost_jobs_change_no_number(cluster, undisturbed):
         "simplified-mixture": ["COMPLETED"],
     }
     assert study.jobs_of("simplified-mixture")[0]["Restarts"] == "1"
-    memory = [int(job["Mem"]) for job in study.jobs_of("vanilla")]
-    assert memory[1:] == [2 * memory[0], 3 * memory[0]]
+    jobs = {model: study.jobs_of(model) for model in MODELS}
+    memory = [job["MinMemoryNode"] for job in jobs["vanilla"]]
+    assert memory == ["12000M", "24000M", "30000M"], "by attempt, up to the cap"
+    limits = [job["TimeLimit"] for job in jobs["simplified-gaussian"]]
+    assert limits == ["00:01:00", "00:50:00"]
 
     check_complete(study.folder, MODELS)
     for name in TABLES:
