@@ -58,12 +58,8 @@ except ComvaeError as error:
     raise WorkflowError(str(error)) from None
 
 # An evaluation is addressed by its own settings too: other settings are another folder.
-EVALUATION = (
-    f"results/evaluations/{{dataset}}/{{model}}/{{hash}}-{STUDY.study.measured}/{{block}}"
-)
-GAP_IMAGES = (
-    f"results/evaluations/{{dataset}}/gap-images-{STUDY.study.measured}.json"
-)
+EVALUATION = f"results/evaluations/{{dataset}}/{{model}}/{{hash}}-{STUDY.study.measured}/{{block}}"
+GAP_IMAGES = f"results/evaluations/{{dataset}}/gap-images-{STUDY.study.measured}.json"
 
 # Dated now where the plan on disk is not this study's, or where nothing is remembered of
 # this folder, as in a copy: plan and tables are older then.
