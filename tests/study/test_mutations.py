@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comvae import cli
+from comvae.cli import stages
 from comvae.study.plan import Plan
 from tests.support import ROOT
 
@@ -89,7 +89,7 @@ def configure(content: bytes, models: bytes | None = None) -> tuple[int, str]:
         status, printed, errors = 0, io.StringIO(), io.StringIO()
         with redirect_stdout(printed), redirect_stderr(errors):
             try:
-                cli.configure(
+                stages.configure(
                     study,
                     models=MODELS_FILE if models is None else folder / "models.yaml",
                     results=results,
