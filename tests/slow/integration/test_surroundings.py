@@ -43,16 +43,20 @@ AS_ANOTHER = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(params=["whole", "results alone"])
 def forbidden(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A project of which one folder may only be read."""
+    """A project that may only be read, or whose results may only be read."""
     folder = copy_repository(tmp_path / "project")
-    (folder / request.param).chmod(0o555)
+    folders = [folder / "results"]
+    if request.param == "whole":
+        folders.append(folder)
+    for each in folders:
+        each.chmod(0o555)
     yield folder
-    (folder / request.param).chmod(0o755)
+    for each in folders:
+        each.chmod(0o755)
 
 
-@pytest.mark.parametrize("forbidden", [".", "results"], indirect=True)
 def test_a_folder_that_may_only_be_read_is_one_message(tmp_path: Path, forbidden: Path):
     study = write_study(tmp_path, TINY)
     for command in (
