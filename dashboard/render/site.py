@@ -90,8 +90,8 @@ def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
         datasets={d: f"{_stem(study, page.path, d)}.html" for d in study.datasets},
     )
     # a site is read by others: where it was written is nothing to them
-    for folder in (study.folder, study.results):
-        text = text.replace(f"{folder}/", "")
+    for place in (study.folder, study.results):
+        text = text.replace(f"{place}/", "")
     _put(folder / f"{stem}.html", text.encode())
     for path, content in written.files.items():
         _put(folder / path, content)
