@@ -19,7 +19,7 @@ def adopt(
     ],
     results: Results = Path("results"),
 ) -> None:
-    """Take finished blocks over: of an older layout, or of another machine.
+    """Take finished blocks over, of another folder or machine.
 
     Their weights, history and record are checked, and linked or copied; they are
     evaluated again.

@@ -27,6 +27,10 @@ class Noise:
         self.device = torch.device(device)
         self._streams: dict[str, list[torch.Generator]] = {}
 
+    def of(self, part: str) -> "Noise":
+        """Streams of their own for a part of what these are for."""
+        return Noise(self.seeds, f"{self.stage} {part}", self.device)
+
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """Standard normal draws, (seeds, *shape)."""
         out = torch.empty(len(self.seeds), *shape, device=self.device)

@@ -1,16 +1,15 @@
-"""Finished blocks from elsewhere: of an older layout, or of another machine."""
+"""Finished blocks from elsewhere, such as another machine."""
 
 import logging
 import os
 from pathlib import Path
 
-from comvae.datasets.registry import REGISTRY
 from comvae.errors import ResultsError, SettingsError
 from comvae.files import check_sha256, link, write_text
 from comvae.results import paths
 from comvae.results.blocks import is_trained, trained_with
 from comvae.study.plan import name_of
-from comvae.study.run_config import RunConfig, load_run_config
+from comvae.study.run_config import load_run_config
 
 log = logging.getLogger("comvae")
 
@@ -19,9 +18,8 @@ def adopt(source: Path, results: Path) -> list[Path]:
     """Take the finished blocks below `source` over into `results`; their folders there.
 
     A file is linked where it can be, and else copied; its date stays. Each block is
-    checked against the hash and the checksums of its training.json before. Of an older
-    layout, whose configs name no checksum of the data, the data are those that the
-    registry knows: no others could be fetched.
+    checked against the hash and the checksums of its training.json before: one that was
+    trained with other arithmetic has another hash.
 
     The log says which block is left out, and why. Raises ResultsError where `source`
     holds none at all.
@@ -46,10 +44,10 @@ def _adopt_block(folder: Path, results: Path) -> Path:
     training = trained_with(folder, config)
     for name, expected in training.sha256.items():
         check_sha256(folder / name, expected)
-    own = _with_checksum(config)
-    place = Path(own.dataset, own.model, own.config_hash, name_of(tuple(own.seeds)))
+    seeds = name_of(tuple(config.seeds))
+    place = Path(config.dataset, config.model, config.config_hash, seeds)
     target = paths.run_folder(results, place)
-    if target.resolve() == folder.resolve() or is_trained(target, own):
+    if target.resolve() == folder.resolve() or is_trained(target, config):
         log.info("%s: is there already", target)
         return target
     if (target / paths.STATE).exists():
@@ -60,24 +58,8 @@ def _adopt_block(folder: Path, results: Path) -> Path:
         link(folder / name, target / name)
     for path in (folder / paths.KEPT).rglob("checkpoint-*"):
         link(path, target / path.relative_to(folder))
-    record = training.model_copy(update={"config_hash": own.config_hash})
-    for name, text in (
-        (paths.CONFIG, own.to_json() + "\n"),
-        (paths.TRAINING, record.model_dump_json(indent=2)),
-    ):
-        write_text(target / name, text)
+    for name in (paths.CONFIG, paths.TRAINING):
+        write_text(target / name, (folder / name).read_text("utf-8"))
         dates = (folder / name).stat()
         os.utime(target / name, ns=(dates.st_atime_ns, dates.st_mtime_ns))
     return target
-
-
-def _with_checksum(config: RunConfig) -> RunConfig:
-    """The config as a study has it now, with the checksum of its dataset."""
-    if config.dataset_sha256:
-        return config
-    if config.dataset not in REGISTRY:
-        raise SettingsError(
-            f"datasets: found `{config.dataset}`, expected one of {', '.join(REGISTRY)}"
-        )
-    known = REGISTRY[config.dataset].checksum
-    return config.model_copy(update={"dataset_sha256": known})

@@ -1,7 +1,8 @@
 """Hashes of settings, as far as they are not the defaults: addresses of results.
 
 A new setting with a default changes no hash. A changed default does not either, and
-makes other results of the same hash: give the new reading a new name.
+makes other results of the same hash: count up `ARITHMETIC` in run_config.py, or give
+the new reading a new name.
 """
 
 import hashlib

@@ -21,6 +21,10 @@ NO_RESULT = {
 }
 """What a seed's result does not depend on, but for rounding."""
 
+ARITHMETIC = 2
+"""Part of every hash. To be counted up where the same settings give other results,
+beyond rounding: other random numbers, or another default."""
+
 
 class RunConfig(Settings):
     """The resolved config of one block: all that its training depends on."""
@@ -40,7 +44,7 @@ class RunConfig(Settings):
     @property
     def config_hash(self) -> str:
         """Hash of what determines one seed's result."""
-        return hash_of(chosen(self, exclude=NO_RESULT))
+        return hash_of([ARITHMETIC, chosen(self, exclude=NO_RESULT)])
 
     @property
     def hash_at_any_epoch(self) -> str:

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from comvae.datasets.loading import Dataset
-from comvae.datasets.registry import REGISTRY
 from comvae.engine.training import train
 from comvae.errors import ResultsError
 from comvae.results.adopting import adopt
@@ -34,9 +33,8 @@ def catalogue():
 
 @pytest.fixture
 def old(catalogue, tmp_path, blobs: Dataset):
-    """A block as it lay before: without the checksum of its data, and a hash."""
-    now = catalogue.run_config("digits", "vanilla", [0, 1])
-    config = now.model_copy(update={"dataset_sha256": ""})
+    """A finished block, in another folder than a study has it in."""
+    config = catalogue.run_config("digits", "vanilla", [0, 1])
     folder = tmp_path / "old" / "runs" / "digits" / "vanilla" / "seeds-0-1"
     save_block(folder, config, train(config, blobs), torch.device("cpu"))
     (folder / "run.json").write_text(config.to_json())
@@ -45,7 +43,7 @@ def old(catalogue, tmp_path, blobs: Dataset):
     return folder
 
 
-def test_a_block_of_the_layout_before_is_a_block_of_the_study(
+def test_a_block_from_elsewhere_is_a_block_of_the_study(
     catalogue, old, tmp_path, blobs
 ):
     results = tmp_path / "results"
@@ -54,7 +52,6 @@ def test_a_block_of_the_layout_before_is_a_block_of_the_study(
     assert adopt(tmp_path / "old", results) == [results / "runs" / block.folder]
     config = load_run_config(results / "runs" / block.folder / "run.json")
     assert config == catalogue.run_config("digits", "vanilla", [0, 1])
-    assert config.dataset_sha256 == REGISTRY["digits"].checksum
     folder = results / "runs" / block.folder
     assert is_trained(folder, config)
     load_vae(folder, config, blobs.train.shape[1], "cpu")
@@ -108,6 +105,12 @@ def test_what_is_damaged_is_left_out_with_the_reason(
         adopted = adopt(tmp_path / "old", tmp_path / "results")
     assert len(adopted) == 1 and other.exists()
     assert "left out" in caplog.text and says in caplog.text
+
+
+def test_a_block_of_other_arithmetic_is_left_out(old, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("comvae.study.run_config.ARITHMETIC", 1)
+    assert adopt(old, tmp_path / "results") == []
+    assert "is of config" in caplog.text
 
 
 def test_a_block_in_training_is_not_disturbed(catalogue, old, tmp_path, caplog):

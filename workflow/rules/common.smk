@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 from snakemake.exceptions import WorkflowError
-from snakemake.logging import logger
 
 # Text is UTF-8 in any locale: what is read, printed, and given to shell commands.
 if sys.getfilesystemencoding() != "utf-8":
@@ -72,12 +71,6 @@ if workflow.is_main_process:
             PLAN_CHANGED.parent.mkdir(exist_ok=True)
             # the time is its content: Snakemake compares that too
             PLAN_CHANGED.write_text(str(time.time_ns()), encoding="utf-8")
-    if any(RESULTS.glob("runs/*/*/seeds-*/run.json")):
-        logger.warning(
-            "results/runs: found blocks without a hash of their settings, which this "
-            "study does not know; `comvae adopt results` takes them over, and then they "
-            "can be removed: results/runs/*/*/seeds-*"
-        )
 
 # Jobs run the interpreter that runs this workflow, activated or not, and the code beside
 # it, installed or not.
