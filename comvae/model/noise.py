@@ -45,6 +45,10 @@ class Noise:
             own.uniform_(-bound, bound, generator=generator)
         return out
 
+    def bernoulli(self, purpose: str, p: Tensor) -> Tensor:
+        """1 with the probability `p`, (seeds, ...), and else 0; the same shape."""
+        return (self.uniform(purpose, 0.5, *p.shape[1:]) + 0.5 < p).to(p.dtype)
+
     def permutation(self, purpose: str, n: int) -> Tensor:
         """A random order of 0..n-1 for each seed, (seeds, n)."""
         return torch.stack(
