@@ -10,7 +10,7 @@ from dashboard.elements import Ask
 from dashboard.pages import PAGES, Page
 from dashboard.render import vega
 from dashboard.render.html import Written
-from dashboard.study import Study, load_study
+from dashboard.study import Study
 
 STYLE, CHARTS, LIBRARIES = "site.css", "charts.js", "vega.js"
 MARK = 'name="generator" content="comvae site"'  # in every page
@@ -26,18 +26,17 @@ MAIN = {  # figures for the Snakemake report and for papers: page and chart of e
 WRITTEN = [page for page in PAGES if page.written]  # the pages that a site has
 
 
-def build(results: Path, output: Path, figures: Path | None = None) -> list[str]:
-    """Write the site of `results` into `output`; return what could not be read.
+def build(study: Study, output: Path, figures: Path | None = None) -> list[str]:
+    """Write the site of a study into `output`; return what could not be read.
 
     The main figures are written below `figures` too, as `<dataset>/<figure>.svg`. The
     same results give the same bytes. Raises ResultsError where there are no results at
     all, and where `output` holds something else than such a site.
     """
-    study = load_study(results)
     if not study.datasets and not study.index.problems and not study.damaged:
         raise ResultsError(
-            f"{results}: holds no results, expected those of a study; run `make study` "
-            "first, or name another folder in COMVAE_RESULTS"
+            f"{study.results}: holds no results, expected those of a study; run "
+            "`make study` first, or name another folder in COMVAE_RESULTS"
         )
     index = output / f"{FIRST}.html"
     older = index.is_file() and MARK in index.read_text("utf-8")
@@ -91,7 +90,8 @@ def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
         datasets={d: f"{_stem(study, page.path, d)}.html" for d in study.datasets},
     )
     # a site is read by others: where it was written is nothing to them
-    text = text.replace(f"{study.results}/", "")
+    for folder in (study.folder, study.results):
+        text = text.replace(f"{folder}/", "")
     _put(folder / f"{stem}.html", text.encode())
     for path, content in written.files.items():
         _put(folder / path, content)
