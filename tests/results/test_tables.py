@@ -1,6 +1,7 @@
 """Tables: statistics by hand and by scipy, and a row for what is not there."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -21,7 +22,6 @@ from tests.results.written import (
     evaluation_of,
     write_block,
 )
-from tests.support import study_in
 
 TERMS = [*PAPER_METRICS, "weight_kl"]
 WHY = "latent_kl is nan in epoch 2"
@@ -58,10 +58,14 @@ def test_written_tables_have_their_columns(tmp_path):
     plan = Plan("t", ["digits"], {"vanilla": "Vanilla"}, [GOOD], None)
     write_tables(tmp_path, plan)
     for name, expected in TABLES.items():
-        table = pd.read_csv(study_in(tmp_path) / "tables" / f"{name}.csv")
+        table = pd.read_csv(plan.folder(tmp_path) / "tables" / f"{name}.csv")
         columns = [c for c in expected.columns if c != "negative_bound"]
         assert list(table.columns) == columns
-    assert len(list((study_in(tmp_path) / "tables").iterdir())) == len(TABLES)
+    names = {path.stem for path in (plan.folder(tmp_path) / "tables").iterdir()}
+    assert names == {*TABLES, "complete"}
+    write_tables(tmp_path, replace(plan, blocks=[GOOD, BAD]))  # one is missing
+    names = {path.stem for path in (plan.folder(tmp_path) / "tables").iterdir()}
+    assert names == {*TABLES}
 
 
 def test_a_finished_run_has_three_rows_with_its_provenance(tmp_path):
@@ -287,9 +291,9 @@ def test_no_results_at_all_are_whole_tables(tmp_path):
     assert len(tables["runs"]) == 12
     assert len(tables["table1"]) == 2 * len(SPLITS) * len(PAPER_METRICS)
     assert (
-        pd.read_csv(study_in(tmp_path) / "tables" / "table1.csv")["n_seeds"] == 0
+        pd.read_csv(plan.folder(tmp_path) / "tables" / "table1.csv")["n_seeds"] == 0
     ).all()
-    cells = pd.read_csv(study_in(tmp_path) / "tables" / "cells.csv")
+    cells = pd.read_csv(plan.folder(tmp_path) / "tables" / "cells.csv")
     assert (cells["status"] == "missing").all()
 
 

@@ -41,7 +41,7 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
         for name in ("table1", "gaps", "attribution", "claims", "cells")
     )
     pages = {
-        "table1": table1_page(plan, table1, cells),
+        "table1": table1_page(plan, table1, claims, cells),
         "gaps": gaps_page(plan, gaps, attribution, cells),
         "claims": claims_page(plan, claims),
     }
