@@ -79,7 +79,6 @@ def fetch(
     from comvae.datasets.own import own_source
     from comvae.datasets.registry import REGISTRY
     from comvae.datasets.source import OwnFiles
-    from comvae.study.lock import held
 
     known = REGISTRY
     if train and test and dataset not in REGISTRY:
@@ -89,8 +88,7 @@ def fetch(
             f"{dataset}: found --train {train} and --test {test}, expected both, and a "
             "name that is none of the registry's"
         )
-    with held(output):  # other studies may want it now too
-        print(fetch_dataset(dataset, output, mirror, known))
+    print(fetch_dataset(dataset, output, mirror, known))
 
 
 @command

@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from comvae.datasets.registry import REGISTRY
+from comvae.datasets.source import Facts
+from comvae.datasets.store import read_record
 from comvae.errors import ResultsError
 from comvae.files import replacing
 from comvae.results import paths
@@ -41,9 +43,9 @@ def add_external(file: Path, results: Path, ours: Container[str]) -> Path:
     kept, seen = paths.external(results, file.name), {}
     for other in paths.find_external(results):
         if other != kept:
-            _read(other, ours, seen)
+            _read(other, ours, results, seen)
     content = read_bytes(file)
-    _read(file, ours, seen)
+    _read(file, ours, results, seen)
     if kept.exists():
         if read_bytes(kept) != content:
             raise ResultsError(
@@ -65,13 +67,26 @@ def with_external(runs: pd.DataFrame, results: Path, plan: Plan) -> pd.DataFrame
     rows = [
         row
         for file in paths.find_external(results)
-        for row in _read(file, plan.models, seen)
+        for row in _read(file, plan.models, results, seen)
         if row["dataset"] in plan.datasets
     ]
     return pd.concat([runs, pd.DataFrame(rows)], ignore_index=True) if rows else runs
 
 
-def _read(file: Path, ours: Container[str], seen: Seen) -> list[Row]:
+def _images(results: Path, dataset: str) -> Facts:
+    """What a dataset is: one of the registry, or of the user's own that is fetched."""
+    record = paths.dataset_record(results, dataset)
+    if dataset not in REGISTRY and record.exists():
+        return read_record(record.parent)
+    if dataset not in REGISTRY:
+        raise ValueError(
+            f"the dataset `{dataset}`, expected one of {', '.join(REGISTRY)}, or one of "
+            "your own that is fetched"
+        )
+    return REGISTRY[dataset]
+
+
+def _read(file: Path, ours: Container[str], results: Path, seen: Seen) -> list[Row]:
     """The rows of a file, whose keys are added to `seen`."""
     line = 1
     try:
@@ -87,7 +102,7 @@ def _read(file: Path, ours: Container[str], seen: Seen) -> list[Row]:
             if len(cells) != len(header):
                 raise ValueError(f"{len(cells)} cells, expected {len(header)}")
             texts = (" ".join(cell.split()) for cell in cells)
-            row = _row(dict(zip(header, texts, strict=True)), ours)
+            row = _row(dict(zip(header, texts, strict=True)), ours, results)
             key = tuple(row[name] for name in RUNS.key)
             if key in seen:
                 raise ValueError(
@@ -129,16 +144,16 @@ def _check_header(header: list[str]) -> None:
             raise ValueError(f"no column `{name}`, expected {', '.join(NEEDED)}")
 
 
-def _row(cells: dict[str, str], ours: Container[str]) -> Row:
+def _row(cells: dict[str, str], ours: Container[str], results: Path) -> Row:
     """A row of RUNS; raises ValueError with what was found and expected."""
     for name in NEEDED:
         if not cells[name]:
             raise ValueError(f"no {name}, expected one in every row")
-    for name, known in (("dataset", REGISTRY), ("split", SPLITS)):
-        if cells[name] not in known:
-            raise ValueError(
-                f"the {name} `{cells[name]}`, expected one of {', '.join(known)}"
-            )
+    images = _images(results, cells["dataset"])
+    if cells["split"] not in SPLITS:
+        raise ValueError(
+            f"the split `{cells['split']}`, expected one of {', '.join(SPLITS)}"
+        )
     if cells["model"] in ours:
         raise ValueError(
             f"the model `{cells['model']}`, which is one of this project, expected "
@@ -150,7 +165,6 @@ def _row(cells: dict[str, str], ours: Container[str]) -> Row:
     values = {name: _number(name, cells[name]) for name in MEASURED if cells.get(name)}
     if not values:
         raise ValueError(f"no value, expected one of {', '.join(MEASURED)}")
-    images = REGISTRY[cells["dataset"]]
     bounds = Bounds(NATS_PER_PIXEL * images.height * images.width, 0.0)
     if broken := bounds.broken_by(values):
         raise ValueError(f"a value that is {broken}")

@@ -1,10 +1,14 @@
 """Results of others: checked, kept once, in tables beside ours, never compared."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from comvae.cli import app
+from comvae.datasets.fetching import fetch
+from comvae.datasets.own import own_source
+from comvae.datasets.source import SPLITS, OwnFiles
 from comvae.errors import ResultsError
 from comvae.results.external import NO_SEED, add_external
 from comvae.results.report import write_paper_tables, write_report
@@ -39,6 +43,23 @@ def test_a_file_is_kept_as_it_is_and_again_changes_nothing(tmp_path):
     assert add_external(kept, tmp_path, {"vanilla"}) == kept
     after = kept.stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_rows_on_a_dataset_of_the_users_own(tmp_path):
+    """Within the bounds of its images, 2 x 2 pixels, once it is fetched."""
+    row = saved(tmp_path, f"{HEAD}\nA,mine,0,test,s,399,0,399\n")
+    with pytest.raises(ResultsError, match="dataset `mine`, expected one of"):
+        add_external(row, tmp_path, set())
+    images, labels = np.zeros((3, 2, 2), np.uint8), np.zeros(3, np.uint8)
+    arrays = dict(x_train=images, y_train=labels, x_test=images, y_test=labels)
+    np.savez(tmp_path / "mine.npz", **arrays)
+    files = OwnFiles(**dict.fromkeys(SPLITS, str(tmp_path / "mine.npz")))
+    mine = {"mine": own_source("mine", files)}
+    fetch("mine", tmp_path / "datasets" / "mine", registry=mine)
+    add_external(row, tmp_path, set())
+    row = saved(tmp_path, f"{HEAD}\nA,mine,1,test,s,401,0,401\n", "more.csv")
+    with pytest.raises(ResultsError, match="expected 0 to 400"):
+        add_external(row, tmp_path, set())
 
 
 def test_another_file_of_the_same_name_replaces_nothing(tmp_path):

@@ -260,7 +260,9 @@ def test_n_finite_garbage_is_refused_with_the_bound_that_it_breaks(make, finishe
     make(finished)
     cells = table(finished, "cells")
     assert (cells["status"] == "failed").all()
-    assert cells["detail"].str.contains("above 6400").all(), list(cells["detail"])
+    assert cells["detail"].str.contains("expected 0 to 6400").all(), list(
+        cells["detail"]
+    )
 
 
 def test_o_two_estimates_are_compared_on_the_images_that_have_both(make, tmp_path):
