@@ -33,6 +33,8 @@ rule all:
         report=rules.report.output,
         tracked=rules.track.output.summary,
         # what is only on the way to a report that is there would not be made again
+        plan=rules.plan.output,
+        tables=rules.aggregate.output,
         trained=all_trained,
         metrics=all_metrics,
         gaps=all_gaps,

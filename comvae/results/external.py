@@ -80,8 +80,8 @@ def _images(results: Path, dataset: str) -> Facts:
         return read_record(record.parent)
     if dataset not in REGISTRY:
         raise ValueError(
-            f"the dataset `{dataset}`, expected one of {', '.join(REGISTRY)}, or one of "
-            "your own that is fetched"
+            f"the dataset `{dataset}`, expected one of {', '.join(REGISTRY)}, or a "
+            "fetched one of your own"
         )
     return REGISTRY[dataset]
 
