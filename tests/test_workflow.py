@@ -61,7 +61,7 @@ def jobs(blocks: int, datasets: int) -> dict[str, int]:
         (["--configfile", "config/config.yaml"], 8, 1),
         (["--configfile", "config/paper.yaml"], 16, 2),
         (["--configfile", "config/mnist-cpu.yaml"], 3, 1),
-        (["--configfile", "config/controls.yaml"], 7, 1),
+        (["--configfile", "config/controls.yaml"], 8, 1),
         (["--cores", "8", "--profile", "slurm"], 16, 2),
     ],
     ids=["default", "config", "paper", "mnist-cpu", "controls", "slurm"],
