@@ -46,13 +46,15 @@ def plain(text: object) -> str:
 
 def streamlit_pages() -> dict[str, st.Page]:
     """Every page as Streamlit's own, by its path."""
+    results = results_folder()
+    linked = [page for page in PAGES if page.linked and page.is_there(results)]
     return {
         page.path: st.Page(
             lambda page=page: show_page(page),
             title=page.title,
             url_path=page.path,
             default=page is PAGES[0],
-            visibility="visible" if page.linked else "hidden",
+            visibility="visible" if page in linked else "hidden",
         )
         for page in PAGES
     }

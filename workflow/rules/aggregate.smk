@@ -39,6 +39,12 @@ rule aggregate:
             labels={"table": "Claims of the paper"},
         ),
         cells="results/tables/cells.csv",
+        readings=report(
+            ["results/tables/readings.csv"] if STUDY.readings else [],
+            caption="../report/readings.rst",
+            category="Tables as CSV",
+            labels={"table": "Readings of the paper"},
+        ),
     log:
         "logs/aggregate.log",
     conda:

@@ -39,8 +39,9 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
         read_table(results, name)
         for name in ("table1", "gaps", "attribution", "claims", "cells")
     )
+    readings = load_study_table(results, "readings")
     pages = {
-        "table1": table1_page(plan, table1, cells),
+        "table1": table1_page(plan, table1, readings, cells),
         "gaps": gaps_page(plan, gaps, attribution, cells),
         "claims": claims_page(plan, claims),
     }

@@ -15,6 +15,7 @@ from comvae.results.tables.attribution import attribution
 from comvae.results.tables.finished import collect
 from comvae.results.tables.gaps import add_gaps, collect_gaps, gaps_table
 from comvae.results.tables.paper import table1
+from comvae.results.tables.readings import readings_table
 from comvae.study.plan import Plan
 
 
@@ -48,6 +49,9 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
         "claims": claims_table(plan, runs),
         "cells": cells,
     }
+    paths.table(results, "readings").unlink(missing_ok=True)  # of an earlier plan
+    if plan.readings:
+        tables["readings"] = readings_table(plan, runs)
     for name, table in tables.items():
         write_table(paths.table(results, name), table)
     return tables
