@@ -6,14 +6,17 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYTHONUTF8 := 1
 CORES ?= all
+HISTORIES ?= 200
 STUDY ?= config/config.yaml
+# else commands take the study that was planned last
+NAMED = $(if $(filter file,$(origin STUDY)),,--study $(STUDY))
 # jobs that train take turns on a GPU, where there is one
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),--resources gpu=1)
 EXTRAS := workflow,tracking,dashboard,peers,test,dev
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help study tables gap-selftest dashboard mlflow site report test integration slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study bench-large gpu-campaign clean
+.PHONY: help study tables gap-selftest dashboard mlflow site report test integration histories slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study bench-large gpu-campaign clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +29,7 @@ $(INSTALLED): pyproject.toml requirements.lock comvae/engine/fused/native.c comv
 study: $(INSTALLED) ## train, evaluate and tabulate the study (STUDY=config/…, CORES=…)
 	@test -f $(STUDY) || { echo "STUDY=$(STUDY): there is no such file" >&2; exit 2; }
 	@python workflow/scripts/run.py --cores $(CORES) $(GPU) --configfile $(STUDY); \
-	status=$$?; python -m comvae report; exit $$status
+	status=$$?; python -m comvae report --study $(STUDY); exit $$status
 
 gap-selftest: $(INSTALLED) ## check the gap estimators against known answers
 	python -m comvae gap-selftest
@@ -40,11 +43,11 @@ mlflow: $(INSTALLED) ## query single runs in the browser (loopback only)
 	  --backend-store-uri sqlite:///results/mlflow/mlflow.db
 
 tables: $(INSTALLED) ## tables and report of what is finished, also while a study runs
-	python -m comvae tables
-	python -m comvae report
+	python -m comvae tables $(NAMED)
+	python -m comvae report $(NAMED)
 
-site: $(INSTALLED) ## the dashboard as static HTML in results/site (SITE=folder)
-	python -m dashboard.render $(if $(SITE),--output $(SITE))
+site: $(INSTALLED) ## the dashboard as static HTML (SITE=folder)
+	python -m dashboard.render $(NAMED) $(if $(SITE),--output $(SITE))
 
 report: $(INSTALLED) ## tables and figures in one file, report.html (STUDY=config/…)
 	python workflow/scripts/run.py --cores 1 --configfile $(STUDY) -- site
@@ -53,8 +56,12 @@ report: $(INSTALLED) ## tables and figures in one file, report.html (STUDY=confi
 test: $(INSTALLED) ## the test suite but for tests/slow, on two cores
 	python -m pytest -n 2 --dist loadfile --ignore=tests/slow
 
-integration: $(INSTALLED) ## the whole study, killed and resumed, and the real datasets
-	python -m pytest tests/slow/integration
+integration: $(INSTALLED) ## the whole study, killed, resumed and mistreated; real datasets
+	python -m pytest -n 2 --dist loadfile tests/slow/integration \
+	  tests/slow/reports --ignore=tests/slow/reports/test_histories.py
+
+histories: $(INSTALLED) ## random histories of a study, compared with fresh ones (HISTORIES=200)
+	HISTORIES=$(HISTORIES) python -m pytest -n 2 tests/slow/reports/test_histories.py
 
 gpu-test: $(INSTALLED) ## the fused kernels on this machine's GPU, with their timings
 	python -m pytest -s tests/slow/gpu

@@ -38,11 +38,13 @@ rule all:
         gaps=all_gaps,
 
 
+TO_MAKE = unfinished() if workflow.is_main_process else set()
+
+
+onstart:
+    run_beside_others(TO_MAKE)
+
+
 onerror:
-    # What did finish still gets its tables, in which the rest stands as missing. They
-    # are dated long ago, as long as a ZIP can tell: else the next run would take them
-    # for those of rule aggregate.
-    shell(
-        "python -m comvae tables"
-        " && touch -t 198001020000 results/tables/*.csv || true"
-    )
+    # what did finish still gets its tables, in which the rest stands as missing
+    shell("python -m comvae tables --study {NAME} || true")

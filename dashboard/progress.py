@@ -17,10 +17,17 @@ from comvae.errors import ResultsError
 from comvae.results import reading as data
 from comvae.results.blocks import load_training
 from comvae.results.formats import HISTORY
-from comvae.results.paths import newest_measured
+from comvae.results.paths import newest_measured, table
 from comvae.results.trail import Progress as Trail
 from comvae.results.trail import load_progress as load_trail
-from comvae.study.plan import Block, name_of, parse_seeds
+from comvae.study.plan import (
+    PLAN,
+    Block,
+    last_planned,
+    name_of,
+    parse_seeds,
+    study_folder,
+)
 
 SILENT = 60.0  # seconds without a sign of life; a living block gives one every ten
 SHARE = 0.05  # of the time that looking may take; more blocks are looked at less often
@@ -71,18 +78,20 @@ class Progress:
         return [seen for seen in self.seen if seen.status in statuses]
 
 
-_last: dict[Path, tuple[float, float, Progress]] = {}  # when, how long, what
+_last: dict[
+    tuple[Path, str], tuple[float, float, Progress]
+] = {}  # when, how long, what
 
 
-def load_progress(results: Path) -> Progress:
-    """How far the study is; looked at again once that takes SHARE of the time."""
+def load_progress(results: Path, study: str) -> Progress:
+    """How far it is; looked at again once that takes SHARE of the time."""
     began = time.monotonic()
-    if results in _last:
-        when, took, progress = _last[results]
+    if (results, study) in _last:
+        when, took, progress = _last[results, study]
         if began - when < took / SHARE:
             return progress
-    progress = look(results)
-    _last[results] = began, time.monotonic() - began, progress
+    progress = look(results, study)
+    _last[results, study] = began, time.monotonic() - began, progress
     return progress
 
 
@@ -91,13 +100,14 @@ def forget() -> None:
     _last.clear()
 
 
-def look(results: Path) -> Progress:
-    """How far the study is, from the files as they are now."""
+def look(results: Path, study: str = "") -> Progress:
+    """How far a study, or the one planned last, is by the files as they are now."""
     problems: list[str] = []
-    known, written = _cells(results)
+    folder = study_folder(results, study or last_planned(results))
+    known, written = _cells(folder)
     seen = [
         _look(results, block, known, written, problems)
-        for block in planned(results, problems)
+        for block in planned(results, folder / PLAN, problems)
     ]
     if not any(block.status == "running" for block in seen):
         for block in seen:  # no job will come: the tables say that it was lost
@@ -110,9 +120,8 @@ def look(results: Path) -> Progress:
     return Progress(seen, problems)
 
 
-def planned(results: Path, problems: list[str]) -> list[Block]:
-    """The blocks that study.json lists; without a list, those that have a folder."""
-    path = results / "study.json"
+def planned(results: Path, path: Path, problems: list[str]) -> list[Block]:
+    """The blocks that a study.json lists; without a list, those that have a folder."""
     try:
         listed = (data.load_json(path) or {}).get("blocks")
         if isinstance(listed, list):
@@ -202,17 +211,17 @@ def _status(folder: str, trained: bool) -> tuple[str, float | None]:
         return "waiting", None
 
 
-def _cells(results: Path) -> tuple[dict[tuple[str, str, int], str], int]:
+def _cells(study: Path) -> tuple[dict[tuple[str, str, int], str], int]:
     """The status of each run in cells.csv, and when that was written."""
     try:
-        cells = data.load_study_table(results, "cells")
+        cells = data.load_study_table(study, "cells")
     except ResultsError:
         cells = None  # the pages that show the table say so
     if cells is None:
         return {}, 0
     rows = cells.dropna(subset="seed")
     keys = zip(rows["dataset"], rows["model"], rows["seed"].astype(int), strict=True)
-    written = _mtime(f"{results}/tables/cells.csv") or 0
+    written = _mtime(str(table(study, "cells"))) or 0
     return dict(zip(keys, rows["status"], strict=True)), written
 
 

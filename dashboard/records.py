@@ -11,6 +11,7 @@ from comvae.results import paths
 from comvae.results import reading as data
 from comvae.results.index import Run
 from comvae.study.passwords import has_password, without_password
+from comvae.study.plan import PLAN
 from dashboard.text import counted, flat, shown
 
 PLACE = ["dataset", "model", "block"]
@@ -165,14 +166,21 @@ def plan_in_short(plan: dict[str, Any]) -> dict[str, Any]:
     return short
 
 
-def files(results: Path) -> list[str]:
+def files(results: Path, study: Path) -> list[str]:
     """What can be saved: tables, reports, the study, and what datasets are made of.
 
-    Paths below `results`, without a study.json with the password of an MLflow server.
+    Paths below the folder of the study or below `results`, without a study.json with
+    the password of an MLflow server.
     """
-    patterns = ["tables/*.csv", "report/*.md", "study.json", "datasets/*/dataset.json"]
-    found = [path for pattern in patterns for path in sorted(results.glob(pattern))]
-    study = results / "study.json"
-    if study in found and has_password(study.read_text("utf-8", errors="replace")):
-        found.remove(study)
-    return [str(path.relative_to(results)) for path in found if path.is_file()]
+    places = [(study, "tables/*.csv"), (study, "report/*.md"), (study, PLAN)]
+    places += [(results, "datasets/*/dataset.json")]
+    found = [
+        str(path.relative_to(folder))
+        for folder, pattern in places
+        for path in sorted(folder.glob(pattern))
+        if path.is_file()
+    ]
+    plan = study / PLAN
+    if PLAN in found and has_password(plan.read_text("utf-8", errors="replace")):
+        found.remove(PLAN)
+    return found

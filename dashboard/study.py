@@ -10,6 +10,7 @@ import pandas as pd
 from comvae.errors import ResultsError
 from comvae.results import index as runs
 from comvae.results import reading as data
+from comvae.study.plan import PLAN, last_planned, study_folder
 from dashboard import elements as el
 
 TRAINED = ("trained", "evaluated")  # statuses of runs that no table has yet
@@ -21,6 +22,7 @@ class Study:
     """What `study.json` says, what the runs' own files add to it, and the tables."""
 
     results: Path
+    folder: Path  # of the study, below `results`
     name: str
     titles: dict[str, str]  # by model, in the study's order
     measures_gaps: bool
@@ -45,7 +47,7 @@ class Study:
         `runs` is without the external ones: pages pair runs over seeds and open files.
         """
         try:
-            table = data.load_study_table(self.results, name)
+            table = data.load_study_table(self.folder, name)
             if table is None or name != "runs":
                 return table
             return table[table["source"] == ""]
@@ -58,6 +60,11 @@ class Study:
         table = self.table(name)
         here = None if table is None else table[table["dataset"] == dataset]
         return None if here is None or here.empty else here
+
+    def file(self, path: str) -> Path:
+        """A file by its path below the study's folder, or below that of all results."""
+        own = self.folder / path
+        return own if own.exists() else self.results / path
 
     @property
     def datasets(self) -> list[str]:
@@ -86,7 +93,7 @@ class Study:
         if name in self.damaged:
             return self.damage(name)
         done = ""
-        if not (self.results / "tables").exists():
+        if not (self.folder / "tables").exists():
             trained = [r for r in self.index.runs if r.status in TRAINED]
             done = f" {len(trained)} of {len(self.index.runs)} runs are trained so far."
         text = (
@@ -97,11 +104,14 @@ class Study:
         return [el.Notice(text)]
 
 
-def load_study(results: Path) -> Study:
-    """The study; without a readable study.json, as far as the runs' files tell it."""
-    index = runs.load_index(results)
+def load_study(results: Path, study: str | None = None) -> Study:
+    """A study, the last one planned where none is named; without a readable study.json,
+    as far as the runs' files tell it."""
+    study = study or last_planned(results)
+    folder = study_folder(results, study)
+    index = runs.load_index(results, study)
     try:
-        plan = data.load_json(results / "study.json") or {}
+        plan = data.load_json(folder / PLAN) or {}
     except ResultsError as error:
         index.problems.append(str(error))
         plan = {}
@@ -110,6 +120,7 @@ def load_study(results: Path) -> Study:
         titles = {run.model: index.title(run.model) for run in index.runs}
     return Study(
         results,
+        folder,
         str(plan.get("study") or ""),
         {str(name): str(title) for name, title in titles.items()},
         plan.get("gap_images", 1) != 0,

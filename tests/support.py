@@ -4,6 +4,7 @@ from pathlib import Path
 
 from comvae.model.options import ModelOptions
 from comvae.study.loading import load_models
+from comvae.study.plan import find_studies, study_folder
 from comvae.study.run_config import RunConfig
 from comvae.study.settings import Training
 
@@ -27,3 +28,8 @@ def run_config(
         options=options,
         training=Training(**(settings | training)),
     )
+
+
+def study_in(results: Path) -> Path:
+    """The folder of the study that was planned last below `results`, else of `test`."""
+    return study_folder(results, next(iter(find_studies(results)), "test"))

@@ -14,7 +14,7 @@ from benchmarks import cases, floor, harness, large, loop, study
 from benchmarks.measure import measure, row_of
 from comvae.engine.training import train
 from tests.slow.support import copy_repository
-from tests.support import MODELS, run_config
+from tests.support import MODELS, run_config, study_in
 
 CPU = torch.device("cpu")
 TERMS = ["reconstruction", "latent_kl", "weight_kl"]
@@ -172,7 +172,9 @@ class TestStudy:
         )
         sizes = {"epochs": 1, "batch_size": 32, "hidden": 32, "latent": 5}
         assert study.work_of(now) == [sizes | {"model": "vanilla", "seeds": [0, 1]}]
-        assert len(pd.read_csv(now / "results" / "tables" / "runs.csv")) == 2 * 3
+        assert (
+            len(pd.read_csv(study_in(now / "results") / "tables" / "runs.csv")) == 2 * 3
+        )
         assert not list(now.glob("results/evaluations/**/gaps.parquet"))
 
     def test_says_what_a_study_that_fails_printed(self, now):
@@ -200,7 +202,7 @@ class TestLarge:
         for row in rows:
             assert (row["seeds_per_block"], row["blocks"]) == (2, 16)
             assert row["seconds"] > 0 and row["cpu_seconds"] > 0 and row["peak_mb"] > 1
-        runs = pd.read_csv(tmp_path / "results" / "tables" / "runs.csv")
+        runs = pd.read_csv(study_in(tmp_path / "results") / "tables" / "runs.csv")
         assert len(runs) == 8 * 3 * 3
 
     def test_says_that_a_command_failed(self):

@@ -19,7 +19,7 @@ from comvae.results.paths import evaluation_folder, gap_images
 from comvae.study.loading import Catalogue, load_models
 from comvae.study.plan import plan_blocks
 from comvae.study.settings import Study
-from tests.support import ROOT
+from tests.support import ROOT, study_in
 
 STUDY = {
     "study": "tiny",
@@ -95,7 +95,7 @@ def study(tmp_path_factory):
 
 
 def test_configure_writes_the_plan_and_one_config_per_block(study):
-    plan = json.loads((study / "results" / "study.json").read_text())
+    plan = json.loads((study_in(study / "results") / "study.json").read_text())
     assert [block["model"] for block in plan["blocks"]] == STUDY["models"]
     config = json.loads((study / RUN / "run.json").read_text())
     assert config["seeds"] == [0, 1] and config["model"] == "compound-mixture"
@@ -137,15 +137,15 @@ def test_gaps_are_measured_on_the_listed_images(study):
             chosen = (table["seed"] == seed) & (table["split"] == split)
             assert sorted(table["image"][chosen]) == sorted(listed[split])
     assert len(table) == 2 * 2 * 12
-    cells = pd.read_csv(study / "results" / "tables" / "cells.csv")
+    cells = pd.read_csv(study_in(study / "results") / "tables" / "cells.csv")
     assert list(cells["gap"]) == ["measured"] * 2
 
 
 def test_tables_hold_every_run(study):
-    runs = pd.read_csv(study / "results" / "tables" / "runs.csv")
+    runs = pd.read_csv(study_in(study / "results") / "tables" / "runs.csv")
     assert len(runs) == 2 * 3
     assert runs[["reconstruction", "latent_kl", "weight_kl"]].notna().all(axis=None)
-    cells = pd.read_csv(study / "results" / "tables" / "cells.csv")
+    cells = pd.read_csv(study_in(study / "results") / "tables" / "cells.csv")
     assert list(cells["status"]) == ["finished"] * 2
     measured = runs[runs["split"] != "train-running"]
     assert measured[["log_px", "elbo", "amortization_gap"]].notna().all(axis=None)
@@ -153,17 +153,17 @@ def test_tables_hold_every_run(study):
 
 def test_the_report_is_shown_and_says_where_to_look_next(study):
     printed = (study / "printed.txt").read_text()
-    written = (study / "results" / "report" / "table1.md").read_text()
+    written = (study_in(study / "results") / "report" / "table1.md").read_text()
     for text in (printed, written):
         assert "Compound, mixture prior" in text
         assert "nats per image" in text.lower()
-    table = pd.read_csv(study / "results" / "tables" / "table1.csv")
+    table = pd.read_csv(study_in(study / "results") / "tables" / "table1.csv")
     best = table[(table["split"] == "test") & (table["metric"] == "negative_elbo")]
     for mean in best["mean"]:
         assert f"{mean:.2f}" in printed and f"{mean:.2f}" in written
     assert "make dashboard" in printed and "results/tables" in printed
     assert "gaps on test images" in printed and "claims of the paper" in printed
-    pages = {path.name for path in (study / "results" / "report").iterdir()}
+    pages = {path.name for path in (study_in(study / "results") / "report").iterdir()}
     assert pages == {"table1.md", "gaps.md", "claims.md"}
 
 
@@ -201,9 +201,9 @@ def test_a_wrong_setting_is_one_message(tmp_path):
         ("configure study.yaml", ["study.yaml", "No such file"]),
         ("train run.json --dataset d.json", ["run.json", "configure"]),
         ("gap run.json --dataset d.json --output g", ["run.json", "configure"]),
-        ("tables", ["results/study.json", "comvae configure"]),
-        ("report", ["results/study.json", "comvae configure"]),
-        ("track", ["results/study.json", "comvae configure"]),
+        ("tables", ["results/studies/*/study.json", "comvae configure"]),
+        ("report", ["results/studies/*/study.json", "comvae configure"]),
+        ("track", ["results/studies/*/study.json", "comvae configure"]),
     ],
 )
 def test_what_is_not_there_is_one_message(tmp_path, arguments, words):

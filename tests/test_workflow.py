@@ -168,20 +168,6 @@ def test_a_study_needs_no_home(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_lock_of_a_killed_run_is_removed(tmp_path):
-    """Also where the study is wrong, which is one message again."""
-    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
-    lock = tmp_path / ".snakemake" / "locks" / "0.input.lock"
-    lock.touch()
-    write(tmp_path / "wrong.yaml", training={"epoch": 3})
-    done = make_study(tmp_path, "--configfile", "wrong.yaml")
-    assert done.returncode != 0 and "mean `epochs`" in done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    write(tmp_path / "study.yaml")
-    done = make_study(tmp_path, "--configfile", "study.yaml")
-    assert done.returncode == 0 and not lock.exists(), done.stderr
-
-
 def test_every_rule_logs_and_says_what_it_does():
     rules = {}
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
@@ -215,7 +201,11 @@ def test_no_target_runs_a_script_that_names_the_folder_of_its_interpreter():
 def test_clean_cleans_through_links_and_keeps_what_git_has(tmp_path, linked):
     folder, scratch = tmp_path / "project", tmp_path / "scratch"
     kept = ["results/README.md", "results/published/a.csv", "Makefile"]
-    made = ["results/runs/digits/run.json", "results/study.json", ".snakemake/x"]
+    made = [
+        "results/runs/digits/run.json",
+        "results/studies/x/study.json",
+        ".snakemake/x",
+    ]
     for name in [*kept, *made]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("")

@@ -32,7 +32,24 @@ app = typer.Typer(
 Results = Annotated[
     Path, typer.Option(help="Folder that holds all results.", file_okay=False)
 ]
+Study = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="The study, by name or by its file. Default: the last one planned.",
+    ),
+]
 Models = Annotated[Path, typer.Option(help="The file with the models' options.")]
+
+
+def read_plan(results: Path, study: str | None) -> Any:
+    """The plan of the study that the options name; raises ResultsError."""
+    from comvae.study.plan import Plan
+    from comvae.study.yaml_files import read_yaml
+
+    if study and study.endswith((".yaml", ".yml")):
+        study = str(read_yaml(Path(study)).get("study"))
+    return Plan.read(results, study)
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

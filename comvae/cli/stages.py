@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from comvae.cli.command import Models, Results, command
+from comvae.cli.command import Models, Results, Study, command, read_plan
 from comvae.errors import ComvaeError, DatasetError, ResultsError, SettingsError
 
 log = logging.getLogger("comvae")
@@ -46,11 +46,12 @@ def configure(
     """Validate a study and write its plan and one run.json per block."""
     from comvae.files import write_text
     from comvae.study.loading import load_study
-    from comvae.study.plan import plan_blocks, study_json
+    from comvae.study.plan import PLAN, plan_blocks, study_folder, study_json
 
     catalogue = load_study(source=study, models=models)
     blocks = plan_blocks(catalogue, results)
-    write_text(results / "study.json", study_json(catalogue, blocks))
+    folder = study_folder(results, catalogue.study.study)
+    write_text(folder / PLAN, study_json(catalogue, blocks))
     for block in blocks:
         config = catalogue.run_config(block.dataset, block.model, list(block.seeds))
         path = results / "runs" / block.folder / "run.json"
@@ -78,6 +79,7 @@ def fetch(
     from comvae.datasets.own import own_source
     from comvae.datasets.registry import REGISTRY
     from comvae.datasets.source import OwnFiles
+    from comvae.study.lock import held
 
     known = REGISTRY
     if train and test and dataset not in REGISTRY:
@@ -87,7 +89,8 @@ def fetch(
             f"{dataset}: found --train {train} and --test {test}, expected both, and a "
             "name that is none of the registry's"
         )
-    print(fetch_dataset(dataset, output, mirror, known))
+    with held(output):  # other studies may want it now too
+        print(fetch_dataset(dataset, output, mirror, known))
 
 
 @command
@@ -246,6 +249,7 @@ def gap_images(
 @command
 def track(
     results: Results = Path("results"),
+    study: Study = None,
     uri: Annotated[
         str | None,
         typer.Option(help="MLflow tracking URI. Default: SQLite below the results."),
@@ -254,7 +258,7 @@ def track(
         bool,
         typer.Option(
             "--keep-going",
-            help="Where the import fails, say so in mlflow/imported.txt and exit with "
+            help="Where the import fails, say so in mlflow/imported/ and exit with "
             "status 0: MLflow never stops a study.",
         ),
     ] = False,
@@ -262,27 +266,26 @@ def track(
     """Import every finished run of the study into MLflow; again changes nothing."""
     from comvae.results.mlflow import track as import_runs
     from comvae.results.mlflow.note import failed_import, note_failure, note_import
-    from comvae.study.plan import Plan
 
-    plan = Plan.read(results)
-    folders = [results / "runs" / block.folder for block in plan.blocks]
+    plan = read_plan(results, study)
     try:
-        summary = import_runs(results, folders, uri or plan.tracking_uri)
+        summary = import_runs(results, plan.blocks, uri or plan.tracking_uri)
     except Exception as error:
         if not keep_going:
             raise
         if not isinstance(error, ComvaeError):
             log.exception("MLflow failed in a way that this program does not know")
-        print(note_failure(results, str(error)), end="", file=sys.stderr)
+        print(note_failure(results, plan.study, str(error)), end="", file=sys.stderr)
         return
     print(summary)
-    if keep_going or (uri is None and failed_import(results)):
-        note_import(results, str(summary))
+    if keep_going or (uri is None and failed_import(results, plan.study)):
+        note_import(results, plan.study, str(summary))
 
 
 @command
 def tables(
     results: Results = Path("results"),
+    study: Study = None,
     refuse_damaged: Annotated[
         bool,
         typer.Option(
@@ -292,9 +295,8 @@ def tables(
 ) -> None:
     """Aggregate what is finished into the study's tables."""
     from comvae.results.tables import damages, write_tables
-    from comvae.study.plan import Plan
 
-    written = write_tables(results, Plan.read(results))
+    written = write_tables(results, read_plan(results, study))
     found = damages(written["cells"])
     if refuse_damaged and found:
         raise ResultsError("\n".join(found))
@@ -303,6 +305,7 @@ def tables(
 @command
 def report(
     results: Results = Path("results"),
+    study: Study = None,
     form: Annotated[
         Literal["latex", "markdown", "csv"] | None,
         typer.Option(
@@ -315,15 +318,14 @@ def report(
     """Write Table 1, the gaps and the claims as Markdown, and show them."""
     from comvae.results.mlflow.note import failed_import
     from comvae.results.report import print_report, write_paper_tables
-    from comvae.study.plan import Plan
 
-    plan = Plan.read(results)
+    plan = read_plan(results, study)
     if form:
         for path in write_paper_tables(results, plan, form):
             print(path)
         return
     print_report(results, plan)
-    print(failed_import(results), end="", file=sys.stderr)
+    print(failed_import(results, plan.study), end="", file=sys.stderr)
 
 
 def _job(run: Path, dataset: Path, device: str, threads: int) -> tuple[Any, Any, Any]:

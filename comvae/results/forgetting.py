@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from comvae.errors import ResultsError, SettingsError
+from comvae.errors import SettingsError
 from comvae.results import paths
 from comvae.study.loading import load_study
-from comvae.study.plan import Plan
+from comvae.study.plan import Plan, find_studies
 
 Address = tuple[str, str, str]  # dataset, model, hashes
 
@@ -44,10 +44,11 @@ def study_files(paths: Iterable[Path], models: Path) -> list[Path]:
 
 
 def unused(results: Path, studies: Iterable[Path], models: Path) -> list[Unused]:
-    """What lies below `results` at an address that neither `studies` nor the plan
+    """What lies below `results` at an address that neither `studies` nor the plans
     there name; not what is in training, nor what has no address.
 
-    Raises SettingsError where a study cannot be read: its results would be lost.
+    Raises SettingsError where a study cannot be read, and ResultsError where a plan
+    cannot: its results would be lost.
     """
     named = _planned(results)
     for study in studies:
@@ -70,13 +71,10 @@ def unused(results: Path, studies: Iterable[Path], models: Path) -> list[Unused]
 
 
 def _planned(results: Path) -> set[Address]:
-    try:
-        blocks = Plan.read(results).blocks
-    except ResultsError:
-        return set()
     return {
         address
-        for block in blocks
+        for study in find_studies(results)
+        for block in Plan.read(results, study).blocks
         for address in _addresses(
             block.dataset, block.model, block.config_hash, block.measured
         )

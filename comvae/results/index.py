@@ -11,7 +11,7 @@ from comvae.results import paths
 from comvae.results.blocks import load_training
 from comvae.results.formats import HISTORY, METRICS, Format
 from comvae.results.reading import load_bytes, load_json, load_study_table, load_table
-from comvae.study.plan import Plan
+from comvae.study.plan import Plan, last_planned, study_folder
 
 Place = tuple[Path, Path]  # the folders of the run and of its evaluation
 
@@ -52,16 +52,18 @@ class Index:
         return self.titles.get(model, model)
 
 
-def load_index(results: Path) -> Index:
-    """The runs that cells.csv lists, in its order, then those only found as files.
+def load_index(results: Path, study: str = "") -> Index:
+    """The runs that a study's cells.csv lists, then those only found as files; of the
+    study that was planned last, where none is named.
 
     The files are those of the plan's blocks; of all blocks, where there is no plan.
     """
+    study = study or last_planned(results)
     problems: list[str] = []
-    blocks, titles = _blocks(results, problems)
+    blocks, titles = _blocks(results, study, problems)
     found: dict[tuple[str, str, int], Run] = {}
     try:
-        cells = load_study_table(results, "cells")
+        cells = load_study_table(study_folder(results, study), "cells")
     except ResultsError as error:
         problems.append(str(error))
         cells = None
@@ -76,11 +78,11 @@ def load_index(results: Path) -> Index:
 
 
 def _blocks(
-    results: Path, problems: list[str]
+    results: Path, study: str, problems: list[str]
 ) -> tuple[dict[tuple[str, str, int], Place], dict[str, str]]:
     """The folders of every run that has one, and the titles of the models."""
     try:
-        plan = Plan.read(results)
+        plan = Plan.read(results, study)
     except ResultsError:
         return _found(results, problems)
     folders: dict[tuple[str, str, int], Place] = {}

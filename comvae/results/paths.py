@@ -80,9 +80,14 @@ def gap_images(results: Path, dataset: str, measured: str) -> Path:
     return results / "evaluations" / dataset / f"gap-images-{measured}.json"
 
 
-def table(results: Path, name: str) -> Path:
-    """A table of the study."""
-    return results / "tables" / f"{name}.csv"
+def table(study: Path, name: str) -> Path:
+    """A table in the folder of a study, `study_folder` of comvae.study.plan."""
+    return study / "tables" / f"{name}.csv"
+
+
+def complete(study: Path) -> Path:
+    """What says that the tables beside it hold the whole study."""
+    return study / "tables" / "complete.json"
 
 
 def external(results: Path, name: str) -> Path:
@@ -95,14 +100,14 @@ def find_external(results: Path) -> list[Path]:
     return sorted(results.glob("external/[!.]*.csv"))
 
 
-def report(results: Path, name: str) -> Path:
-    """A page of the report."""
-    return results / "report" / f"{name}.md"
+def report(study: Path, name: str) -> Path:
+    """A page of a study's report."""
+    return study / "report" / f"{name}.md"
 
 
-def paper_table(results: Path, form: str, file: str) -> Path:
-    """A table of the report in a form for papers, such as `latex`."""
-    return results / "report" / form / file
+def paper_table(study: Path, form: str, file: str) -> Path:
+    """A table of a study's report in a form for papers, such as `latex`."""
+    return study / "report" / form / file
 
 
 def mlflow_folder(results: Path) -> Path:

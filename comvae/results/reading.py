@@ -163,6 +163,6 @@ def load_json(path: Path) -> dict[str, Any] | None:
     return values
 
 
-def load_study_table(results: Path, name: str) -> pd.DataFrame | None:
-    """A table of the study by its name in TABLES."""
-    return load_table(paths.table(results, name), TABLES[name])
+def load_study_table(study: Path, name: str) -> pd.DataFrame | None:
+    """A table in the folder of a study, by its name in TABLES."""
+    return load_table(paths.table(study, name), TABLES[name])

@@ -13,6 +13,7 @@ from comvae.datasets.registry import OWN, REGISTRY
 from comvae.errors import ResultsError, SettingsError
 from comvae.study.loading import Catalogue
 
+PLAN = "study.json"
 LONGEST_NAME = 200  # of a block's folder; file systems end at 255
 
 
@@ -118,9 +119,26 @@ def _known_seeds(folder: Path) -> list[tuple[int, ...]]:
     return sorted(known, key=lambda seeds: (-len(seeds), seeds))
 
 
+def study_folder(results: Path, study: str) -> Path:
+    """Where the plan, tables, report and site of a study lie."""
+    return results / "studies" / study
+
+
+def find_studies(results: Path) -> list[str]:
+    """The names of the studies below `results`, the last one planned first."""
+    plans = [*results.glob(f"studies/*/{PLAN}")]
+    plans.sort(key=lambda path: (-path.stat().st_mtime_ns, path))
+    return [path.parent.name for path in plans]
+
+
+def last_planned(results: Path) -> str:
+    """The name of the study that was planned last; empty where there is none."""
+    return next(iter(find_studies(results)), "")
+
+
 @dataclass(frozen=True)
 class Plan:
-    """A study as `results/study.json` names it: what tables and dashboard go by."""
+    """A study as its `study.json` names it: what tables and dashboard go by."""
 
     study: str
     datasets: list[str]
@@ -131,21 +149,27 @@ class Plan:
     readings: dict[str, str] = field(default_factory=dict)  # model -> row of Table 1
 
     @classmethod
-    def read(cls, results: Path) -> "Plan":
-        """The plan below `results`; raises ResultsError."""
-        path = results / "study.json"
+    def read(cls, results: Path, study: str | None = None) -> "Plan":
+        """The plan of a study below `results`, of the last one planned where none is
+        named; raises ResultsError."""
+        path = study_folder(results, study or last_planned(results) or "*") / PLAN
         try:
             return TypeAdapter(cls).validate_json(path.read_bytes())
         except (OSError, ValueError) as error:
             why = " ".join(str(error).split())[:200]
             raise ResultsError(
                 f"{path}: found no readable plan of the study ({why}); run "
-                "`snakemake` or `comvae configure` first"
+                "`snakemake` or `comvae configure` first; planned are: "
+                f"{', '.join(find_studies(results)) or 'none'}"
             ) from None
+
+    def folder(self, results: Path) -> Path:
+        """The folder of the study below `results`."""
+        return study_folder(results, self.study)
 
 
 def study_json(catalogue: Catalogue, blocks: list[Block]) -> str:
-    """The text of `results/study.json`."""
+    """The text of a study's `study.json`."""
     study = catalogue.study
     plan = Plan(
         study.study,

@@ -39,9 +39,11 @@ class Page:
     of_tables: bool = False
     table: str = ""
 
-    def is_there(self, results: Path) -> bool:
-        """Whether these results have a way to the page."""
-        return not self.table or paths.table(results, self.table).exists()
+    def is_there(self, *studies: Path) -> bool:
+        """Whether one of the studies, by their folders, has something for the page."""
+        return not self.table or any(
+            paths.table(study, self.table).exists() for study in studies
+        )
 
     def head(self, study: Study) -> str:
         """What stands above the page: on the first one, the study."""

@@ -33,7 +33,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
 def _now(study: Study, ask: el.Ask, updates: bool) -> Iterator[el.Element]:
     how = f"every {EVERY:.0f} s" if updates else "when the page is loaded again"
     yield el.Caption(f"As of {_clock(time.time(), ask.zone)}; updated {how}.")
-    found = progress.load_progress(study.results)
+    found = progress.load_progress(study.results, study.folder.name)
     if not found.seen:
         yield from nothing_yet(study.results)
         return

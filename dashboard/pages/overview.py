@@ -30,7 +30,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
 
 def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
     """How far the study is, the time left, and the way to what trains now."""
-    now = progress.load_progress(study.results)
+    now = progress.load_progress(study.results, study.folder.name)
     here = now.on(dataset)
     counts = here.counts()
     if not counts:

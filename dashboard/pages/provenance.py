@@ -27,7 +27,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
 
 def _files(study: Study) -> Iterator[el.Element]:
     yield el.Heading("Tables and reports")
-    found = records.files(study.results)
+    found = records.files(study.results, study.folder)
     if not found:
         yield el.Text("None is written yet: `make study` writes them at its end.")
         return

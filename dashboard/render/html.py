@@ -16,7 +16,7 @@ from dashboard.text import NOTHING
 
 NUMBER = re.compile(r"[+\N{MINUS SIGN}-]?\d[\d,.]*(\s.*)?")
 NO_NUMBER = ("", NOTHING, "no result")
-TABLES = "tables"  # the folder of results whose files a site has
+TABLES = "tables"  # the folder of a study whose files a site has
 ENVIRONMENT = Environment(
     loader=PackageLoader("dashboard.render"),
     autoescape=True,
@@ -69,7 +69,7 @@ class Written:
         """Whether the site has a copy of a file of the results: a whole table."""
         content, name = None, Path(file.path)
         if name.parts[0] == TABLES and name.stem not in self._study.damaged:
-            content = data.load_bytes(self._study.results / name)
+            content = data.load_bytes(self._study.folder / name)
         if content is not None:
             self.files[file.path] = content
         return content is not None

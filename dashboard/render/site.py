@@ -10,7 +10,7 @@ from dashboard.elements import Ask
 from dashboard.pages import PAGES, Page
 from dashboard.render import vega
 from dashboard.render.html import Written
-from dashboard.study import Study, load_study
+from dashboard.study import Study
 
 STYLE, CHARTS, LIBRARIES = "site.css", "charts.js", "vega.js"
 MARK = 'name="generator" content="comvae site"'  # in every page
@@ -25,23 +25,22 @@ MAIN = {  # figures for the Snakemake report and for papers: page and chart of e
 }
 
 
-def pages_of(results: Path) -> list[Page]:
-    """The pages that a site of these results has."""
-    return [page for page in PAGES if page.written and page.is_there(results)]
+def pages_of(study: Study) -> list[Page]:
+    """The pages that a site of a study has."""
+    return [page for page in PAGES if page.written and page.is_there(study.folder)]
 
 
-def build(results: Path, output: Path, figures: Path | None = None) -> list[str]:
-    """Write the site of `results` into `output`; return what could not be read.
+def build(study: Study, output: Path, figures: Path | None = None) -> list[str]:
+    """Write the site of a study into `output`; return what could not be read.
 
     The main figures are written below `figures` too, as `<dataset>/<figure>.svg`. The
     same results give the same bytes. Raises ResultsError where there are no results at
     all, and where `output` holds something else than such a site.
     """
-    study = load_study(results)
     if not study.datasets and not study.index.problems and not study.damaged:
         raise ResultsError(
-            f"{results}: holds no results, expected those of a study; run `make study` "
-            "first, or name another folder in COMVAE_RESULTS"
+            f"{study.results}: holds no results, expected those of a study; run "
+            "`make study` first, or name another folder in COMVAE_RESULTS"
         )
     index = output / f"{FIRST}.html"
     older = index.is_file() and MARK in index.read_text("utf-8")
@@ -64,7 +63,7 @@ def build(results: Path, output: Path, figures: Path | None = None) -> list[str]
 
 
 def _write(study: Study, folder: Path) -> None:
-    pages = pages_of(study.results)
+    pages = pages_of(study)
     for dataset in study.datasets or [""]:
         for page in pages:
             _page(study, folder, page, dataset, pages)
@@ -98,7 +97,8 @@ def _page(
         datasets={d: f"{_stem(study, page.path, d)}.html" for d in study.datasets},
     )
     # a site is read by others: where it was written is nothing to them
-    text = text.replace(f"{study.results}/", "")
+    for place in (study.folder, study.results):
+        text = text.replace(f"{place}/", "")
     _put(folder / f"{stem}.html", text.encode())
     for path, content in written.files.items():
         _put(folder / path, content)

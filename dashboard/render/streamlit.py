@@ -11,11 +11,12 @@ import pandas as pd
 import streamlit as st
 
 from comvae.results.paths import results_folder
+from comvae.study.plan import find_studies, study_folder
 from dashboard import elements as el
 from dashboard import theme
 from dashboard.pages import PAGES, Page
 from dashboard.render.visitor import Visitor, sortable
-from dashboard.study import load_study
+from dashboard.study import Study, load_study
 
 VERDICTS = {  # colour and icon
     "supported": ("green", ":material/check:"),
@@ -47,7 +48,8 @@ def plain(text: object) -> str:
 def streamlit_pages() -> dict[str, st.Page]:
     """Every page as Streamlit's own, by its path."""
     results = results_folder()
-    linked = [page for page in PAGES if page.linked and page.is_there(results)]
+    studies = [study_folder(results, name) for name in find_studies(results)]
+    linked = [page for page in PAGES if page.linked and page.is_there(*studies)]
     return {
         page.path: st.Page(
             lambda page=page: show_page(page),
@@ -62,17 +64,22 @@ def streamlit_pages() -> dict[str, st.Page]:
 
 def show_page(page: Page) -> None:
     """The whole page, for its visitor."""
-    study = load_study(results_folder())
+    visitor, results = Visitor(page.path), results_folder()
+    studies = find_studies(results)
+    name = None
+    if len(studies) > 1:
+        name = visitor.one(el.Choice("Study", "study", studies))
+    study = load_study(results, name)
+    visitor.end_line()
     st.title(plain(page.head(study)))
-    visitor = Visitor(page.path)
-    Shown(study.results, visitor).show(page.elements(study, visitor))
+    Shown(study, visitor).show(page.elements(study, visitor))
 
 
 class Shown:
     """Shows elements one below the other, as they are composed."""
 
-    def __init__(self, results: Path, visitor: Visitor) -> None:
-        self.results, self.visitor = results, visitor
+    def __init__(self, study: Study, visitor: Visitor) -> None:
+        self.study, self.visitor = study, visitor
         self.dark = st.context.theme.type == "dark"
 
     def show(self, page: Iterable[el.Element]) -> None:
@@ -139,7 +146,7 @@ class Shown:
                 escaped = rows.map(plain).rename(columns=plain)
                 st.table(escaped, border="horizontal", hide_index=True, alt=says)
             case el.File(path):
-                file, parts = self.results / path, Path(path).parts
+                file, parts = self.study.file(path), Path(path).parts
                 if isfile(file):
                     names = parts[1:] or parts  # the first is the kind of file
                     _download("-".join(names), file.read_bytes, ", ".join(names))

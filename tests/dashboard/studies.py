@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tests.results.written import OPTIONS, write_results
+from tests.support import study_in
 
 FEW = ("vanilla", "simplified-mixture", "compound-mixture")
 TITLES = [OPTIONS[model].title for model in FEW]
@@ -31,7 +32,7 @@ def write_study(root, **what):
 
 def edit(root, name, change):
     """Change a table on disk."""
-    path = root / "tables" / f"{name}.csv"
+    path = study_in(root) / "tables" / f"{name}.csv"
     change(pd.read_csv(path)).to_csv(path, index=False)
 
 

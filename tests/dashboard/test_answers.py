@@ -17,6 +17,7 @@ from tests.dashboard.visitor import (
     warned,
 )
 from tests.results.written import GAP_IMAGES, value
+from tests.support import study_in
 
 ANSWERS = ["overview", "claims", "gaps", "compare"]
 T_3_SEEDS = 4.30265  # 97.5% quantile of Student's t with two degrees of freedom
@@ -99,7 +100,7 @@ def test_gaps_levels_end_at_log_px(whole):
     app = show("gaps", show="levels", shown="vanilla", split="train")
     stack = frame(charts(app)[0], "start")
     assert set(stack["model"]) == {"vanilla"}
-    gaps = pd.read_csv(whole / "tables" / "gaps.csv").set_index(
+    gaps = pd.read_csv(study_in(whole) / "tables" / "gaps.csv").set_index(
         ["model", "split", "quantity"]
     )["mean"]
     assert stack["start"].min() == pytest.approx(gaps["vanilla", "train", "elbo"])
@@ -182,7 +183,7 @@ def test_failed_blocks(results, path):
 
 
 def test_a_study_that_measures_no_gaps_says_so(whole):
-    edit_json(whole / "study.json", gap_images=0)
+    edit_json(study_in(whole) / "study.json", gap_images=0)
     assert "This study measures no gaps" in text(show("gaps"))
     assert "This study measures no gaps" in text(show("overview"))
 

@@ -37,6 +37,7 @@ from tests.results.written import (
     folder_of,
     write_results,
 )
+from tests.support import study_in
 
 EPOCHS = 20
 
@@ -58,7 +59,8 @@ def planned(results):
             asdict(block_of(config_of(model, seeds, EPOCHS))) for model, seeds in blocks
         ],
     }
-    (results / "study.json").write_text(json.dumps(study))
+    study_in(results).mkdir(parents=True)
+    (study_in(results) / "study.json").write_text(json.dumps(study))
     return results
 
 
@@ -323,7 +325,7 @@ def test_tables_are_believed_until_files_change(results):
     record = folder / "training.json"
     for path in results.rglob("*.*"):
         os.utime(path, (1000, 1000))
-    os.utime(results / "tables" / "cells.csv", (2000, 2000))
+    os.utime(study_in(results) / "tables" / "cells.csv", (2000, 2000))
     record.write_text("damaged, but written before the tables")
     os.utime(record, (1000, 1000))
     assert look(results).counts() == {"finished": 8, "failed": 1}
@@ -352,7 +354,7 @@ def test_lost_jobs_are_missing_and_not_waiting_unless_something_runs(results, tr
     "blocks", ["[3]", '[{"dataset": "digits"}]', '[{"seeds": "x"}]', '[{"seeds": []}]']
 )
 def test_a_damaged_plan_is_named_and_the_folders_tell(planned, blocks):
-    path = planned / "study.json"
+    path = study_in(planned) / "study.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps(values | {"blocks": json.loads(blocks)}))
     found = look(planned)

@@ -14,6 +14,7 @@ from dashboard.render.streamlit import table_behind
 from dashboard.study import load_study
 from tests.dashboard.studies import FEW
 from tests.results.written import MODELS, OPTIONS, write_results
+from tests.support import study_in
 
 ELBO = "negative_elbo"
 
@@ -34,9 +35,9 @@ def rows(tmp_path):
             ci_high=table["mean"] + table["half"],
             n_seeds=table["mean"].notna() * 3.0,
         )
-        (tmp_path / "tables").mkdir(exist_ok=True)
-        table.to_csv(tmp_path / "tables" / "table1.csv", index=False)
-        (tmp_path / "study.json").write_text('{"models": {"a": "Model A"}}')
+        (study_in(tmp_path) / "tables").mkdir(parents=True, exist_ok=True)
+        table.to_csv(study_in(tmp_path) / "tables" / "table1.csv", index=False)
+        (study_in(tmp_path) / "study.json").write_text('{"models": {"a": "Model A"}}')
         study = load_study(tmp_path)
         return summary.metric_rows(study, "digits", "test", metric)
 

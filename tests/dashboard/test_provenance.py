@@ -9,9 +9,11 @@ from comvae.datasets.fetching import fetch
 from comvae.results.report import write_report
 from comvae.study.plan import Plan
 from dashboard import records
+from dashboard.study import load_study
 from tests.dashboard.studies import FEW
 from tests.dashboard.visitor import buttons, show, table, text, warned
 from tests.results.written import folder_of
+from tests.support import study_in
 
 
 @pytest.fixture
@@ -65,17 +67,25 @@ def test_settings_are_shared_or_differ(full):
 
 
 def test_every_table_is_saved_byte_for_byte(full):
-    expected = [*sorted(full.glob("tables/*.csv")), *sorted(full.glob("report/*.md"))]
-    expected += [full / "study.json", full / "datasets" / "digits" / "dataset.json"]
+    expected = [
+        *sorted(study_in(full).glob("tables/*.csv")),
+        *sorted(study_in(full).glob("report/*.md")),
+    ]
+    expected += [
+        study_in(full) / "study.json",
+        full / "datasets" / "digits" / "dataset.json",
+    ]
     assert len(expected) == 11
-    assert [full / path for path in records.files(full)] == expected
+    assert [
+        load_study(full).file(path) for path in records.files(full, study_in(full))
+    ] == expected
     app = show("provenance")
     names = [path.name for path in expected[:-1]]
     assert buttons(app) == [*names, "digits, dataset.json"]
 
 
 def test_a_password_is_neither_shown_nor_buttons(full):
-    path = full / "study.json"
+    path = study_in(full) / "study.json"
     uri = {"tracking_uri": "https://user:secret@mlflow.example.org"}
     path.write_text(json.dumps(json.loads(path.read_text()) | uri))
     app = show("provenance")
@@ -144,7 +154,7 @@ def test_a_damaged_record_of_training_is_named(full, content):
 
 
 def test_a_damaged_study_is_named(full):
-    (full / "study.json").write_bytes(b"{")
+    (study_in(full) / "study.json").write_bytes(b"{")
     app = show("provenance")
     assert ["study.json" in notice for notice in warned(app)] == [True]
     assert "There is no study.json that can be read" in text(app).replace("`", "")

@@ -5,10 +5,12 @@ import pytest
 
 from dashboard.render.site import build
 from dashboard.render.streamlit import streamlit_pages
+from dashboard.study import load_study
 from tests.dashboard.site_reader import Page
 from tests.dashboard.studies import FEW, edit, write_study
 from tests.dashboard.visitor import buttons, show, table, text
 from tests.results.written import OPTIONS
+from tests.support import study_in
 
 READING = "compound-mixture-sum"
 
@@ -19,7 +21,9 @@ def visible() -> bool:
 
 def test_the_first_sentence_says_which_reading_comes_closest(results):
     write_study(results, models=(*FEW, READING))
-    found = pd.read_csv(results / "tables" / "readings.csv").set_index("model")
+    found = pd.read_csv(study_in(results) / "tables" / "readings.csv").set_index(
+        "model"
+    )
     assert set(found.index) == {"compound-mixture", READING}
     [best] = found.index[found["best"] == "yes"].unique()
     best = OPTIONS[best].title if best == READING else "as it stands"
@@ -51,6 +55,6 @@ def test_only_a_study_with_readings_has_a_way_to_the_page(results, tmp_path, mod
     write_study(results, models=models)
     there = READING in models
     assert visible() == there
-    assert build(results, tmp_path / "site") == []
+    assert build(load_study(results), tmp_path / "site") == []
     assert (tmp_path / "site" / "readings.html").exists() == there
     assert ("Readings" in Page(tmp_path / "site" / "index.html").words) == there

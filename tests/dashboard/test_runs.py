@@ -7,6 +7,7 @@ import pytest
 from tests.dashboard.studies import FEW, TITLES, edit, edit_json, write_study
 from tests.dashboard.visitor import show, table, text
 from tests.results.written import value
+from tests.support import study_in
 
 LOST = ("digits", "compound-mixture", 1)
 
@@ -116,7 +117,7 @@ def test_damaged_settings_are_named_and_the_rest_stands(results):
 )
 def test_the_way_into_mlflow(results, uri, address, command):
     write_study(results)
-    edit_json(results / "study.json", tracking_uri=uri)
+    edit_json(study_in(results) / "study.json", tracking_uri=uri)
     app = show("runs")
     [link] = app.get("link_button")
     assert link.proto.url == address and "experiment digits" in text(app)
@@ -127,7 +128,7 @@ def test_the_way_into_mlflow(results, uri, address, command):
 
 def test_before_the_tables_runs_are_known_by_their_files(results):
     write_study(results, missing=[("digits", FEW[0])])
-    for path in results.glob("tables/*"):
+    for path in study_in(results).glob("tables/*"):
         path.unlink()
     shown = show("runs").dataframe[0].value
     assert shown["Status"].tolist()[-3:] == ["not trained yet"] * 3

@@ -17,7 +17,7 @@ from dashboard.render.site import MAIN, build, pages_of
 from dashboard.study import load_study
 from tests.dashboard.site_reader import Page
 from tests.dashboard.studies import FEW, edit, write_study
-from tests.support import ROOT
+from tests.support import ROOT, study_in
 
 TABLES = ("table1", "claims", "gaps", "attribution", "runs", "cells")
 HEADINGS = ("h1", "h2", "h3", "h4")
@@ -35,7 +35,7 @@ def study(tmp_path_factory):
 def site(study, tmp_path_factory):
     """Its site."""
     output = tmp_path_factory.mktemp("built") / "site"
-    assert build(study, output, output.parent / "figures") == []
+    assert build(load_study(study), output, output.parent / "figures") == []
     return output
 
 
@@ -68,7 +68,9 @@ def contents(folder):
 
 
 def test_there_is_a_page_per_question_and_dataset(study, pages):
-    files = {page.path for page in pages_of(study)} - {"overview"} | {"index"}
+    files = {page.path for page in pages_of(load_study(study))} - {"overview"} | {
+        "index"
+    }
     assert set(pages) == files | {f"{name}-mnist" for name in files}
 
 
@@ -197,7 +199,7 @@ def test_the_same_results_give_the_same_bytes(study, site, tmp_path):
 
 def test_text_from_results_is_never_markup(tmp_path):
     results = write_study(tmp_path / "results")
-    path = results / "study.json"
+    path = study_in(results) / "study.json"
     values = json.loads(path.read_text())
     values["study"] = MARKUP
     values["models"]["compound-mixture"] = MARKUP
@@ -206,7 +208,7 @@ def test_text_from_results_is_never_markup(tmp_path):
         results, "claims", lambda rows: rows.assign(statement=MARKUP, definition=MARKUP)
     )
     site = tmp_path / "site"
-    build(results, site)
+    build(load_study(results), site)
     for path in site.glob("*.html"):
         page = Page(path)
         assert MARKUP in page.all("title")[0].text
@@ -228,9 +230,9 @@ def test_text_from_results_is_never_markup(tmp_path):
 
 def test_damaged_files_are_named_and_the_others_shown(tmp_path):
     results = write_study(tmp_path / "results")
-    (results / "tables" / "gaps.csv").write_bytes(b"not,a\ntable,at,all\n")
+    (study_in(results) / "tables" / "gaps.csv").write_bytes(b"not,a\ntable,at,all\n")
     edit(results, "claims", lambda rows: rows.drop(columns="verdict"))
-    (results / "tables" / "attribution.csv").unlink()
+    (study_in(results) / "tables" / "attribution.csv").unlink()
     next(results.glob("runs/digits/vanilla/*/*/history.csv")).write_bytes(b"\x00")
     next(results.glob("evaluations/*/vanilla/*/*/pictures/seed-0.npz")).write_bytes(b"")
     done = command(results)
@@ -273,12 +275,12 @@ def test_an_older_site_is_replaced_and_nothing_else(tmp_path):
     site.mkdir()
     (site / "thesis.tex").write_text("years of work")
     with pytest.raises(ResultsError, match="is no site of a study"):
-        build(study, site)
+        build(load_study(study), site)
     assert [path.name for path in site.iterdir()] == ["thesis.tex"]
     (site / "thesis.tex").unlink()
-    build(study, site)
+    build(load_study(study), site)
     (site / "old.html").write_text("")
-    build(study, site)
+    build(load_study(study), site)
     assert not (site / "old.html").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "site"]
 

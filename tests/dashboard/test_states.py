@@ -6,10 +6,12 @@ import pytest
 
 from dashboard.pages import PAGES
 from dashboard.render.site import build, pages_of
+from dashboard.study import load_study
 from tests.dashboard.site_reader import Page
 from tests.dashboard.studies import EVIL, FEW, edit_json, write_study
 from tests.dashboard.visitor import charts, show, text, warned
 from tests.results.written import MODELS, write_large_results, write_results
+from tests.support import study_in
 
 SHOWN = ["vega_lite_chart", "table", "dataframe", "image"]
 WORDS = 60  # characters that a page says at least
@@ -57,9 +59,9 @@ def test_every_state(results, path, state):
 @pytest.mark.parametrize("state", ["one block", "nothing finished", "no gaps"])
 def test_every_state_is_written(tmp_path, state):
     results = write_study(tmp_path / "results", **STATES[state])
-    assert build(results, tmp_path / "site") == []
+    assert build(load_study(results), tmp_path / "site") == []
     pages = [Page(path) for path in (tmp_path / "site").glob("*.html")]
-    assert len(pages) == len(pages_of(results))
+    assert len(pages) == len(pages_of(load_study(results)))
     assert all(len(page.words) > WORDS for page in pages)
 
 
@@ -89,7 +91,7 @@ def test_before_the_tables(results, path):
     ],
 )
 def test_a_damaged_table_is_named_and_the_others_work(whole, path, name, damage):
-    table = whole / "tables" / f"{name}.csv"
+    table = study_in(whole) / "tables" / f"{name}.csv"
     if damage == "junk":
         table.write_bytes(b"not,a\ntable,at,all\n")
     elif damage == "column":
@@ -107,12 +109,12 @@ def test_a_damaged_table_is_named_and_the_others_work(whole, path, name, damage)
 @pytest.mark.parametrize("path", PATHS)
 def test_text_from_files_is_never_markup(results, path):
     write_study(results, failed=LOST)
-    study = results / "study.json"
+    study = study_in(results) / "study.json"
     study.write_text(study.read_text().replace("Simplified, mixture prior", EVIL))
     for run in results.glob("runs/*/simplified-mixture/*/*/run.json"):
         run.write_text(run.read_text().replace("Simplified, mixture prior", EVIL))
     for name in ("cells", "claims"):
-        table = results / "tables" / f"{name}.csv"
+        table = study_in(results) / "tables" / f"{name}.csv"
         table.write_text(table.read_text().replace("negative_elbo is nan", EVIL))
     edit_json(next(results.glob("runs/*/vanilla/*/*/training.json")), git_commit=EVIL)
     shutil.rmtree(results / "evaluations" / "digits" / "vanilla")

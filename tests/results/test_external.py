@@ -11,6 +11,7 @@ from comvae.results.report import write_paper_tables, write_report
 from comvae.results.tables import write_tables
 from comvae.study.plan import Plan
 from tests.results.written import MODELS_FILE, write_results
+from tests.support import study_in
 
 SOURCE = "Kingma & Welling 2014, https://example.org/a_b"
 HEAD = "model,dataset,seed,split,source,reconstruction,latent_kl,negative_elbo"
@@ -110,7 +111,7 @@ def test_external_rows_stand_beside_ours_with_their_source(tmp_path, results):
     for name in ("gaps", "attribution", "claims", "cells"):
         pd.testing.assert_frame_equal(after[name], before[name])
     for name in ("runs", "table1"):
-        table = pd.read_csv(results / "tables" / f"{name}.csv")
+        table = pd.read_csv(study_in(results) / "tables" / f"{name}.csv")
         ours = table[table["source"].isna()]
         assert len(ours) == len(before[name]) and "VAE+" not in set(ours["model"])
         others = table[table["source"].notna()]
@@ -145,7 +146,9 @@ def test_an_external_model_is_never_the_best(tmp_path, results):
     add_external(saved(tmp_path, f"{HEAD}\n{ROWS}"), results, plan.models)
     write_tables(results, plan)
     write_paper_tables(results, plan, "markdown")
-    text = (results / "report/markdown/table1-digits-test.md").read_text("utf-8")
+    text = (study_in(results) / "report/markdown/table1-digits-test.md").read_text(
+        "utf-8"
+    )
     _, compound, external = text.splitlines()[-3:]
     assert external.startswith(f"| VAE+ (external: {SOURCE}) | 11.00 ± ")
     assert "**" not in external and "**" in compound

@@ -8,6 +8,7 @@ from comvae.results.tables import gaps as gap_tables
 from comvae.results.tables import write_tables
 from comvae.study.plan import Plan
 from tests.results.written import write_large_results
+from tests.support import study_in
 
 MODELS = ("vanilla", "simplified-gaussian", "compound-mixture")
 STUDY = {"models": MODELS, "seeds": 6, "gap_images": 40}
@@ -24,7 +25,7 @@ def grouped(tmp_path_factory):
 
 
 def table_text(results, name) -> str:
-    return (results / "tables" / f"{name}.csv").read_text()
+    return (study_in(results) / "tables" / f"{name}.csv").read_text()
 
 
 @pytest.mark.parametrize("name", ["runs", "table1", "gaps", "attribution", "claims"])

@@ -16,6 +16,7 @@ from comvae.results.trail import Trail, load_progress
 from comvae.study.run_config import RunConfig
 from comvae.study.settings import Training
 from tests.results.written import OPTIONS, folder_of, write_results
+from tests.support import study_in
 
 HISTORY_HEAD = b"seed,epoch,reconstruction,latent_kl,negative_elbo\n"
 
@@ -82,7 +83,7 @@ def test_text_is_kept_as_it_is(tmp_path):
 
 
 def test_what_is_not_there_is_none(tmp_path):
-    assert reading.load_study_table(tmp_path, "table1") is None
+    assert reading.load_study_table(study_in(tmp_path), "table1") is None
     assert reading.load_json(tmp_path / "run.json") is None
     assert reading.load_bytes(tmp_path / "a.png") is None
     assert reading.load_study_table(tmp_path / "no" / "such", "table1") is None
@@ -98,18 +99,18 @@ def test_a_damaged_json_is_one_message(tmp_path, content):
 
 def test_a_file_is_read_once_until_it_changes(tmp_path):
     write_results(tmp_path, models=["vanilla"])
-    first = reading.load_study_table(tmp_path, "table1")
-    assert reading.load_study_table(tmp_path, "table1") is first
-    path = tmp_path / "tables" / "table1.csv"
+    first = reading.load_study_table(study_in(tmp_path), "table1")
+    assert reading.load_study_table(study_in(tmp_path), "table1") is first
+    path = study_in(tmp_path) / "tables" / "table1.csv"
     os.utime(path, ns=(1, 1))
-    assert reading.load_study_table(tmp_path, "table1") is not first
+    assert reading.load_study_table(study_in(tmp_path), "table1") is not first
     assert reading.load_table.anew(path, TABLE1) is not first
 
 
 def test_the_index_follows_cells_then_files(tmp_path):
     write_results(tmp_path, models=["vanilla"], seeds=[0, 1])
     write_results(tmp_path, models=["compound-mixture"], seeds=[5], tables=False)
-    (tmp_path / "study.json").unlink()
+    (study_in(tmp_path) / "study.json").unlink()
     index = load_index(tmp_path)
     assert [(run.model, run.seed, run.status) for run in index.runs] == [
         ("vanilla", 0, "finished"),
@@ -143,7 +144,7 @@ def test_the_index_never_leaves_the_results(tmp_path):
     write_results(tmp_path / "results", models=["vanilla"])
     (tmp_path / "results" / "runs" / "digits" / "other").mkdir()
     (tmp_path / "outside").mkdir()
-    path = tmp_path / "results" / "tables" / "cells.csv"
+    path = study_in(tmp_path / "results") / "tables" / "cells.csv"
     table = pd.read_csv(path).assign(model="other", block="../../../../outside")
     table.to_csv(path, index=False)
     others = [r for r in load_index(tmp_path / "results").runs if r.model == "other"]

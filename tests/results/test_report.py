@@ -9,6 +9,7 @@ from comvae.results.report import print_report, write_report
 from comvae.results.tables import write_tables
 from comvae.study.plan import Plan
 from tests.results.written import block_of, config_of, write_results
+from tests.support import study_in
 
 
 def plan_of(models: dict[str, str], gap_images: int = 8) -> Plan:
@@ -70,7 +71,7 @@ def test_nothing_is_cut_on_a_narrow_terminal(tmp_path):
     plan = plan_of(titles)
     write_results(tmp_path, datasets=["mnist"], models=list(titles))
     write_tables(tmp_path, plan)
-    gaps = tmp_path / "tables" / "gaps.csv"
+    gaps = study_in(tmp_path) / "tables" / "gaps.csv"
     table = pd.read_csv(gaps)
     table[["mean", "ci_high"]] -= 1000.0
     table.to_csv(gaps, index=False)

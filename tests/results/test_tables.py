@@ -21,6 +21,7 @@ from tests.results.written import (
     evaluation_of,
     write_block,
 )
+from tests.support import study_in
 
 TERMS = [*PAPER_METRICS, "weight_kl"]
 WHY = "latent_kl is nan in epoch 2"
@@ -56,16 +57,17 @@ def test_written_tables_have_their_columns(tmp_path):
     no table of them."""
     written(tmp_path, GOOD)
     plan = Plan("t", ["digits"], {"vanilla": "Vanilla"}, [GOOD], None)
-    stale = tmp_path / "tables" / "readings.csv"
-    stale.parent.mkdir()
+    folder = plan.folder(tmp_path) / "tables"
+    stale = folder / "readings.csv"
+    stale.parent.mkdir(parents=True)
     stale.touch()
     write_tables(tmp_path, plan)
     expected_tables = {k: v for k, v in TABLES.items() if k != "readings"}
     for name, expected in expected_tables.items():
-        table = pd.read_csv(tmp_path / "tables" / f"{name}.csv")
+        table = pd.read_csv(folder / f"{name}.csv")
         columns = [c for c in expected.columns if c != "negative_bound"]
         assert list(table.columns) == columns
-    assert len(list((tmp_path / "tables").iterdir())) == len(expected_tables)
+    assert len(list(folder.glob("*.csv"))) == len(expected_tables)
 
 
 def test_a_finished_run_has_three_rows_with_its_provenance(tmp_path):
@@ -290,8 +292,10 @@ def test_no_results_at_all_are_whole_tables(tmp_path):
     tables = write_tables(tmp_path, plan)
     assert len(tables["runs"]) == 12
     assert len(tables["table1"]) == 2 * len(SPLITS) * len(PAPER_METRICS)
-    assert (pd.read_csv(tmp_path / "tables" / "table1.csv")["n_seeds"] == 0).all()
-    cells = pd.read_csv(tmp_path / "tables" / "cells.csv")
+    assert (
+        pd.read_csv(study_in(tmp_path) / "tables" / "table1.csv")["n_seeds"] == 0
+    ).all()
+    cells = pd.read_csv(study_in(tmp_path) / "tables" / "cells.csv")
     assert (cells["status"] == "missing").all()
 
 

@@ -19,7 +19,7 @@ from comvae.results import paths
 from comvae.results.blocks import BlockFiles
 from comvae.results.tables import write_tables
 from comvae.study.loading import Catalogue, load_models
-from comvae.study.plan import Block, Plan, plan_blocks, study_json
+from comvae.study.plan import Block, Plan, plan_blocks, study_folder, study_json
 from comvae.study.run_config import RunConfig
 from comvae.study.settings import Study, Training
 
@@ -195,7 +195,9 @@ def write_results(
     readings = {m: row for m in models if (row := OPTIONS[m].reading_of)}
     plan = Plan("test", list(datasets), titles, blocks, None, len(GAP_IMAGES), readings)
     if tables:
-        _write(root / "study.json", TypeAdapter(Plan).dump_json(plan).decode())
+        _write(
+            plan.folder(root) / "study.json", TypeAdapter(Plan).dump_json(plan).decode()
+        )
         write_tables(root, plan)
     return root
 
@@ -218,7 +220,7 @@ def write_large_results(
         study=Study(study="large", **settings), models={m: OPTIONS[m] for m in models}
     )
     blocks = plan_blocks(catalogue, results)
-    _write(results / "study.json", study_json(catalogue, blocks))
+    _write(study_folder(results, "large") / "study.json", study_json(catalogue, blocks))
     for block in blocks:
         config = catalogue.run_config(block.dataset, block.model, list(block.seeds))
         place = list(models).index(block.model)

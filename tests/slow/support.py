@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 import yaml
 
-from tests.support import ROOT
+from tests.support import ROOT, study_in
 
 PATIENCE = 300  # seconds until a study that hangs fails its test
 TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
@@ -94,7 +94,7 @@ def heed_interrupts() -> None:
 
 def table(folder: Path, name: str) -> pd.DataFrame:
     """A table of the results in `folder`."""
-    return pd.read_csv(folder / "results" / "tables" / f"{name}.csv")
+    return pd.read_csv(study_in(folder / "results") / "tables" / f"{name}.csv")
 
 
 def check_complete(folder: Path, models: list[str]) -> None:

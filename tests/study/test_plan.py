@@ -14,7 +14,7 @@ from comvae.study.plan import (
     relative_size,
     study_json,
 )
-from tests.support import ROOT
+from tests.support import ROOT, study_in
 
 
 def study(**changes):
@@ -102,7 +102,8 @@ def test_foreign_folders_are_passed_over(tmp_path):
 def test_plan_survives_its_file(tmp_path):
     catalogue = study(models=["vanilla", "compound-mixture"])
     blocks = plan_blocks(catalogue, tmp_path)
-    (tmp_path / "study.json").write_text(study_json(catalogue, blocks))
+    study_in(tmp_path).mkdir(parents=True)
+    (study_in(tmp_path) / "study.json").write_text(study_json(catalogue, blocks))
     plan = Plan.read(tmp_path)
     assert plan.blocks == blocks and plan.study == "t"
     assert plan.models["vanilla"] == "Vanilla VAE"
@@ -111,7 +112,8 @@ def test_plan_survives_its_file(tmp_path):
 @pytest.mark.parametrize("text", [None, "", "{}", json.dumps({"blocks": [{}]})])
 def test_an_unreadable_plan_says_what_to_do(text, tmp_path):
     if text is not None:
-        (tmp_path / "study.json").write_text(text)
+        study_in(tmp_path).mkdir(parents=True)
+        (study_in(tmp_path) / "study.json").write_text(text)
     with pytest.raises(ResultsError, match=r"study\.json.*run `snakemake`"):
         Plan.read(tmp_path)
 

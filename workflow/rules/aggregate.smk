@@ -13,42 +13,44 @@ rule aggregate:
         gaps=all_gaps,
         external=[str(path) for path in find_external(RESULTS)],
     output:
-        runs="results/tables/runs.csv",
+        runs=f"{FOLDER}/tables/runs.csv",
         table1=report(
-            "results/tables/table1.csv",
+            f"{FOLDER}/tables/table1.csv",
             caption="../report/table1.rst",
             category="Tables as CSV",
             labels={"table": "Table 1, beside the paper's"},
         ),
         gaps=report(
-            "results/tables/gaps.csv",
+            f"{FOLDER}/tables/gaps.csv",
             caption="../report/gaps.rst",
             category="Tables as CSV",
             labels={"table": "Gaps"},
         ),
         attribution=report(
-            "results/tables/attribution.csv",
+            f"{FOLDER}/tables/attribution.csv",
             caption="../report/attribution.rst",
             category="Tables as CSV",
             labels={"table": "Gains over vanilla"},
         ),
         claims=report(
-            "results/tables/claims.csv",
+            f"{FOLDER}/tables/claims.csv",
             caption="../report/claims.rst",
             category="Tables as CSV",
             labels={"table": "Claims of the paper"},
         ),
-        cells="results/tables/cells.csv",
+        cells=f"{FOLDER}/tables/cells.csv",
+        # tables of a part, which may be there already, come without it
+        complete=f"{FOLDER}/tables/complete.json",
         readings=report(
-            ["results/tables/readings.csv"] if STUDY.readings else [],
+            [f"{FOLDER}/tables/readings.csv"] if STUDY.readings else [],
             caption="../report/readings.rst",
             category="Tables as CSV",
             labels={"table": "Readings of the paper"},
         ),
     log:
-        "logs/aggregate.log",
+        f"logs/{NAME}/aggregate.log",
     conda:
         ENVIRONMENT
     shell:
         # over a damaged file they would count as made, and never be made again
-        "python -m comvae tables --refuse-damaged &> {log}"
+        "python -m comvae tables --study {NAME} --refuse-damaged &> {log}"

@@ -23,7 +23,8 @@ from comvae.study.loading import load_study
 from comvae.errors import ComvaeError
 from comvae.files import check_writable
 from comvae.results.paths import find_external
-from comvae.study.plan import parse_seeds, plan_blocks, study_json
+from comvae.study.plan import parse_seeds, plan_blocks, study_folder, study_json
+from comvae.study.running import run_alone
 
 RESULTS = Path("results")
 # Snakemake fills in wildcards here: braces in the name of this folder are no wildcards.
@@ -57,19 +58,21 @@ try:
 except ComvaeError as error:
     raise WorkflowError(str(error)) from None
 
+NAME = STUDY.study.study
+FOLDER = str(study_folder(RESULTS, NAME))
 # An evaluation is addressed by its own settings too: other settings are another folder.
 EVALUATION = f"results/evaluations/{{dataset}}/{{model}}/{{hash}}-{STUDY.study.measured}/{{block}}"
 GAP_IMAGES = f"results/evaluations/{{dataset}}/gap-images-{STUDY.study.measured}.json"
 
-# Dated now where the plan on disk is not this study's, or where nothing is remembered of
-# this folder, as in a copy: plan and tables are older then.
-PLAN_CHANGED = Path(".snakemake", "plan-changed")
+# Dated now where the plan on disk is another, or where nothing is remembered of this
+# folder, as in a copy: plan and tables are older then.
+PLAN_CHANGED = Path(".snakemake", "plan-changed", NAME)
 if workflow.is_main_process:
     with suppress(OSError):
-        on_disk = RESULTS / "study.json"
+        on_disk = Path(FOLDER, "study.json")
         same = on_disk.exists() and on_disk.read_bytes() == PLAN.encode()
         if not (same and PLAN_CHANGED.exists()):
-            PLAN_CHANGED.parent.mkdir(exist_ok=True)
+            PLAN_CHANGED.parent.mkdir(parents=True, exist_ok=True)
             # the time is its content: Snakemake compares that too
             PLAN_CHANGED.write_text(str(time.time_ns()), encoding="utf-8")
     if any(RESULTS.glob("runs/*/*/seeds-*/run.json")):
@@ -189,3 +192,29 @@ def all_gaps(wildcards):
         return []
     lists = [GAP_IMAGES.format(dataset=name) for name in STUDY.study.datasets.names]
     return lists + expand_blocks(f"{EVALUATION}/gaps.parquet")
+
+
+def unfinished():
+    """The folders of the blocks that lack a file."""
+    wanted = ["results/runs/{dataset}/{model}/{hash}/{block}/training.json"]
+    wanted += [f"{EVALUATION}/metrics.csv"]
+    wanted += [f"{EVALUATION}/gaps.parquet"] if STUDY.study.gap.images else []
+    files = zip(BLOCKS, *map(expand_blocks, wanted))
+    return {
+        f"results/runs/{block.folder}"
+        for block, *paths in files
+        if not all(map(os.path.exists, paths))
+    }
+
+
+def run_beside_others(planned):
+    """Refuse to make what another study is making, or has made since this was planned."""
+    try:
+        run_alone(Path(".snakemake", "studies"), NAME, planned)
+    except ComvaeError as error:
+        raise WorkflowError(str(error)) from None
+    if made := planned - unfinished():
+        raise WorkflowError(
+            f"{min(made)}: found it finished by another study meanwhile, expected to "
+            "make it; run the same command again"
+        )

@@ -10,7 +10,8 @@ rule dataset:
     input:
         own_files,
     output:
-        record="results/datasets/{dataset}/dataset.json",
+        # not deleted before: another study may be reading it
+        record=update("results/datasets/{dataset}/dataset.json"),
     log:
         "logs/dataset/{dataset}.log",
     conda:

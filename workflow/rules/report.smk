@@ -13,29 +13,29 @@ rule report:
         tables=rules.aggregate.output,
     output:
         table1=report(
-            "results/report/table1.md",
+            f"{FOLDER}/report/table1.md",
             caption="../report/table1.rst",
             category="Tables to read",
             labels={"table": "Table 1, beside the paper's"},
         ),
         gaps=report(
-            "results/report/gaps.md",
+            f"{FOLDER}/report/gaps.md",
             caption="../report/gaps.rst",
             category="Tables to read",
             labels={"table": "Gaps, and gains over vanilla"},
         ),
         claims=report(
-            "results/report/claims.md",
+            f"{FOLDER}/report/claims.md",
             caption="../report/claims.rst",
             category="Tables to read",
             labels={"table": "Claims of the paper"},
         ),
     log:
-        "logs/report.log",
+        f"logs/{NAME}/report.log",
     conda:
         ENVIRONMENT
     shell:
-        "python -m comvae report &> {log}"
+        "python -m comvae report --study {NAME} &> {log}"
 
 
 rule site:
@@ -45,18 +45,18 @@ rule site:
         tables=rules.aggregate.output,
     output:
         # not in the report, which would have to be a .zip instead of one .html
-        site=directory("results/site"),
+        site=directory(f"{FOLDER}/site"),
         figures=report(
-            directory("results/report/figures"),
+            directory(f"{FOLDER}/report/figures"),
             patterns=["{dataset}/{figure}.svg"],
             caption="../report/figures.rst",
             category="Figures",
             labels={"dataset": "{dataset}", "figure": "{figure}"},
         ),
     log:
-        "logs/site.log",
+        f"logs/{NAME}/site.log",
     conda:
         ENVIRONMENT
     shell:
-        "python -m dashboard.render --output {output.site}"
+        "python -m dashboard.render --study {NAME} --output {output.site}"
         " --figures {output.figures} &> {log}"

@@ -9,11 +9,11 @@ localrules:
 
 # MLflow never stops a study: a failed import leaves a note as its output. The next run
 # finds none, and so tries again; its date would not do, as its inputs have not changed.
-set_failure_aside(RESULTS)
+set_failure_aside(RESULTS, NAME)
 
 
 onsuccess:
-    print(failed_import(RESULTS), end="", file=sys.stderr)
+    print(failed_import(RESULTS, NAME), end="", file=sys.stderr)
 
 
 rule track:
@@ -23,10 +23,10 @@ rule track:
         metrics=all_metrics,
         gaps=all_gaps,
     output:
-        summary="results/mlflow/imported.txt",
+        summary=f"results/mlflow/imported/{NAME}.txt",
     log:
-        "logs/track.log",
+        f"logs/{NAME}/track.log",
     conda:
         ENVIRONMENT
     shell:
-        "python -m comvae track --keep-going &> {log}"
+        "python -m comvae track --study {NAME} --keep-going &> {log}"

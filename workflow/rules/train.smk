@@ -11,9 +11,9 @@ rule plan:
     input:
         changed=str(PLAN_CHANGED),
     output:
-        plan="results/study.json",
+        plan=f"{FOLDER}/study.json",
     log:
-        "logs/plan.log",
+        f"logs/{NAME}/plan.log",
     run:
         write_plan(output.plan, log[0])
 

@@ -1,17 +1,11 @@
-"""Run snakemake with the given arguments, over the lock of a run that was killed.
+"""Run snakemake with the given arguments, in UTF-8 and with a cache it can write to.
 
 The study is read first: of a file that is missing or broken, Snakemake would show a
 traceback, or a message that does not name it.
-
-A killed snakemake leaves its lock behind, and the next one refuses to start. Whether
-the lock's owner still lives is known from a lock of the operating system, which ends
-with the process that holds it.
 """
 
 import argparse
-import fcntl
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -42,33 +36,18 @@ def check_study(arguments: list[str]) -> None:
 
 
 def main() -> None:
-    """Become snakemake, holding the lock for as long as it lives."""
+    """Become snakemake."""
     try:
         check_study(sys.argv[1:])
         check_writable(Path(".snakemake"), Path("results"), Path("logs"))
     except ComvaeError as error:
         sys.exit(f"Error: {error}")
-    held = Path(".snakemake", "running")
-    held.parent.mkdir(exist_ok=True)
-    handle = os.open(held, os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        sys.exit(
-            f"{held} is held: a study is running in this folder already; wait for it, "
-            "or end it first"
-        )
     snakemake = [sys.executable, "-m", "snakemake"]
-    if any(Path(".snakemake", "locks").glob("*")):
-        unlocked = subprocess.run([*snakemake, "--unlock", *sys.argv[1:]])
-        if unlocked.returncode:
-            sys.exit(unlocked.returncode)
     os.environ["PYTHONUTF8"] = "1"
     try:
         Path("~/.cache/snakemake").expanduser().mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # no home, or none to write to
-        os.environ.setdefault("XDG_CACHE_HOME", str(held.parent.resolve() / "cache"))
-    os.set_inheritable(handle, True)
+        os.environ.setdefault("XDG_CACHE_HOME", str(Path(".snakemake/cache").resolve()))
     os.execv(snakemake[0], [*snakemake, *sys.argv[1:]])
 
 

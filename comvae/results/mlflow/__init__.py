@@ -15,12 +15,12 @@ from comvae.results.mlflow.mirror import OUTCOMES, mirror
 from comvae.results.mlflow.records import Record, read_records
 from comvae.results.mlflow.store import Store, open_store
 from comvae.study.passwords import without_password
-from comvae.study.plan import Plan
+from comvae.study.plan import Block
 from comvae.study.run_config import load_run_config
 
 PLACE = ("dataset", "model", "config_hash", "block")  # tags: where a run's files lie
 
-__all__ = ["Summary", "TrackingError", "find_blocks", "track"]
+__all__ = ["Summary", "TrackingError", "track"]
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,16 @@ class Summary:
         return "\n".join(lines)
 
 
-def find_blocks(results: Path) -> list[Path]:
-    """The folders of all blocks under `results/runs`, sorted."""
-    return [path.parent for path in paths.find_configs(results)]
-
-
 def track(
-    results: Path, blocks: Iterable[Path] | None = None, uri: str | None = None
+    results: Path, blocks: Iterable[Block] | None = None, uri: str | None = None
 ) -> Summary:
     """Import every finished run of `blocks` into MLflow.
 
-    `blocks` are folders of runs, by default all there are; a block that is not in the
-    plan is imported as it was last measured. `uri` is an MLflow tracking
-    URI, by default the SQLite store in `results/mlflow`. The experiment of a run is its
-    dataset; runs of other settings stand beside each other. Raises TrackingError where
-    the store cannot be used and ResultsError where two blocks hold the same run.
+    `blocks` are those of a plan; without, all that there are, as they were last
+    measured. `uri` is an MLflow tracking URI, by default the SQLite store in
+    `results/mlflow`. The experiment of a run is its dataset; runs of other settings
+    stand beside each other. Raises TrackingError where the store cannot be used and
+    ResultsError where two blocks hold the same run.
     """
     with open_store(results, uri) as store:
         # Read under the lock, so that an older reading never replaces a newer one.
@@ -71,15 +66,18 @@ def track(
 
 
 def _read(
-    results: Path, blocks: Iterable[Path] | None
+    results: Path, blocks: Iterable[Block] | None
 ) -> tuple[list[Record], dict[str, str]]:
     records: dict[tuple[str, ...], Record] = {}
     skipped: dict[str, str] = {}
-    planned = _planned(results)
-    for block in find_blocks(results) if blocks is None else blocks:
+    places = [(block.folder, block.measured) for block in blocks or ()]
+    if blocks is None:
+        folders = [path.parent for path in paths.find_configs(results)]
+        every = [paths.place_of(results, folder) for folder in folders]
+        places = [(place, paths.newest_measured(results, place)) for place in every]
+    for place, measured in places:
+        block = paths.run_folder(results, place)
         try:
-            place = paths.place_of(results, block)
-            measured = planned.get(place) or paths.newest_measured(results, place)
             found = read_records(results, block, measured)
         except ResultsError as error:
             skipped[str(block)] = str(error)
@@ -94,14 +92,6 @@ def _read(
                     "delete the folder of one of them"
                 )
     return list(records.values()), skipped
-
-
-def _planned(results: Path) -> dict[Path, str]:
-    """What each block of the plan is measured with; none where there is no plan."""
-    try:
-        return {block.folder: block.measured for block in Plan.read(results).blocks}
-    except ResultsError:
-        return {}
 
 
 def _remove_vanished(store: Store, results: Path) -> int:

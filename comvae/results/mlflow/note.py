@@ -1,4 +1,4 @@
-"""`results/mlflow/imported.txt`: what a study says of its import into MLflow."""
+"""`results/mlflow/imported/<study>.txt`: what is said of the import of a study."""
 
 from pathlib import Path
 
@@ -8,42 +8,44 @@ from comvae.results import paths
 FAILED = "The runs of this study are NOT in MLflow. "
 
 
-def note_path(results: Path) -> Path:
+def note_path(results: Path, study: str) -> Path:
     """Where the note lies."""
-    return paths.mlflow_folder(results) / "imported.txt"
+    return paths.mlflow_folder(results) / "imported" / f"{study}.txt"
 
 
-def note_import(results: Path, summary: str) -> None:
+def note_import(results: Path, study: str, summary: str) -> None:
     """Note what an import did."""
-    write_text(note_path(results), f"{summary}\n")
-    _aside(results).unlink(missing_ok=True)
+    write_text(note_path(results, study), f"{summary}\n")
+    _aside(results, study).unlink(missing_ok=True)
 
 
-def note_failure(results: Path, reason: str) -> str:
+def note_failure(results: Path, study: str, reason: str) -> str:
     """Note that the import failed, and return the text of the note."""
     text = (
         f"{FAILED}{reason}\n"
         "All other results are complete. Once that is mended, import them with\n"
-        "    python -m comvae track\n"
+        f"    python -m comvae track --study {study}\n"
         "or run the study again, which repeats nothing but the import.\n"
     )
-    write_text(note_path(results), text)
+    write_text(note_path(results, study), text)
     return text
 
 
-def failed_import(results: Path) -> str:
+def failed_import(results: Path, study: str) -> str:
     """The note of an import that failed; empty where none did."""
-    return _failure(note_path(results)) or _failure(_aside(results))
+    return _failure(note_path(results, study)) or _failure(_aside(results, study))
 
 
-def set_failure_aside(results: Path) -> None:
+def set_failure_aside(results: Path, study: str) -> None:
     """Give the note of a failed import another name: the import is due again."""
-    if _failure(note_path(results)):
-        note_path(results).replace(_aside(results))
+    if _failure(note_path(results, study)):
+        aside = _aside(results, study)
+        aside.parent.mkdir(exist_ok=True)
+        note_path(results, study).replace(aside)
 
 
-def _aside(results: Path) -> Path:
-    return paths.mlflow_folder(results) / "not-imported.txt"
+def _aside(results: Path, study: str) -> Path:
+    return paths.mlflow_folder(results) / "not-imported" / f"{study}.txt"
 
 
 def _failure(path: Path) -> str:

@@ -18,14 +18,14 @@ from comvae.study.plan import Plan
 WIDTH = 165  # of the widest table: a log or a narrow window is no reason to cut it
 
 
-def read_table(results: Path, name: str) -> pd.DataFrame:
-    """A table below `results/tables`; raises ResultsError."""
+def read_table(study: Path, name: str) -> pd.DataFrame:
+    """A table in the folder of a study; raises ResultsError."""
     try:
-        table = load_study_table(results, name)
+        table = load_study_table(study, name)
     except ResultsError as error:
         raise ResultsError(f"{error}, or write it with `comvae tables`") from None
     if table is None:
-        path = paths.table(results, name)
+        path = paths.table(study, name)
         raise ResultsError(f"{path} is missing; write it with `comvae tables`")
     return table
 
@@ -35,17 +35,18 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
 
     Raises ResultsError where tables are missing.
     """
+    folder = plan.folder(results)
     table1, gaps, attribution, claims, cells = (
-        read_table(results, name)
+        read_table(folder, name)
         for name in ("table1", "gaps", "attribution", "claims", "cells")
     )
-    readings = load_study_table(results, "readings")
+    readings = load_study_table(folder, "readings")
     pages = {
         "table1": table1_page(plan, table1, readings, cells),
         "gaps": gaps_page(plan, gaps, attribution, cells),
         "claims": claims_page(plan, claims),
     }
-    written = {name: paths.report(results, name) for name in pages}
+    written = {name: paths.report(folder, name) for name in pages}
     for name, page in pages.items():
         write_text(written[name], page)
     return written
@@ -58,10 +59,11 @@ def write_paper_tables(results: Path, plan: Plan, form: str) -> list[Path]:
     """
     suffix, render = RENDERED[form]
     names = ("runs", "table1", "gaps", "attribution", "claims")
-    tables = {name: read_table(results, name) for name in names}
+    folder = plan.folder(results)
+    tables = {name: read_table(folder, name) for name in names}
     written = []
     for table in paper_tables(results, plan, tables):
-        path = paths.paper_table(results, form, f"{table.name}.{suffix}")
+        path = paths.paper_table(folder, form, f"{table.name}.{suffix}")
         write_text(path, render(table))
         written.append(path)
     return written
@@ -71,9 +73,10 @@ def print_report(results: Path, plan: Plan, console: Console | None = None) -> N
     """Write the report, print it, and say where to look next."""
     console = console or Console()
     console.width = max(console.width, WIDTH)
+    folder = plan.folder(results)
     for path in write_report(results, plan).values():
         console.print(Markdown(path.read_text(encoding="utf-8")))
     console.print(
-        f"\nTables: {results / 'tables'}   Report: {results / 'report'}\n"
+        f"\nTables: {folder / 'tables'}   Report: {folder / 'report'}\n"
         "Compare variants: make dashboard   Query single runs: make mlflow"
     )

@@ -1,10 +1,11 @@
 """Finished runs -> tidy tables: one row per run, then statistics over the seeds."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 
-from comvae.files import AGAIN
+from comvae.files import AGAIN, write_text
 from comvae.results import paths
 from comvae.results.blocks import write_table
 from comvae.results.claims import claims_table
@@ -26,9 +27,10 @@ def damages(cells: pd.DataFrame) -> list[str]:
 
 
 def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
-    """Write every table of the study below `results/tables`.
+    """Write every table of the study below its folder.
 
     Whatever is damaged or missing becomes a row that says so; nothing is left out.
+    Where nothing is, `complete.json` beside them says so.
     External rows are in `runs` and `table1` alone: differences are between our runs.
     Raises ResultsError for a file of external results that cannot be used.
     """
@@ -49,9 +51,14 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
         "claims": claims_table(plan, runs),
         "cells": cells,
     }
-    paths.table(results, "readings").unlink(missing_ok=True)  # of an earlier plan
+    folder = plan.folder(results)
+    complete = paths.complete(folder)
+    complete.unlink(missing_ok=True)
+    paths.table(folder, "readings").unlink(missing_ok=True)  # of an earlier plan
     if plan.readings:
         tables["readings"] = readings_table(plan, runs)
     for name, table in tables.items():
-        write_table(paths.table(results, name), table)
+        write_table(paths.table(folder, name), table)
+    if not damages(cells) and not (cells["status"] == "missing").any():
+        write_text(complete, json.dumps({"runs": len(cells)}))
     return tables

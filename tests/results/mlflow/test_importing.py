@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from comvae.errors import ResultsError
-from comvae.results.mlflow import TrackingError, find_blocks, track
+from comvae.results.mlflow import TrackingError, track
+from comvae.results.paths import find_configs
+from comvae.study.plan import Plan
 from tests.results.mlflow.blocks import (
     active_runs,
     client,
@@ -38,7 +40,7 @@ def test_importing_twice_changes_nothing(results):
     assert content(results) == before
     assert {p: p.stat().st_mtime_ns for p in results.rglob("*.png")} == stamp
     # Some of the blocks are imported; the runs of the others stay.
-    track(results, [folder_of(results, "runs", "vanilla", "seeds-0-1")])
+    track(results, Plan.read(results).blocks[:1])
     assert ids(results) == run_ids
 
 
@@ -150,7 +152,7 @@ def test_unfinished_and_damaged_blocks_are_skipped_with_a_reason(results):
     assert f"{missing} is missing" in text
     assert f"{short}: found 2 epochs of seed 0, expected each of 1 to 3" in text
     assert f"{other.with_name('training.json')}: is of config" in text
-    for path in find_blocks(results):
+    for path in [config.parent for config in find_configs(results)]:
         assert summary.skipped[str(path)].startswith(str(results))
 
 

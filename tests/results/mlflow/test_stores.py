@@ -23,7 +23,7 @@ from tests.results.mlflow.blocks import (
     write_block,
     write_study,
 )
-from tests.support import ROOT
+from tests.support import ROOT, study_in
 
 
 def test_a_locked_store_is_waited_for_and_its_holder_named(results, monkeypatch):
@@ -145,9 +145,11 @@ def test_a_study_goes_on_where_its_import_fails(results):
         asdict(written.block_of(written.config_of(model, (0, 1), EPOCHS)))
         for model in ("vanilla", "compound-mixture")
     ]
-    plan = dict(study="s", datasets=["digits"], models={}, gap_images=0, blocks=blocks)
-    (results / "study.json").write_text(json.dumps(plan | {"tracking_uri": None}))
-    database, note = results / "mlflow" / "mlflow.db", note_path(results)
+    plan = dict(study="test", datasets=["digits"], models={}, blocks=blocks)
+    (study_in(results) / "study.json").write_text(
+        json.dumps(plan | {"tracking_uri": None, "gap_images": 0})
+    )
+    database, note = results / "mlflow" / "mlflow.db", note_path(results, "test")
     database.write_text("this is no database " * 100)
     status, said, message = command_track(results)
     assert (status, said) == (1, "")
@@ -155,18 +157,18 @@ def test_a_study_goes_on_where_its_import_fails(results):
     assert not note.exists()
     status, said, message = command_track(results, "--keep-going")
     assert (status, said) == (0, "")
-    assert message == note.read_text() == failed_import(results)
+    assert message == note.read_text() == failed_import(results, "test")
     for words in (f"rename {database}", "python -m comvae track", "NOT in MLflow"):
         assert words in message
     # By hand, elsewhere: the study's own runs are still not where it says.
     other = f"sqlite:///{results}/other.db"
     assert command_track(results, "--uri", other)[0] == 0
-    assert failed_import(results)
+    assert failed_import(results, "test")
     database.unlink()
     status, said, message = command_track(results)
     assert (status, said) == (0, note.read_text())
     assert said.startswith("MLflow: 4 imported")
-    assert not failed_import(results)
+    assert not failed_import(results, "test")
 
 
 def test_a_damaged_database_is_named_with_the_cure(results):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from tests.support import study_in
+
 DOWNLOAD = re.compile(r"Download (\S+\.csv)")
 
 
@@ -104,7 +106,9 @@ def test_every_download_is_its_file(visitor, results, tmp_path):
         for label in buttons.all_inner_texts():
             [name] = DOWNLOAD.findall(label)
             saved[title, name] = save(seen.page, name, tmp_path)
-    tables = {path.name: path.read_bytes() for path in results.glob("tables/*.csv")}
+    tables = {
+        path.name: path.read_bytes() for path in study_in(results).glob("tables/*.csv")
+    }
     names = {name for _, name in saved}
     assert names >= {"table1.csv", "gaps.csv", "claims.csv", "attribution.csv"}
     for (title, name), content in saved.items():

@@ -20,6 +20,7 @@ from tests.slow.chaos.blocks import (
     trained,
 )
 from tests.slow.chaos.commands import Comvae
+from tests.support import study_in
 
 MODEL = "vanilla"
 LONG = {"epochs": 20, "hidden": 16, "latent": 3}
@@ -146,7 +147,7 @@ def test_a_damaged_config_is_named_and_written_again(comvae, study):
 
 
 def cells(study: Path) -> pd.DataFrame:
-    table = pd.read_csv(study / "results" / "tables" / "cells.csv")
+    table = pd.read_csv(study_in(study / "results") / "tables" / "cells.csv")
     return table.astype(object).fillna("")
 
 
@@ -163,7 +164,7 @@ def cells(study: Path) -> pd.DataFrame:
 def test_what_is_damaged_is_missing_in_the_tables_with_the_reason(
     comvae, study, name, damage, status, again
 ):
-    runs = study / "results" / "tables" / "runs.csv"
+    runs = study_in(study / "results") / "tables" / "runs.csv"
     before = pd.read_csv(runs)
     damage(study / name)
     comvae.succeeds(study, "tables")
@@ -188,7 +189,7 @@ def test_what_is_damaged_is_missing_in_the_tables_with_the_reason(
     [("table1", cut), ("gaps", empty), ("claims", halve), ("cells", cut)],
 )
 def test_a_damaged_table_is_named_and_written_again(comvae, study, name, damage):
-    path = study / "results" / "tables" / f"{name}.csv"
+    path = study_in(study / "results") / "tables" / f"{name}.csv"
     before = path.read_bytes()
     damage(path)
     message = comvae.refused(study, "report")

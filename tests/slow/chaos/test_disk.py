@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from comvae.study.plan import study_folder
 from tests.slow.chaos.blocks import (
     DATASET,
     configure,
@@ -22,7 +23,8 @@ from tests.slow.chaos.blocks import (
     train,
     trained,
 )
-from tests.support import ROOT
+from tests.slow.chaos.commands import STUDY
+from tests.support import ROOT, study_in
 
 MODEL = "vanilla"
 MODELS_FILE = ROOT / "config" / "models.yaml"
@@ -35,14 +37,15 @@ COMMANDS = {
     "tables": ["tables"],
     "report": ["report"],
 }
+FOLDER = study_folder(Path("results"), STUDY["study"])
 OUTPUTS = {
-    "configure": ["results/study.json", f"{run(MODEL)}/run.json"],
+    "configure": [f"{FOLDER}/study.json", f"{run(MODEL)}/run.json"],
     "fetch": [DATASET, "results/datasets/digits/train-images.npy"],
     "train": [f"{run(MODEL)}/weights.safetensors", f"{run(MODEL)}/history.csv"],
     "evaluate": [f"{evaluation(MODEL)}/metrics.csv"],
     "gap": [f"{evaluation(MODEL)}/gaps.parquet"],
-    "tables": [f"results/tables/{name}.csv" for name in ("runs", "table1", "cells")],
-    "report": ["results/report/table1.md", "results/report/gaps.md"],
+    "tables": [f"{FOLDER}/tables/{name}.csv" for name in ("runs", "table1", "cells")],
+    "report": [f"{FOLDER}/report/{name}.md" for name in ("table1", "gaps")],
 }
 
 
@@ -160,9 +163,9 @@ def test_mlflow_is_filled_once_there_is_room(comvae, finished, disk):
 def test_a_folder_that_belongs_to_someone_else_is_named(comvae, finished, tmp_path):
     """Where a file stands in the place of a folder, whoever runs this."""
     study = shutil.copytree(finished, tmp_path / "study")
-    shutil.rmtree(study / "results" / "tables")
-    (study / "results" / "tables").write_text("no folder")
+    shutil.rmtree(study_in(study / "results") / "tables")
+    (study_in(study / "results") / "tables").write_text("no folder")
     message = comvae.refused(study, "tables")
-    assert "results/tables" in message
-    os.unlink(study / "results" / "tables")
+    assert f"{FOLDER}/tables" in message
+    os.unlink(study_in(study / "results") / "tables")
     comvae.succeeds(study, "tables")

@@ -12,6 +12,7 @@ from tests.slow.chaos.blocks import DATASET, evaluation, run
 from tests.slow.chaos.commands import STUDY
 from tests.slow.support import make_study, table, write_study
 from tests.slow.support import run as run_command
+from tests.support import study_in
 
 MODEL = "vanilla"
 NO_GAPS = {"images": 0}
@@ -47,14 +48,14 @@ def study(tmp_path_factory) -> Path:
 
 
 def test_a_half_written_table_and_a_lost_store_are_made_again(study):
-    runs = study / "results" / "tables" / "runs.csv"
+    runs = study_in(study / "results") / "tables" / "runs.csv"
     before, metrics = runs.read_bytes(), (study / METRICS).read_bytes()
     (study / METRICS).write_bytes(metrics[: len(metrics) // 2])
     shutil.rmtree(study / "results" / "mlflow")
     said = fails(study)
     assert f"{METRICS} is damaged: its last line is cut off; delete it" in said
     assert states(study) == ["missing", "missing"], "the rest has its tables"
-    imported = study / "results" / "mlflow" / "imported.txt"
+    imported = study / "results" / "mlflow" / "imported" / f"{STUDY['study']}.txt"
     assert f"not imported: {METRICS} is damaged" in imported.read_text()
 
     (study / METRICS).unlink()  # as it says

@@ -26,7 +26,7 @@ from tests.slow.support import (
     wait_for,
     write_study,
 )
-from tests.support import MODELS
+from tests.support import MODELS, study_in
 
 STUDY = {
     "study": "few-epochs",
@@ -128,8 +128,8 @@ def test_statistics_are_over_the_seeds(finished):
 
 
 def test_the_report_names_every_model(finished, models):
-    report = (finished / "results" / "report" / "table1.md").read_text()
-    gaps = (finished / "results" / "report" / "gaps.md").read_text()
+    report = (study_in(finished / "results") / "report" / "table1.md").read_text()
+    gaps = (study_in(finished / "results") / "report" / "gaps.md").read_text()
     for name in MODELS:
         assert models[name].title in report and models[name].title in gaps
     assert "Not finished" not in report and "Not measured" not in gaps
@@ -137,8 +137,9 @@ def test_the_report_names_every_model(finished, models):
 
 def test_every_job_has_a_log(finished):
     logs = finished / "logs"
-    for name in ("plan", "aggregate", "track", "report", "dataset/digits"):
-        assert (logs / f"{name}.log").exists(), name
+    for name in ("plan", "aggregate", "track", "report"):
+        assert (logs / STUDY["study"] / f"{name}.log").exists(), name
+    assert (logs / "dataset" / "digits.log").exists()
     for model in MODELS:
         for stage in ("configure", "train", "evaluate", "gap"):
             [log] = logs.glob(f"{stage}/digits/{model}/*/seeds-0-1.log")
@@ -198,11 +199,11 @@ def test_a_folder_that_snakemake_knows_nothing_of_tells_no_other_studys_results(
     shutil.copytree(finished / "results", folder / "results")
     (folder / "results/datasets/digits/dataset.json").touch()
     tables = ("runs", "table1", "cells")
-    paths = [folder / "results" / "tables" / f"{name}.csv" for name in tables]
+    paths = [study_in(folder / "results") / "tables" / f"{name}.csv" for name in tables]
     before, trained = [path.read_bytes() for path in paths], times(folder)
     training = {"epochs": 3, "hidden": 16}
     one = {"models": ["vanilla"], "training": training, "gap": {"images": 0}}
-    target = "results/tables/table1.csv"
+    target = "results/studies/few-epochs/tables/table1.csv"
     for changes in (one, {}):
         study = write_study(folder, STUDY | changes)
         done = make_study(folder, study, target, code=repository)
@@ -273,7 +274,7 @@ def test_seeds_that_diverge_are_failed_cells_of_a_whole_study(tmp_path):
     assert list(cells["status"]) == ["failed"] * 2
     assert cells["detail"].str.contains("epoch").all()
     assert (table(tmp_path, "table1")["n_seeds"] == 0).all()
-    report = (tmp_path / "results" / "report" / "table1.md").read_text()
+    report = (study_in(tmp_path / "results") / "report" / "table1.md").read_text()
     assert "Not finished" in report and "failed" in report
 
 
@@ -312,7 +313,7 @@ def test_a_killed_study_is_completed_by_running_it_again(finished, tmp_path, how
     training = {"epochs": 120, "hidden": 16}
     changes = {"models": ["vanilla"], "training": training, "gap": {"images": 0}}
     study = write_study(folder, STUDY | changes)
-    target = "results/report/table1.md"
+    target = "results/studies/few-epochs/report/table1.md"
     with in_mid_training(folder, study, target) as started:
         weights = "results/runs/digits/vanilla/*/seeds-0-1/weights.safetensors"
         assert not list(folder.glob(weights)), (

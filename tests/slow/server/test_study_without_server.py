@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from tests.slow.support import TINY, free_port, make_study, run, write_study
+from tests.support import study_in
 
 STUDY = TINY | {"seeds": 2}
 SENTENCE = "The runs of this study are NOT in MLflow."
@@ -49,7 +50,7 @@ def test_a_study_completes_without_its_server_and_imports_later(
     uri = f"http://127.0.0.1:{port}"
     study = write_study(tmp_path, STUDY | {"tracking": {"uri": uri}})
     results = tmp_path / "results"
-    note = results / "mlflow" / "imported.txt"
+    note = results / "mlflow" / "imported" / "tiny.txt"
 
     def complete() -> str:
         done = make_study(tmp_path, study)
@@ -61,8 +62,8 @@ def test_a_study_completes_without_its_server_and_imports_later(
         return done.returncode, done.stdout
 
     said = complete()
-    assert (results / "tables" / "table1.csv").is_file()
-    assert (results / "report" / "table1.md").is_file()
+    assert (study_in(results) / "tables" / "table1.csv").is_file()
+    assert (study_in(results) / "report" / "table1.md").is_file()
     told = note.read_text()
     assert told.startswith(SENTENCE)
     assert uri in told and "Connection refused" in told

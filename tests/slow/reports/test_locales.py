@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.slow.support import make_study, run, write_study
-from tests.support import ROOT
+from tests.support import ROOT, study_in
 
 STUDY = {
     "study": "tiny",
@@ -46,8 +46,10 @@ def test_the_study_is_made_and_its_text_is_utf_8(environment, tmp_path):
     done = make_study(tmp_path, study, **environment)
     assert done.returncode == 0, done.stdout
     results = tmp_path / "results"
-    assert f"| {TITLE} |" in (results / "report" / "table1.md").read_text("utf-8")
-    plan = json.loads((results / "study.json").read_text("utf-8"))
+    assert f"| {TITLE} |" in (study_in(results) / "report" / "table1.md").read_text(
+        "utf-8"
+    )
+    plan = json.loads((study_in(results) / "study.json").read_text("utf-8"))
     assert list(plan["models"].values()) == [TITLE]
     assert titles(results) == {TITLE}
 

@@ -16,6 +16,7 @@ from tests.slow.support import (
     table,
     write_study,
 )
+from tests.support import study_in
 
 
 @pytest.mark.parametrize("name", ["what?", "{x}", "a b", "100%"])
@@ -24,7 +25,7 @@ def test_the_name_of_the_folder_does_not_matter(tmp_path: Path, name: str):
     study = write_study(folder, TINY)
     done = make_study(folder, study, code=folder)
     assert done.returncode == 0, done.stdout
-    imported = folder / "results" / "mlflow" / "imported.txt"
+    imported = folder / "results" / "mlflow" / "imported" / "tiny.txt"
     assert "1 imported" in imported.read_text()
     assert len(table(folder, "cells")) == 1
     for command in ("comvae tables", "comvae report", "comvae track"):
@@ -32,7 +33,7 @@ def test_the_name_of_the_folder_does_not_matter(tmp_path: Path, name: str):
         assert again.returncode == 0, again.stdout
     site = make_study(folder, study, "--", "site", code=folder)
     assert site.returncode == 0, site.stdout
-    assert (folder / "results" / "site" / "index.html").exists()
+    assert (study_in(folder / "results") / "site" / "index.html").exists()
 
 
 # root without its privileges, so that modes count for it as for any other user
