@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from comvae.datasets.loading import Dataset
+from comvae.datasets.registry import STUDIED
 from comvae.model.options import ModelOptions
 from comvae.study.loading import load_models
 from tests.support import ROOT
@@ -11,8 +12,9 @@ from tests.support import ROOT
 
 @pytest.fixture(autouse=True)
 def fresh_process():
-    """What training sets for a whole process is as in a new one; but for the threads:
-    tests share two cores, and small tensors gain nothing from a second thread."""
+    """What training and studies set for a whole process is as in a new one; but for
+    the threads: tests share two cores, and small tensors gain nothing from a second."""
+    STUDIED.clear()
     torch.set_num_threads(1)
     torch.set_flush_denormal(False)
 

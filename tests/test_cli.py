@@ -161,7 +161,7 @@ def test_the_report_is_shown_and_says_where_to_look_next(study):
     best = table[(table["split"] == "test") & (table["metric"] == "negative_elbo")]
     for mean in best["mean"]:
         assert f"{mean:.2f}" in printed and f"{mean:.2f}" in written
-    assert "make dashboard" in printed and "results/tables" in printed
+    assert "make dashboard" in printed and "results/studies/tiny/tables" in printed
     assert "gaps on test images" in printed and "claims of the paper" in printed
     pages = {path.name for path in (study_in(study / "results") / "report").iterdir()}
     assert pages == {"table1.md", "gaps.md", "claims.md"}

@@ -286,19 +286,19 @@ def track(
 def tables(
     results: Results = Path("results"),
     study: Study = None,
-    refuse_damaged: Annotated[
+    whole: Annotated[
         bool,
         typer.Option(
-            "--refuse-damaged", help="Fail, with all tables written, on damaged files."
+            "--whole", help="Fail, with all tables written, where runs are missing."
         ),
     ] = False,
 ) -> None:
     """Aggregate what is finished into the study's tables."""
-    from comvae.results.tables import damages, write_tables
+    from comvae.results.tables import lacking, write_tables
 
     written = write_tables(results, read_plan(results, study))
-    found = damages(written["cells"])
-    if refuse_damaged and found:
+    found = lacking(written["cells"])
+    if whole and found:
         raise ResultsError("\n".join(found))
 
 

@@ -4,7 +4,7 @@ import importlib
 import logging
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -141,8 +141,19 @@ def _read_bundled(
     name: str, source: DatasetSource, origin: Bundled
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     module, function = origin.reader.split(":")
-    arrays = getattr(importlib.import_module(module), function)()
-    installed = f"{origin.package} {version(origin.package)}"
+    try:
+        arrays = getattr(importlib.import_module(module), function)()
+        installed = f"{origin.package} {version(origin.package)}"
+    except PackageNotFoundError:
+        raise DatasetError(
+            f"{name}: found no package {origin.package}, expected it, which carries "
+            f"the dataset. Install it: python -m pip install {origin.package}"
+        ) from None
+    except (OSError, EOFError, ValueError) as error:
+        raise DatasetError(
+            f"{name}: {origin.package} is not as expected: found {error}. Install it "
+            f"anew: python -m pip install --force-reinstall --no-deps {origin.package}"
+        ) from None
     for part in PARTS:
         found = sha256_of(arrays[part])
         if arrays[part].shape != source.shape(part) or found != origin.sha256[part]:

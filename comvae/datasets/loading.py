@@ -1,6 +1,7 @@
-"""Load a fetched dataset: uint8 pixels, converted to float on the device."""
+"""Load a fetched dataset: whole pixels, converted to float on the device."""
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,12 @@ from comvae.datasets.store import read_array, read_record
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The images of a dataset; `train` and `test` are uint8 (images, height*width)."""
+    """The images of a dataset; `train` and `test` are (images, height*width), whole
+    numbers from 0 to `pixel_max`: uint8, and int16 where pixels are pooled.
+
+    Where `grey` is there, training draws binary images from those in it, anew in each
+    epoch; `train` is a fixed draw, for evaluation.
+    """
 
     name: str
     train: Tensor
@@ -22,6 +28,7 @@ class Dataset:
     pixel_max: int
     height: int
     width: int
+    grey: "Dataset | None" = None
 
     def to_float(self, batch: Tensor) -> Tensor:
         """Pixels of any shape as float32 in [0, 1], on the device of `batch`."""
@@ -37,40 +44,54 @@ def load(directory: Path, options: DataOptions | None = None) -> Dataset:
     """
     directory, options = Path(directory), options or DataOptions()
     record = read_record(directory)
-    images = {
-        split: read_array(directory, record, f"{split}-images") for split in SPLITS
-    }
-    pixels = {
-        split: torch.from_numpy(
-            binarize(array, record.pixel_max, options, split).reshape(len(array), -1)
-        )
-        for split, array in images.items()
-    }
-    return Dataset(
-        name=record.name,
-        train=pixels["train"],
-        test=pixels["test"],
-        pixel_max=record.pixel_max if options.binarize == "none" else 1,
-        height=record.height,
-        width=record.width,
+    facts = record.pooled(record.name, options.pool)
+    images = {}
+    for split in SPLITS:
+        array = pool(read_array(directory, record, f"{split}-images"), options.pool)
+        images[split] = array.reshape(len(array), -1)
+    sides = {"height": facts.height, "width": facts.width}
+    grey = Dataset(record.name, **_tensors(images), pixel_max=facts.pixel_max, **sides)
+    if options.binarize == "none":
+        return grey
+    binary = _tensors(
+        {
+            split: binarize(array, facts.pixel_max, options, split)
+            for split, array in images.items()
+        }
     )
+    redrawn = grey if options.binarize == "dynamic" else None
+    return replace(grey, **binary, pixel_max=1, grey=redrawn)
+
+
+def pool(images: np.ndarray, side: int) -> np.ndarray:
+    """The sums over squares of side x side pixels, int16 (images, height / side, width
+    / side): exact, and their means once divided by the new `pixel_max`."""
+    if side == 1:
+        return images
+    count, height, width = images.shape
+    sums = np.zeros((count, height // side, width // side), np.int16)
+    for row, column in itertools.product(range(side), repeat=2):
+        sums += images[:, row::side, column::side]
+    return sums
+
+
+def _tensors(images: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    return {split: torch.from_numpy(array) for split, array in images.items()}
 
 
 def binarize(
     images: np.ndarray, pixel_max: int, options: DataOptions, split: str
 ) -> np.ndarray:
-    """The uint8 `images` as `options` ask for them, same shape; 0 or 1 if binarized.
+    """The `images`, pixels from 0 to `pixel_max`, as uint8 of 0 and 1, same shape.
 
-    A stochastic pixel is 1 with probability pixel / pixel_max. The draw depends on
-    the data seed and the split alone.
+    But for `threshold` a pixel is 1 with probability pixel / pixel_max. The draw
+    depends on the data seed and the split alone.
     """
     if options.binarize == "threshold":
         return (images > pixel_max // 2).astype(np.uint8)
-    if options.binarize == "stochastic":
-        # RandomState, whose stream NumPy has frozen: a Generator's may change.
-        # With u uniform on 0..pixel_max-1, P(u < pixel) is exactly pixel / pixel_max.
-        seeds = np.random.SeedSequence([options.data_seed, SPLITS.index(split)])
-        random = np.random.RandomState(np.random.MT19937(seeds))
-        draw = random.randint(0, pixel_max, size=images.shape, dtype=np.uint8)
-        return (draw < images).astype(np.uint8)
-    return images
+    # RandomState, whose stream NumPy has frozen: a Generator's may change.
+    # With u uniform on 0..pixel_max-1, P(u < pixel) is exactly pixel / pixel_max.
+    seeds = np.random.SeedSequence([options.data_seed, SPLITS.index(split)])
+    random = np.random.RandomState(np.random.MT19937(seeds))
+    draw = random.randint(0, pixel_max, size=images.shape, dtype=images.dtype)
+    return (draw < images).astype(np.uint8)

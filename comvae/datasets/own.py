@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from comvae.datasets import forms
-from comvae.datasets.registry import OWN
 from comvae.datasets.source import SPLITS, DatasetSource, Facts, Own, OwnFiles
 from comvae.errors import DatasetError
 from comvae.files import sha256_of
@@ -26,8 +25,7 @@ def own_source(name: str, files: OwnFiles) -> DatasetSource:
     facts, _, _ = read(name, files)
     sha256 = {split: sha256_of(path) for split, path in files.paths.items()}
     origin = Own(**files.model_dump(), sha256=sha256)
-    OWN[name] = DatasetSource(**facts.model_dump(), origin=origin)
-    return OWN[name]
+    return DatasetSource(**facts.model_dump(), origin=origin)
 
 
 def read(name: str, files: OwnFiles) -> tuple[Facts, dict[str, np.ndarray], list[str]]:

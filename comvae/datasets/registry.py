@@ -12,4 +12,4 @@ REGISTRY: dict[str, DatasetSource] = TypeAdapter(
     dict[str, DatasetSource]
 ).validate_python(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_bytes()))
 
-OWN: dict[str, DatasetSource] = {}  # the user's own that this process has read, by name
+STUDIED: dict[str, DatasetSource] = {}  # as the study that this process reads has them

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from comvae.errors import SettingsError
 from comvae.model.settings import Positive, Settings
 
 SPLITS = ("train", "test")
@@ -111,6 +112,19 @@ class Facts(Settings):
         split, content = part.split("-")
         sides = (self.height, self.width) if content == "images" else ()
         return (self.counts[split], *sides)
+
+    def pooled(self, name: str, pool: int) -> Self:
+        """What the dataset `name` is with pool x pool pixels averaged to one, as their
+        sum of whole numbers; SettingsError where that does not divide its sides."""
+        if self.height % pool or self.width % pool:
+            raise SettingsError(
+                f"datasets.pool: found {pool}, which does not divide the sides of "
+                f"`{name}`, {self.height} x {self.width} pixels; expected a divisor of "
+                "both, or 1 for images as they are"
+            )
+        sides = {"height": self.height // pool, "width": self.width // pool}
+        most = self.pixel_max * pool**2
+        return self.model_copy(update={**sides, "pixel_max": most})
 
 
 class DatasetSource(Facts):

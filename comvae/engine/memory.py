@@ -61,14 +61,15 @@ def bytes_per_seed(config: RunConfig, pixels: int) -> int:
 
 
 def parts_that_fit(
-    config: RunConfig, pixels: int, images: int, device: torch.device
+    config: RunConfig, pixels: int, held: int, device: torch.device
 ) -> list[RunConfig]:
     """The block, in as many parts as its seeds need to fit into the free memory.
 
-    The parts train one after the other, with the same results: no seed depends on the
-    seeds beside it. Where they are several, the log says so.
+    `held` are the bytes of the images. The parts train one after the other, with the
+    same results: no seed depends on the seeds beside it. Where they are several, the
+    log says so.
     """
-    free = free_memory(device) * (1 - KEPT_FREE) - images * pixels
+    free = free_memory(device) * (1 - KEPT_FREE) - held
     need = bytes_per_seed(config, pixels)
     fit = max(1, int(free // need))
     if fit < len(config.seeds):

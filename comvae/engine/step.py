@@ -34,8 +34,9 @@ class Engine:
     def __init__(
         self, config: RunConfig, dataset: Dataset, device: torch.device
     ) -> None:
-        self.config, self.dataset, self.device = config, dataset, device
-        self.images = dataset.train.to(device)
+        self.config, self.device = config, device
+        self.dataset, self._redrawn = dataset.grey or dataset, bool(dataset.grey)
+        self.images = self.dataset.train.to(device)
         self.vae = build(config, self.images.shape[1], device)
         self.noise = Noise(config.seeds, "training", device)
         torch.backends.cuda.matmul.allow_tf32 = config.training.tf32
@@ -161,7 +162,10 @@ class Engine:
             self.noise, batch_statistics=True, update_statistics=True, weight_kl=with_kl
         )
         images = self.images.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
-        terms = self.vae(self.dataset.to_float(images), mode)
+        x = self.dataset.to_float(images)
+        if self._redrawn:
+            x = self.noise.bernoulli("pixels", x)
+        terms = self.vae(x, mode)
         self.optimiser.zero_grad()
         complexity_weight = weight if with_kl else None
         losses = minibatch_loss(terms, complexity_weight, self.vae.options)

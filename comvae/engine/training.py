@@ -65,7 +65,8 @@ def train(
     device = torch.device(device)
     images, pixels = dataset.train.shape
     _refuse_single_image(config, images)
-    waiting = parts_that_fit(config, pixels, images, device)
+    held = (dataset.grey or dataset).train.nbytes
+    waiting = parts_that_fit(config, pixels, held, device)
     done = []
     while waiting:
         part = waiting[0]

@@ -27,6 +27,10 @@ class Noise:
         self.device = torch.device(device)
         self._streams: dict[str, list[torch.Generator]] = {}
 
+    def of(self, part: str) -> "Noise":
+        """Streams of their own for a part of what these are for."""
+        return Noise(self.seeds, f"{self.stage} {part}", self.device)
+
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """Standard normal draws, (seeds, *shape)."""
         out = torch.empty(len(self.seeds), *shape, device=self.device)
@@ -40,6 +44,10 @@ class Noise:
         for own, generator in zip(out, self._stream(purpose), strict=True):
             own.uniform_(-bound, bound, generator=generator)
         return out
+
+    def bernoulli(self, purpose: str, p: Tensor) -> Tensor:
+        """1 with the probability `p`, (seeds, ...), and else 0; the same shape."""
+        return (self.uniform(purpose, 0.5, *p.shape[1:]) + 0.5 < p).to(p.dtype)
 
     def permutation(self, purpose: str, n: int) -> Tensor:
         """A random order of 0..n-1 for each seed, (seeds, n)."""

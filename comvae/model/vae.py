@@ -18,7 +18,11 @@ from comvae.model.posterior import DiagonalGaussian
 
 
 class VAE(nn.Module):
-    """One model of Table 1, for all seeds of a block."""
+    """One model of Table 1, for all seeds of a block.
+
+    Encoder and decoder are initialised from streams of their own: with one seed the
+    decoders of all models start alike.
+    """
 
     def __init__(
         self,
@@ -32,8 +36,8 @@ class VAE(nn.Module):
         self.options, self.latent = options, latent
         width = encoder_width(pixels, hidden, latent, options)
         encoder = resolve_name(ENCODERS[options.encoder])
-        self.encoder = encoder(pixels, width, latent, options, init)
-        self.decoder = Decoder(pixels, hidden, latent, options, init)
+        self.encoder = encoder(pixels, width, latent, options, init.of("encoder"))
+        self.decoder = Decoder(pixels, hidden, latent, options, init.of("decoder"))
         self.objective = resolve_name(OBJECTIVES[options.objective])
 
     def forward(self, x: Tensor, mode: Mode) -> Terms:

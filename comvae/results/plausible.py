@@ -37,7 +37,8 @@ class Bounds:
         dataset = load_json(paths.dataset_record(results, block.dataset)) or {}
         most = math.inf
         if {"height", "width"} <= set(dataset):
-            most = NATS_PER_PIXEL * dataset["height"] * dataset["width"]
+            pooled = config.get("data", {}).get("pool", 1) ** 2
+            most = NATS_PER_PIXEL * dataset["height"] * dataset["width"] / pooled
         binary = config.get("options", {}).get("likelihood", "bernoulli") == "bernoulli"
         return cls(most, 0.0 if binary else -most)
 

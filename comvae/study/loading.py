@@ -40,8 +40,7 @@ class Catalogue(Settings):
             options=self.models[model],
             training=self.study.training,
             data=DataOptions(
-                binarize=self.study.datasets.binarize,
-                data_seed=self.study.datasets.data_seed,
+                **self.study.datasets.model_dump(include=set(DataOptions.model_fields))
             ),
             dataset_sha256=self.study.datasets.source(dataset).checksum,
         )
@@ -61,6 +60,11 @@ def load_study(
     if values is None:
         values = read_yaml(source)
     study = validate(Study, values, str(source))
+    try:
+        for name in study.datasets.names:
+            study.datasets.source(name)
+    except SettingsError as error:
+        raise SettingsError(f"{source}: {error}") from None
     options = load_models(models)
     names = study.models
     if names == "all":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from comvae.datasets.registry import OWN, REGISTRY
+from comvae.datasets.registry import REGISTRY, STUDIED
 from comvae.errors import ResultsError, SettingsError
 from comvae.study.loading import Catalogue
 
@@ -60,7 +60,7 @@ def parse_seeds(name: str) -> tuple[int, ...]:
 def relative_size(dataset: str, block: str) -> float:
     """How many times the work of one seed of MNIST a block is, by its name: its seeds,
     training images and pixels. A cluster's profile asks for run time with it."""
-    source, mnist = (OWN | REGISTRY)[dataset], REGISTRY["mnist"]
+    source, mnist = (REGISTRY | STUDIED)[dataset], REGISTRY["mnist"]
     one, reference = (s.counts["train"] * s.height * s.width for s in (source, mnist))
     return len(parse_seeds(block)) * one / reference
 

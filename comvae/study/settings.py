@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from comvae.datasets.options import DataOptions
-from comvae.datasets.registry import REGISTRY
+from comvae.datasets.registry import REGISTRY, STUDIED
 from comvae.datasets.source import DatasetSource, OwnFiles
 from comvae.errors import did_you_mean
 from comvae.model.settings import Positive, PositiveNumber, Settings
@@ -169,12 +169,19 @@ class Datasets(DataOptions):
         return distinct(names)
 
     def source(self, name: str) -> DatasetSource:
-        """What one of the datasets is; DatasetError where its own files are wrong."""
+        """What one of the datasets is, and its images at the size that the study has.
+
+        Raises DatasetError where its own files are wrong, and SettingsError where
+        `pool` does not divide its sides.
+        """
         if name in self.files:
             from comvae.datasets.own import own_source
 
-            return own_source(name, self.files[name])
-        return REGISTRY[name]
+            published = own_source(name, self.files[name])
+        else:
+            published = REGISTRY[name]
+        STUDIED[name] = published.pooled(name, self.pool)
+        return STUDIED[name]
 
 
 def _from_list(value: Any) -> Any:

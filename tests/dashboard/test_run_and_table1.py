@@ -10,6 +10,7 @@ import pytest
 from comvae.results.tables import write_tables
 from comvae.study.plan import Plan
 from dashboard.render.streamlit import plain
+from dashboard.study import load_study
 from tests.dashboard.studies import EVIL, FEW
 from tests.dashboard.visitor import (
     APP,
@@ -199,7 +200,7 @@ RUN, EVALUATION = f"runs/{VANILLA.folder}", str(evaluation_of(Path(), VANILLA))
 )
 def test_a_damaged_file_is_named_and_the_rest_stands(results, file, page):
     write_results(results, models=FEW)
-    (results / file).write_bytes(b"not,a\ntable,at,all\n")
+    load_study(results).file(file).write_bytes(b"not,a\ntable,at,all\n")
     app = show(page, dataset="digits", model="vanilla", seed="0")
     assert [file in warning for warning in warned(app)] == [True]
     if not file.endswith("table1.csv"):

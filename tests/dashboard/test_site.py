@@ -237,7 +237,7 @@ def test_damaged_files_are_named_and_the_others_shown(tmp_path):
     next(results.glob("evaluations/*/vanilla/*/*/pictures/seed-0.npz")).write_bytes(b"")
     done = command(results)
     assert done.returncode == 0
-    site = results / "site"
+    site = study_in(results) / "site"
     assert done.stdout.strip() == str(site / "index.html")
     assert "Traceback" not in done.stderr
     pages = {path.stem: Page(path) for path in site.glob("*.html")}

@@ -1,4 +1,5 @@
-"""Loading: uint8 in memory, floats in [0, 1], fixed binarization, no damaged array."""
+"""Loading: whole pixels in memory, floats in [0, 1], averaged over squares and made
+binary on demand, no damaged array."""
 
 import json
 
@@ -6,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from comvae.datasets.loading import binarize, load
+from comvae.datasets.fetching import fetch
+from comvae.datasets.loading import binarize, load, pool
 from comvae.datasets.options import DataOptions
-from comvae.errors import DatasetError
+from comvae.errors import DatasetError, SettingsError
 from tests.datasets.served import (
     HEIGHT,
     TEST,
@@ -50,18 +52,78 @@ def test_a_binarized_dataset_scales_by_one(folder):
         assert set(dataset.to_float(dataset.train).unique().tolist()) == {0.0, 1.0}
 
 
-@pytest.mark.parametrize("pixel_max", [16, 255])
-def test_threshold_is_one_above_a_half(pixel_max):
-    pixels = np.arange(pixel_max + 1, dtype=np.uint8)
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return fetch("digits", tmp_path_factory.mktemp("digits")).parent
+
+
+@pytest.mark.parametrize("side", [1, 2, 4])
+def test_pooled_pixels_are_the_means_of_squares(digits, side):
+    whole, pooled = load(digits), load(digits, DataOptions(pool=side))
+    sides = pooled.height, pooled.width
+    assert sides == (8 // side, 8 // side) and pooled.pixel_max == 16 * side**2
+    for split in ("train", "test"):
+        grey = whole.to_float(getattr(whole, split)).double().unflatten(1, (8, 8))
+        squares = grey.unfold(1, side, side).unfold(2, side, side)
+        found = pooled.to_float(getattr(pooled, split)).unflatten(1, sides)
+        torch.testing.assert_close(
+            found.double(), squares.mean((3, 4)), rtol=0, atol=6e-8
+        )
+
+
+def test_the_sums_of_the_largest_squares_are_exact():
+    images = np.full((3, 22, 11), 255, np.uint8)
+    assert pool(images, 11).tolist() == [[[255 * 121], [255 * 121]]] * 3
+    with pytest.raises(ValueError, match="less than or equal to 11"):
+        DataOptions(pool=12)
+
+
+def test_a_square_that_does_not_divide_the_sides_is_refused(folder):
+    with pytest.raises(SettingsError, match=r"pool: found 5.*`tiny`, 5 x 3 pixels"):
+        load(folder, DataOptions(pool=5))
+
+
+@pytest.mark.parametrize("kind", ["threshold", "stochastic"])
+def test_pooled_pixels_are_made_binary_after_they_were_pooled(digits, kind):
+    grey = load(digits, DataOptions(pool=4))
+    binary = load(digits, DataOptions(pool=4, binarize=kind))
+    options = DataOptions(binarize=kind)
+    for split in ("train", "test"):
+        images = getattr(grey, split).numpy()
+        expected = binarize(images, grey.pixel_max, options, split)
+        assert getattr(binary, split).tolist() == expected.tolist()
+
+
+def test_dynamic_keeps_the_grey_images_beside_the_fixed_draw(digits):
+    read = {
+        kind: load(digits, DataOptions(pool=2, binarize=kind, data_seed=3))
+        for kind in ("none", "stochastic", "dynamic")
+    }
+    for split in ("train", "test"):
+        fixed, grey = (getattr(read[kind], split) for kind in ("stochastic", "none"))
+        assert torch.equal(getattr(read["dynamic"], split), fixed)
+        assert torch.equal(getattr(read["dynamic"].grey, split), grey)
+    assert read["dynamic"].pixel_max == 1 and read["dynamic"].grey.pixel_max == 64
+    assert read["stochastic"].grey is None and read["none"].grey is None
+
+
+DTYPES = [(16, np.uint8), (255, np.uint8), (1020, np.int16)]
+
+
+@pytest.mark.parametrize("pixel_max,dtype", DTYPES)
+def test_threshold_is_one_above_a_half(pixel_max, dtype):
+    pixels = np.arange(pixel_max + 1, dtype=dtype)
     found = binarize(pixels, pixel_max, DataOptions(binarize="threshold"), "train")
     expected = pixels.astype(float) / pixel_max > 0.5
     assert found.dtype == np.uint8 and found.tolist() == expected.astype(int).tolist()
 
 
-@pytest.mark.parametrize("pixel_max", [16, 255])
-def test_a_stochastic_pixel_is_one_with_the_probability_of_its_intensity(pixel_max):
+@pytest.mark.parametrize("pixel_max,dtype", DTYPES)
+def test_a_stochastic_pixel_is_one_with_the_probability_of_its_intensity(
+    pixel_max, dtype
+):
     draws = 20_000
-    pixels = np.repeat(np.arange(pixel_max + 1, dtype=np.uint8)[:, None], draws, axis=1)
+    pixels = np.repeat(np.arange(pixel_max + 1, dtype=dtype)[:, None], draws, axis=1)
     options = DataOptions(binarize="stochastic", data_seed=1)
     mean = binarize(pixels, pixel_max, options, "train").mean(axis=1)
     p = np.arange(pixel_max + 1) / pixel_max

@@ -21,6 +21,14 @@ def test_draws_are_those_of_the_distributions_they_are_named_for():
         assert uniform[s].std().item() == pytest.approx(0.5 / math.sqrt(3), abs=0.01)
 
 
+def test_what_is_one_with_a_probability_is_one_that_often():
+    p = torch.tensor([0.0, 0.2, 0.9, 1.0]).expand(2, 100_000, 4)
+    drawn = Noise([0, 1], "t").bernoulli("a", p)
+    assert set(drawn.unique().tolist()) == {0, 1} and (drawn[0] != drawn[1]).any()
+    torch.testing.assert_close(drawn.mean(1), p[:, 0], rtol=0, atol=0.006)
+    assert (drawn[..., 0] == 0).all() and (drawn[..., 3] == 1).all()
+
+
 def test_each_seed_and_each_epoch_has_an_order_of_its_own():
     noise = Noise([0, 1], "training")
     first, second = noise.permutation("order", 50), noise.permutation("order", 50)

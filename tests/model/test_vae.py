@@ -82,6 +82,19 @@ def test_options_of_a_model_reach_its_layers(models):
     assert {norm.momentum for norm in norms} == {0.25}
 
 
+def test_with_one_seed_every_model_starts_with_the_same_decoder(models):
+    """Alone or in a block; and no two seeds, and no encoder, with the same numbers."""
+    alone = build(run_config(models["vanilla"], [4]), 12)
+    for name in MODELS:
+        beside = build(run_config(models[name], [0, 4]), 12).decoder.state_dict()
+        for key, own in alone.decoder.state_dict().items():
+            assert beside[key][1].numpy().tobytes() == own[0].numpy().tobytes(), key
+            assert not (beside[key][0] == own[0]).any()
+    parts = alone.encoder.hidden[0].weight, alone.decoder.layers[0].weight
+    drawn = torch.stack([part.flatten()[:192] for part in parts])
+    assert torch.corrcoef(drawn)[0, 1].abs() < 0.3
+
+
 def test_parameters_are_counted_for_one_seed(models):
     one, two = (
         build(run_config(models["compound-mixture"], s), 12) for s in ([0], [0, 1])

@@ -8,9 +8,8 @@ from comvae.cli import app
 from comvae.results.report import write_paper_tables
 from comvae.results.report.paper import best_models
 from comvae.results.tables import write_tables
-from comvae.study.plan import Plan
+from comvae.study.plan import Plan, study_folder
 from tests.results.written import block_of, config_of, write_results
-from tests.support import study_in
 
 FORMS = {"latex": "tex", "markdown": "md", "csv": "csv"}
 
@@ -48,11 +47,17 @@ def test_every_table_is_a_file_of_its_form(tmp_path, form):
     }
     expected = {f"{name}.{FORMS[form]}" for name in names | {"claims-digits"}}
     assert {path.name for path in written} == expected
-    assert all(path.parent == study_in(tmp_path) / "report" / form for path in written)
+    assert all(
+        path.parent == study_folder(tmp_path, "my_study") / "report" / form
+        for path in written
+    )
     text = (
-        study_in(tmp_path) / "report" / form / f"table1-digits-test.{FORMS[form]}"
+        study_folder(tmp_path, "my_study")
+        / "report"
+        / form
+        / f"table1-digits-test.{FORMS[form]}"
     ).read_text(encoding="utf-8")
-    table = pd.read_csv(study_in(tmp_path) / "tables" / "table1.csv")
+    table = pd.read_csv(study_folder(tmp_path, "my_study") / "tables" / "table1.csv")
     chosen = (table["split"] == "test") & (table["metric"] == "reconstruction")
     mean = table.loc[chosen, "mean"]
     assert all(f"{x:.2f}" in text for x in mean) and "nats per image" in text
@@ -71,32 +76,34 @@ def test_without_gaps_there_are_no_files_of_gaps(tmp_path):
 def test_latex_escapes_and_has_the_rules_of_booktabs(tmp_path):
     plan = study(tmp_path, {"vanilla": "A_1 & 50% \\x{\N{GREEK SMALL LETTER SIGMA}}"})
     write_paper_tables(tmp_path, plan, "latex")
-    text = (study_in(tmp_path) / "report/latex/table1-digits-test.tex").read_text(
-        "utf-8"
-    )
+    text = (
+        study_folder(tmp_path, "my_study") / "report/latex/table1-digits-test.tex"
+    ).read_text("utf-8")
     assert r"A\_1 \& 50\% \textbackslash{}x\{$\sigma$\} &" in text
     assert r"my\_study" in text and r"$\pm$" in text and "±" not in text
     for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\label{tab:table1-digits"):
         assert rule in text
-    gaps = (study_in(tmp_path) / "report/latex/gaps-digits-test.tex").read_text("utf-8")
+    gaps = (
+        study_folder(tmp_path, "my_study") / "report/latex/gaps-digits-test.tex"
+    ).read_text("utf-8")
     assert "$-$" in gaps, "a true minus sign"
 
 
 def test_a_pipe_in_a_title_stays_in_its_cell(tmp_path):
     plan = study(tmp_path, {"vanilla": "A|B"})
     write_paper_tables(tmp_path, plan, "markdown")
-    text = (study_in(tmp_path) / "report/markdown/table1-digits-test.md").read_text(
-        "utf-8"
-    )
+    text = (
+        study_folder(tmp_path, "my_study") / "report/markdown/table1-digits-test.md"
+    ).read_text("utf-8")
     assert r"| A\|B |" in text
 
 
 def test_the_best_model_is_bold_and_others_are_not(tmp_path):
     plan = study(tmp_path, {"vanilla": "Vanilla", "compound-mixture": "Compound"})
     write_paper_tables(tmp_path, plan, "markdown")
-    text = (study_in(tmp_path) / "report/markdown/table1-digits-test.md").read_text(
-        "utf-8"
-    )
+    text = (
+        study_folder(tmp_path, "my_study") / "report/markdown/table1-digits-test.md"
+    ).read_text("utf-8")
     vanilla, compound = text.splitlines()[-2:]
     assert "**" not in vanilla
     assert compound.count("**") == 4, "two terms; no latent KL is better than another"
@@ -122,9 +129,9 @@ def test_a_bound_of_the_scale_is_no_rival(tmp_path):
     """Of models with another encoder than their own none is the best."""
     plan = study(tmp_path, {"vanilla": "Vanilla", "vanilla-optimal-encoder": "Optimal"})
     write_paper_tables(tmp_path, plan, "markdown")
-    text = (study_in(tmp_path) / "report/markdown/table1-digits-test.md").read_text(
-        "utf-8"
-    )
+    text = (
+        study_folder(tmp_path, "my_study") / "report/markdown/table1-digits-test.md"
+    ).read_text("utf-8")
     vanilla, bound = text.splitlines()[-2:]
     assert vanilla.count("**") == 4 and "**" not in bound
 
@@ -134,6 +141,6 @@ def test_the_command_prints_the_files_that_it_writes(tmp_path):
     options = ["report", "--results", str(tmp_path), "--format", "latex"]
     printed = CliRunner().invoke(app, options).stdout.split()
     assert sorted(printed) == sorted(
-        map(str, (study_in(tmp_path) / "report").rglob("*.tex"))
+        map(str, (study_folder(tmp_path, "test") / "report").rglob("*.tex"))
     )
-    assert not list((study_in(tmp_path) / "report").rglob("*.md"))
+    assert not list((study_folder(tmp_path, "test") / "report").rglob("*.md"))

@@ -51,6 +51,15 @@ def test_a_term_outside_of_its_bounds_is_a_failed_run(results, column, value, sa
     assert rows["reconstruction"].isna().all()
 
 
+def test_pooled_images_have_fewer_pixels_to_cost_nats(results):
+    run = folder_of(results, "runs", "vanilla") / "run.json"
+    run.write_text(run.read_text().replace('"pool": 1', '"pool": 2'))
+    chosen = {"seed": 1, "split": "test", "mode": "default"}
+    edit_csv(metrics(results), chosen, "reconstruction", 1601.0)
+    broken = run_of(tables_of(results)["cells"], 1)
+    assert "reconstruction is 1601 nats, expected 0 to 1600" in broken["detail"]
+
+
 def test_a_density_may_be_above_one(results):
     """-log p of grey pixels may be below 0."""
     run = folder_of(results, "runs", "vanilla") / "run.json"

@@ -10,7 +10,7 @@ from comvae.files import AGAIN, write_sum
 from comvae.results.formats import TABLES
 from comvae.results.quantities import PAPER_METRICS, SPLITS
 from comvae.results.statistics import summary
-from comvae.results.tables import damages, write_tables
+from comvae.results.tables import lacking, write_tables
 from comvae.results.tables.finished import collect
 from comvae.results.tables.paper import paper_values, table1
 from comvae.study.plan import Plan
@@ -228,7 +228,7 @@ def test_a_history_that_is_not_as_written_is_damaged(tmp_path):
     _, cells = collect(tmp_path, [GOOD, BAD])
     assert list(cells["status"]) == ["missing"] * 2 + ["finished"] * 2
     assert cells["detail"][0].endswith(AGAIN) and "SHA-256" in cells["detail"][0]
-    assert damages(cells.assign(gap_detail="")) == [cells["detail"][0]]
+    assert lacking(cells.assign(gap_detail="")) == [cells["detail"][0]]
 
 
 def test_metrics_that_are_not_as_written_are_damaged(tmp_path):

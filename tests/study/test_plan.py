@@ -130,5 +130,7 @@ def test_size_is_that_of_seeds_images_and_pixels():
     assert relative_size("mnist", "seeds-0") == 1
     assert relative_size("mnist", "seeds-0-4") == 5
     assert relative_size("emnist-mnist", "seeds-3,7") == 2
+    study(datasets={"names": ["mnist"], "pool": 2})
+    assert relative_size("mnist", "seeds-0-4") == 5 / 4
     digits = relative_size("digits", "seeds-0")
     assert digits == pytest.approx(1437 * 64 / (60_000 * 784))

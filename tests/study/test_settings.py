@@ -71,6 +71,11 @@ def test_readings_of_the_paper_are_the_defaults():
             {"datasets": {"names": ["digits"], "binarize": "yes"}},
             ["datasets.binarize", "'yes'", "'threshold'", "'stochastic'"],
         ),
+        (
+            {"datasets": {"names": ["mnist", "digits"], "pool": 7}},
+            ["study.yaml: datasets.pool: found 7", "`digits`, 8 x 8 pixels", "divisor"],
+        ),
+        ({"datasets": {"names": ["mnist"], "pool": 14}}, ["pool", "found 14", "to 11"]),
         ({"seeds": 0}, ["seeds", "found 0"]),
         ({"seeds": [-1]}, ["seeds", "found [-1]"]),
         ({"seeds": "three"}, ["study.yaml: seeds: found 'three'", "each model"]),
@@ -169,6 +174,7 @@ def test_run_config_survives_its_file(tmp_path):
         ("training.batch_size", 2, False),
         ("data.binarize", "threshold", False),
         ("data.data_seed", 3, False),
+        ("data.pool", 2, False),
     ],
 )
 def test_config_hash_is_of_what_determines_a_seeds_result(path, value, same):
@@ -232,6 +238,12 @@ def test_run_json_names_the_defaults_too():
     written = json.loads(load().run_config("digits", "vanilla", [0]).to_json())
     assert written["options"]["weight_kl"] == "auto"
     assert written["training"]["tf32"] is False
+
+
+def test_the_data_of_a_run_is_read_as_its_study_says():
+    data = {"pool": 2, "binarize": "dynamic", "data_seed": 3}
+    study = load(datasets={"names": ["digits"]} | data)
+    assert study.run_config("digits", "vanilla", [0]).data.model_dump() == data
 
 
 def test_damaged_run_config_is_one_message(tmp_path):

@@ -52,5 +52,5 @@ rule aggregate:
     conda:
         ENVIRONMENT
     shell:
-        # over a damaged file they would count as made, and never be made again
-        "python -m comvae tables --study {NAME} --refuse-damaged &> {log}"
+        # with a damaged file they would count as made, and never be made again
+        "python -m comvae tables --study {NAME} --whole &> {log}"

@@ -162,8 +162,8 @@ def write_plan(path, log):
 
 
 def all_trained(wildcards):
-    """The history and the record of the training of every block."""
-    names = ("history.csv", "training.json")
+    """The files of the training of every block."""
+    names = ("run.json", "weights.safetensors", "history.csv", "training.json")
     return [f"results/runs/{block.folder}/{name}" for block in BLOCKS for name in names]
 
 

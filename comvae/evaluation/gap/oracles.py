@@ -124,7 +124,7 @@ def simulate(decoder: Decoder, noise: Noise, images: int) -> tuple[Tensor, Tenso
     z = noise.normal("latents", images, decoder.layers[0].weight.shape[1])
     with torch.no_grad():
         p = decoder(z).sigmoid()
-    return z, (noise.uniform("pixels", 0.5, *p.shape[1:]) + 0.5 < p).float()
+    return z, noise.bernoulli("pixels", p)
 
 
 @dataclass

@@ -20,10 +20,13 @@ from comvae.results.tables.readings import readings_table
 from comvae.study.plan import Plan
 
 
-def damages(cells: pd.DataFrame) -> list[str]:
-    """Why runs are missing in the tables whose files must be made again, each once."""
-    reasons = pd.concat([cells["detail"], cells["gap_detail"]]).unique()
-    return [reason for reason in reasons if reason.endswith(AGAIN)]
+def lacking(cells: pd.DataFrame) -> list[str]:
+    """Why the tables are not those of the whole study, each reason once: of runs that
+    are missing, and of files that must be made again."""
+    missing = cells["detail"][cells["status"] == "missing"]
+    reasons = pd.concat([cells["detail"], cells["gap_detail"]])
+    damaged = reasons[reasons.str.endswith(AGAIN)]
+    return list(pd.concat([missing, damaged]).unique())
 
 
 def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
@@ -59,6 +62,6 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
         tables["readings"] = readings_table(plan, runs)
     for name, table in tables.items():
         write_table(paths.table(folder, name), table)
-    if not damages(cells) and not (cells["status"] == "missing").any():
+    if not lacking(cells):
         write_text(complete, json.dumps({"runs": len(cells)}))
     return tables

@@ -146,6 +146,7 @@ def test_a_study_goes_on_where_its_import_fails(results):
         for model in ("vanilla", "compound-mixture")
     ]
     plan = dict(study="test", datasets=["digits"], models={}, blocks=blocks)
+    study_in(results).mkdir(parents=True)
     (study_in(results) / "study.json").write_text(
         json.dumps(plan | {"tracking_uri": None, "gap_images": 0})
     )

@@ -168,7 +168,7 @@ def test_what_is_damaged_is_missing_in_the_tables_with_the_reason(
     before = pd.read_csv(runs)
     damage(study / name)
     comvae.succeeds(study, "tables")
-    assert f"{name} is damaged" in comvae.refused(study, "tables", "--refuse-damaged")
+    assert f"{name} is damaged" in comvae.refused(study, "tables", "--whole")
     assert set(cells(study)[status]) == {"missing"}
     detail = "gap_detail" if status == "gap" else "detail"
     for why in cells(study)[detail]:

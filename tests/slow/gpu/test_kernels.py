@@ -227,3 +227,17 @@ def test_a_captured_step_is_faster_than_twice_its_floor(models):
     floor = bytes_moved / terabytes_a_second() / 1e9
     print(f"\ncompound-mixture, 784 -> 100: {took:.3f} ms, floor {floor:.3f} ms")
     assert took < 2 * floor
+
+
+def test_images_drawn_anew_are_the_same_in_a_graph(models, monkeypatch):
+    """Ten steps after the step was captured, and as many without a graph."""
+    found = []
+    for warm_up in (3, 1000):
+        monkeypatch.setattr("comvae.engine.step.WARM_UP", warm_up)
+        training = engine(models, "vanilla", 100 * BATCH)
+        training._redrawn = True
+        training.begin_epoch()
+        for _ in range(13):
+            training.take_step()
+        found.append(training.means()["reconstruction"])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)

@@ -28,6 +28,8 @@ IMPORTED = [
     "comvae.results.tables",
     "comvae.results.trail",
     "comvae.results.weights",
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
     "snakemake.cli",
     "sklearn.datasets",
 ]

@@ -148,11 +148,10 @@ class History(RuleBasedStateMachine):
 
     def command(self, folder: Path) -> list[str]:
         study = write_study(folder, self.settings)
-        complete = f"results/studies/{self.settings['study']}/tables/complete.json"
         command = [self.python, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
         command += ["--configfile", study, "--cores", "2"]
         command += ["--workflow-profile", ROOT / "profiles" / "default"]
-        return [*map(str, command), *self.more, "--", complete]
+        return [*map(str, command), *self.more]
 
     def run(self, folder: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
