@@ -218,6 +218,15 @@ def test_clean_cleans_through_links_and_keeps_what_git_has(tmp_path, linked):
     assert (folder / linked).is_symlink(), "the next study goes there too"
 
 
+@pytest.mark.parametrize("name,there", [("readings", True), ("config", False)])
+def test_a_study_with_readings_has_one_table_more(tmp_path, name, there):
+    study = ROOT / "config" / f"{name}.yaml"
+    done = snakemake("-n", "--directory", tmp_path, "--configfile", study)
+    assert done.returncode == 0, done.stderr
+    assert ("/tables/readings.csv" in done.stdout) == there
+    assert "/tables/claims.csv" in done.stdout
+
+
 def test_the_tables_are_made_again_for_an_external_result(tmp_path):
     external = tmp_path / "results" / "external" / "others.csv"
     external.parent.mkdir(parents=True)

@@ -112,14 +112,11 @@ def test_the_report_has_a_section_on_them(runs):
 
 
 def test_the_study_of_readings_has_every_row_and_every_reading():
-    values = {"study": "r", "datasets": ["digits"], "seeds": 1}
-    path = ROOT / "config" / "readings.yaml"
-    models = ROOT / "config" / "models.yaml"
-    listed = path.read_text().partition("models:\n")[2].partition("seeds:")[0]
-    values["models"] = [line.strip(" -") for line in listed.split("\n") if line]
-    study = load_study(values, source=path, models=models)
+    path, models = ROOT / "config" / "readings.yaml", ROOT / "config" / "models.yaml"
+    study = load_study(source=path, models=models)
     others = {n: m.reading_of for n, m in load_models(models).items() if m.reading_of}
     assert study.readings == others and set(study.models) == {*MODELS, *others}
+    values = study.study.model_dump(mode="json")
     values["models"] = ["vanilla", "compound-mixture-sum", "compound-mixture-rank-16"]
     alone = load_study(values, source=path, models=models)
     assert alone.readings == {}, "one reading of a row alone"

@@ -21,7 +21,6 @@ from tests.results.written import (
     evaluation_of,
     write_block,
 )
-from tests.support import study_in
 
 TERMS = [*PAPER_METRICS, "weight_kl"]
 WHY = "latent_kl is nan in epoch 2"
@@ -293,9 +292,9 @@ def test_no_results_at_all_are_whole_tables(tmp_path):
     assert len(tables["runs"]) == 12
     assert len(tables["table1"]) == 2 * len(SPLITS) * len(PAPER_METRICS)
     assert (
-        pd.read_csv(study_in(tmp_path) / "tables" / "table1.csv")["n_seeds"] == 0
+        pd.read_csv(plan.folder(tmp_path) / "tables" / "table1.csv")["n_seeds"] == 0
     ).all()
-    cells = pd.read_csv(study_in(tmp_path) / "tables" / "cells.csv")
+    cells = pd.read_csv(plan.folder(tmp_path) / "tables" / "cells.csv")
     assert (cells["status"] == "missing").all()
 
 
