@@ -2,14 +2,16 @@
 
 import pandas as pd
 
+from comvae.results.formats import BOTH
 from comvae.results.quantities import QUANTITIES
 from dashboard.charts.effects import effect_row
 from dashboard.study import Study
-from dashboard.text import number, with_interval
+from dashboard.text import NOTHING, number, with_interval
 
 MAIN_GAP = "amortization_gap"
-PARTS = [MAIN_GAP, "approximation_gap"]  # of the inference gap, from the ELBO up
-GAIN = ["elbo", "log_px", "approximation_gap", MAIN_GAP]  # the whole, then its parts
+NOISE, AT_MEANS = "weight_noise_gap", "amortization_gap_mean_weights"  # its two parts
+PARTS = [NOISE, AT_MEANS, "approximation_gap"]  # of the inference gap, from the ELBO up
+GAIN = ["elbo", "log_px", *reversed(PARTS)]  # the whole, then its parts
 QUANTILES = {"q05": "5%", "q25": "25%", "median": "Median", "q75": "75%", "q95": "95%"}
 
 
@@ -30,36 +32,37 @@ def of_quantity(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 def measured(table: pd.DataFrame, study: Study) -> list[str]:
     """The models whose gaps are measured here, in the study's order."""
-    rows = of_quantity(table, MAIN_GAP)
-    return study.in_order(rows.index[rows["mean"].notna()])
+    rows = table[table["quantity"].isin(PARTS)].dropna(subset="mean")
+    return study.in_order(
+        m for m, n in rows["model"].value_counts(sort=False).items() if n == len(PARTS)
+    )
 
 
 def stack_rows(table: pd.DataFrame, study: Study, from_log_px: bool) -> pd.DataFrame:
-    """The rows of the stack of both gaps, from the ELBO up to log p(x).
+    """The rows of the stack of the gaps, from the ELBO up to log p(x).
 
     `from_log_px` sets log p(x) of every model to 0: the gaps alone, downwards.
     """
     rows = []
     for model in measured(table, study):
         here = table[table["model"] == model].set_index("quantity")
-        ends = here.loc[["elbo", "elbo_optimal", "log_px"], "mean"].tolist()
-        at = here.loc["elbo"]
-        if from_log_px:
-            inner = here.loc["approximation_gap", "mean"]
-            at = here.loc["inference_gap"]
-            ends = [at["mean"], inner, 0.0]
-        for place, part in enumerate(PARTS):
+        at = here.loc["inference_gap" if from_log_px else "elbo"]
+        # the gaps alone are drawn downwards, the levels upwards
+        sizes = (-1 if from_log_px else 1) * here.loc[PARTS, "mean"]
+        ends = at["mean"] + sizes.cumsum().shift(fill_value=0.0)
+        for part in PARTS:
             rows.append(
                 {
                     "model": model,
                     "title": study.title(model),
                     "part": part,
-                    "start": ends[place],
-                    "stop": ends[place + 1],
+                    "start": ends[part],
+                    "stop": ends[part] + sizes[part],
                     "elbo": at["mean"],
                     "low": at["ci_low"],
                     "high": at["ci_high"],
                     "text": _interval(here.loc[part]),
+                    "both": both_text(here.loc[part]),
                 }
             )
     return pd.DataFrame(rows)
@@ -67,6 +70,12 @@ def stack_rows(table: pd.DataFrame, study: Study, from_log_px: bool) -> pd.DataF
 
 def _interval(row: pd.Series) -> str:
     return with_interval(row["mean"], row["ci_low"], row["ci_high"])
+
+
+def both_text(row: pd.Series) -> str:
+    """The interval over seeds and images, or a dash."""
+    ends = [number(end) for end in row[BOTH].dropna()]
+    return f"[{', '.join(ends)}]" if ends else NOTHING
 
 
 def widest(table: pd.DataFrame, study: Study) -> str:
@@ -87,7 +96,7 @@ def widest(table: pd.DataFrame, study: Study) -> str:
 
 
 def gains(attribution: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """The rows of the chart of effects: four per model that has a gain."""
+    """The rows of the chart of effects: the gain and its parts, of every model."""
     rows = []
     for model in study.in_order(attribution["model"]):
         of_model = attribution[attribution["model"] == model].set_index("part")
@@ -102,14 +111,14 @@ def gains(attribution: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def gain_message(rows: pd.DataFrame) -> str:
-    """The largest gain and what the amortization gap adds to it, in one sentence."""
+    """The largest gain and what the gap and the noise add to it, in one sentence."""
     total = rows[rows["quantity"] == "elbo"].set_index("model")
     best = total["effect"].idxmax()
-    part = rows[(rows["model"] == best) & (rows["quantity"] == MAIN_GAP)].iloc[0]
+    texts = rows[rows["model"] == best].set_index("quantity")["text"]
     return (
-        f"{total.loc[best, 'title']} gains most over vanilla, "
-        f"{total.loc[best, 'text']} nats per image in ELBO, of which the amortization "
-        f"gap makes {part['text']}."
+        f"{total.loc[best, 'title']} gains most over vanilla, {texts['elbo']} nats per "
+        f"image in ELBO, of which the amortization gap makes {texts[AT_MEANS]} and the "
+        f"weight noise {texts[NOISE]}."
     )
 
 
@@ -131,7 +140,7 @@ def spread(table: pd.DataFrame, study: Study, gap: str) -> pd.DataFrame:
     models = measured(table, study)
     rows = of_quantity(table, gap).reindex(models)
     rows["title"] = [study.title(model) for model in models]
-    kept = ["title", "mean", *QUANTILES, "n_seeds", "images"]
+    kept = ["title", "mean", *BOTH, *QUANTILES, "n_seeds", "images"]
     return rows[kept].reset_index(names="model")
 
 
@@ -140,4 +149,5 @@ def spread_table(rows: pd.DataFrame) -> pd.DataFrame:
     shown = {"Model": rows["title"].tolist()}
     for column, name in {"mean": "Mean", **QUANTILES}.items():
         shown[name] = rows[column].map(number).tolist()
+    shown["Seeds and images"] = [both_text(row) for _, row in rows.iterrows()]
     return pd.DataFrame(shown)

@@ -6,7 +6,7 @@ The statistics are those of results/statistics.py, the rule that of results/clai
 import pandas as pd
 
 from comvae.results.claims import RESOLUTION, verdict
-from comvae.results.statistics import effect, paired
+from comvae.results.statistics import COVERS, effect, paired
 
 VERDICTS = {
     "supported": "clearly positive",
@@ -20,7 +20,7 @@ RULE = (
     "A difference counts as real where its 95% interval (Student's t over the seeds "
     "that both models have, paired by seed) excludes 0 and it is larger than "
     f"{RESOLUTION:g} nats per image, which the estimators cannot tell apart. With one "
-    "seed nothing can be told. Intervals are not corrected for the number of "
+    f"seed nothing can be told. {COVERS} It is not corrected for the number of "
     "comparisons."
 )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from comvae.results.claims import verdict
+from dashboard.decomposition import AT_MEANS, GAIN, MAIN_GAP, NOISE
 from dashboard.differences import difference
 from dashboard.study import Study
 from dashboard.summary import METRIC
@@ -130,7 +131,7 @@ def amortization(
         name = "this model" if model is None else study.title(model)
         text = f"There are no measured gaps of {name} beside those of vanilla."
         return "Not measured", text
-    gain, part = parts.loc["elbo"], parts.loc["amortization_gap"]
+    gain, part = parts.loc["elbo"], parts.loc[AT_MEANS]
 
     def interval(row: pd.Series) -> str:
         return effect_text(row["effect"], row["ci_low"], row["ci_high"])
@@ -150,8 +151,9 @@ def amortization(
         )
     text += (
         ". Of the change in ELBO, "
-        f"{interval(gain)}, this gap makes {interval(part)}, the "
-        f"model itself, log p(x), {change('log_px')}, and the approximation gap "
+        f"{interval(gain)}, this gap makes {interval(part)} with the weights at their "
+        f"means, the weight noise {change(NOISE)}, the model itself, log p(x), "
+        f"{change('log_px')}, and the approximation gap "
         f"{change('approximation_gap')}; plus is better than vanilla."
     )
     if own is None:
@@ -170,8 +172,7 @@ def _parts(
         & (attribution["model"] == model)
         & (attribution["split"] == "test")
     ].set_index("part")
-    needed = ["elbo", "log_px", "approximation_gap", "amortization_gap"]
-    if not set(needed) <= set(here.index) or here.loc[needed, "effect"].isna().any():
+    if not set(GAIN) <= set(here.index) or here.loc[GAIN, "effect"].isna().any():
         return None
     return here
 
@@ -184,6 +185,6 @@ def _of_gap(gaps: pd.DataFrame | None, dataset: str, model: str) -> pd.Series | 
         (gaps["dataset"] == dataset)
         & (gaps["model"] == model)
         & (gaps["split"] == "test")
-        & (gaps["quantity"] == "amortization_gap")
+        & (gaps["quantity"] == MAIN_GAP)
     ].dropna(subset="mean")
     return here.iloc[0] if len(here) else None

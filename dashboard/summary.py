@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from comvae.results.claims import VERDICTS, in_words
 from comvae.results.quantities import QUANTITIES, SPLITS
 from dashboard import elements as el
 from dashboard.study import Study
@@ -194,6 +195,20 @@ def finding(rows: pd.DataFrame, metric: str) -> str:
     if not rivals:
         return f"{text} The 95% interval of the {word} overlaps no other."
     return f"{text} The 95% interval of the {word} overlaps that of {listed(rivals)}."
+
+
+def verdicts(claims: pd.DataFrame) -> str:
+    """How many of the claims on a dataset have which verdict, in a sentence."""
+    counts = claims.drop_duplicates("claim")["verdict"].value_counts()
+    found = [f"{name} {counts[name]}" for name in VERDICTS if name in counts]
+    return f"Of {counts.sum()} claims of the paper: {', '.join(found)}."
+
+
+def departures(study: Study, dataset: str) -> list[el.Element]:
+    """What of a dataset's runs is not as in the paper, if the claims tell it."""
+    claims = study.of("claims", dataset)
+    text = "" if claims is None else in_words(dataset, claims["departures"].iloc[0])
+    return [el.Notice(text)] if text else []
 
 
 def progress(study: Study, dataset: str) -> str | None:

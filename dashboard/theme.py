@@ -93,9 +93,12 @@ def line_marks(models: dict[str, str], dark: bool) -> dict[str, Mark]:
     return found
 
 
+HOLDS, FAILS = Mark("#009E73", "circle"), Mark("#D55E00", "cross")
 VERDICT_MARKS = {
-    "supported": Mark("#009E73", "circle"),
-    "contradicted": Mark("#D55E00", "cross"),
+    "supported": HOLDS,
+    "holds here": HOLDS,
+    "contradicted": FAILS,
+    "does not hold here": FAILS,
     "inconclusive": Mark("#8A929C", "square"),
     "not run": Mark("#8A929C", "square"),
 }

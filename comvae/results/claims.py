@@ -1,20 +1,38 @@
 """The paper's claims against the study: what is claimed, what is found, and a verdict.
 
-A claim is an entry of CLAIMS; `verdict` is the one rule by which all are judged.
+A claim is an entry of CLAIMS; `verdict` is the one rule by which all are judged, and
+those of a dataset are corrected for being many.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from comvae.results import formats
 from comvae.results.quantities import RUNNING
-from comvae.results.statistics import Term, effect, paired
+from comvae.results.statistics import (
+    CONFIDENCE,
+    Term,
+    effect,
+    holm,
+    p_value,
+    paired,
+)
 from comvae.study.plan import Plan
 
 RESOLUTION = 0.02
 """Nats per image: the error that the estimators are tested to (docs/gap.md)."""
+HERE = {"supported": "holds here", "contradicted": "does not hold here"}
+"""What is said in place of a verdict where the study departs from the paper."""
+VERDICTS = [
+    *(word for pair in HERE.items() for word in pair),
+    "inconclusive",
+    "not run",
+]
 
 
 @dataclass(frozen=True)
@@ -161,30 +179,79 @@ def conjunction(verdicts: list[str]) -> str:
     return "supported"
 
 
+def p_of_claim(parts: Sequence[Mapping[str, Any]]) -> float:
+    """The p value of what is said of a claim; NaN where a part of it has none.
+
+    That all parts hold is as sure as the least sure of them; that one of them does not,
+    as the surest of those, corrected for the number of parts (Bonferroni).
+    """
+    against = [p["p_value"] for p in parts if p["part_verdict"] == "contradicted"]
+    if against:
+        return min(1.0, len(parts) * min(against))
+    return float(np.max([part["p_value"] for part in parts]))
+
+
 def claims_table(
-    plan: Plan, runs: pd.DataFrame, claims: tuple[Claim, ...] = CLAIMS
+    plan: Plan,
+    runs: pd.DataFrame,
+    departures: Mapping[str, str],
+    claims: tuple[Claim, ...] = CLAIMS,
 ) -> pd.DataFrame:
-    """One row per claim, dataset of the study and part of the claim."""
+    """One row per dataset of the study, claim and part of the claim.
+
+    `part_verdict` is by the interval of the part. The other three are of the claim: a
+    `verdict` that its `p_value`, corrected for the number of claims on the dataset to
+    `p_corrected` (Holm), does not bear out is `inconclusive`. HERE has the words for
+    datasets with `departures` from the paper.
+    """
     rows = []
-    for claim in claims:
-        for dataset in plan.datasets:
-            parts = []
-            for part in claim.parts:
-                found = effect(paired(runs, dataset, part.metric, part.terms))
-                judged = verdict(found, part.at_least)
-                parts.append(
-                    dict(
-                        claim=claim.name,
-                        statement=claim.statement,
-                        dataset=dataset,
-                        split=part.split,
-                        metric=part.metric,
-                        definition=part.definition,
-                        at_least=part.at_least,
-                        part_verdict=judged,
-                    )
-                    | found
-                )
+    for dataset in plan.datasets:
+        tested = [_parts(claim, dataset, runs) for claim in claims]
+        p_values = [p_of_claim(parts) for parts in tested]
+        elsewhere = departures.get(dataset, "")
+        words = HERE if elsewhere else {}
+        for parts, p, corrected in zip(tested, p_values, holm(p_values), strict=True):
             whole = conjunction([part["part_verdict"] for part in parts])
-            rows += [part | dict(verdict=whole) for part in parts]
+            if whole in HERE and corrected >= 1 - CONFIDENCE:
+                whole = "inconclusive"
+            for part in parts:
+                judged = part["part_verdict"]
+                rows.append(
+                    part
+                    | dict(p_value=p, p_corrected=corrected, departures=elsewhere)
+                    | dict(part_verdict=words.get(judged, judged))
+                    | dict(verdict=words.get(whole, whole))
+                )
     return pd.DataFrame(rows, columns=formats.CLAIMS.columns)
+
+
+def in_words(dataset: str, found: str) -> str:
+    """The `departures` of a dataset as a sentence; empty where there are none."""
+    if not found:
+        return ""
+    return (
+        f"On {dataset} this study departs from the paper, in brackets: {found}. What "
+        "holds here need not hold there."
+    )
+
+
+def _parts(claim: Claim, dataset: str, runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """What each part of a claim says, and what is found."""
+    rows = []
+    for part in claim.parts:
+        found = effect(paired(runs, dataset, part.metric, part.terms))
+        rows.append(
+            dict(
+                claim=claim.name,
+                statement=claim.statement,
+                dataset=dataset,
+                split=part.split,
+                metric=part.metric,
+                definition=part.definition,
+                at_least=part.at_least,
+                p_value=p_value(found, part.at_least),
+                part_verdict=verdict(found, part.at_least),
+            )
+            | found
+        )
+    return rows

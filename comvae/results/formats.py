@@ -65,10 +65,12 @@ TABLE1 = Format(
     key=["dataset", "model", "split", "metric"],
     needed=["mean", *INTERVAL],
 )
+BOTH = ["both_low", "both_high"]
+"""The interval over seeds and images."""
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 GAPS = Format(
     _texts("dataset", "model", "split", "quantity")
-    | _numbers(["mean", "std", *INTERVAL, "images", *QUANTILES]),
+    | _numbers(["mean", "std", *INTERVAL, *BOTH, "images", *QUANTILES]),
     key=["dataset", "model", "split", "quantity"],
     needed=["mean", *INTERVAL],
 )
@@ -79,8 +81,8 @@ ATTRIBUTION = Format(
 )
 CLAIMS = Format(
     _texts("claim", "statement", "dataset", "split", "metric", "definition")
-    | _numbers(["effect", "at_least", *INTERVAL])
-    | _texts("part_verdict", "verdict"),
+    | _numbers(["effect", "at_least", *INTERVAL, "p_value", "p_corrected"])
+    | _texts("part_verdict", "verdict", "departures"),
     key=["claim", "dataset", "split", "metric", "definition"],
     needed=["effect", *INTERVAL, "verdict"],
 )

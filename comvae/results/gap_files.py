@@ -10,7 +10,7 @@ from pyarrow.parquet import ParquetFile
 from comvae.errors import ResultsError
 from comvae.files import check_sum
 from comvae.results import paths
-from comvae.results.plausible import Bounds
+from comvae.results.plausible import RISING, Bounds
 from comvae.results.quantities import EVALUATED_SPLITS, QUANTITIES, names
 from comvae.results.reading import damaged, kept, require_columns
 from comvae.study.plan import Block
@@ -22,16 +22,6 @@ GAPS = {
     if QUANTITIES[name].difference
 }
 STORED = [name for name in names("gap") if name not in GAPS]
-NEEDED = list(
-    dict.fromkeys(
-        of
-        for name, difference in GAPS.items()
-        for of in difference
-        if "runs" in QUANTITIES[name].tables
-    )
-)
-"""What the gaps of runs.csv are made of; the others may be empty, or not there."""
-
 Images = dict[str, list[int]]
 """The images of each split that the gaps are measured on, in ascending order."""
 
@@ -78,7 +68,7 @@ def read_runs(
     found: dict[int, pd.DataFrame | str] = {}
     for seed in seeds:
         rows = table[table["seed"] == seed]
-        if _images_of(rows) != expected:
+        if not all(expected.values()) or _images_of(rows) != expected:
             found[seed] = str(
                 damaged(
                     path,
@@ -86,7 +76,7 @@ def read_runs(
                     f"{sum(map(len, expected.values()))} of {block.dataset}",
                 )
             )
-        elif not np.isfinite(rows[NEEDED].to_numpy(float)).all():
+        elif not np.isfinite(rows[[*RISING]].to_numpy(float)).all():
             found[seed] = f"{path}: seed {seed} has values that are not finite"
         else:
             broken = bounds.broken_by_images(rows)
@@ -101,7 +91,7 @@ def _read_stored(path: Path) -> pd.DataFrame:
     try:
         with ParquetFile(path) as file:
             table = file.read(use_threads=False).to_pandas()
-        require_columns([*KEY, *NEEDED], table)
+        require_columns([*KEY, *RISING], table)
     except Exception as error:  # each fault of the file has its own class
         raise damaged(path, error) from None
     table = table.reindex(columns=[*KEY, *STORED])

@@ -16,7 +16,7 @@ from comvae.study.plan import Block
 NATS_PER_PIXEL = 100.0  # a pixel that is told wrong by float32's largest logit costs 88
 ROUNDING = 0.001  # nats
 NOISE = 5.0  # standard errors that estimates may be out of order by
-RISING = ("elbo", "elbo_optimal", "log_px")
+RISING = ("elbo", "elbo_optimal", "log_px")  # what every measured image has
 
 
 @dataclass(frozen=True)

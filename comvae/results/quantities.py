@@ -156,7 +156,14 @@ _ENTRIES = [
         "Amortization gap, mean weights",
         of="elbo_optimal",
         minus="elbo_mean_weights",
-        tables=("gaps",),
+        short="amortization, means",
+    ),
+    _gap(
+        "weight_noise_gap",
+        "Weight noise",
+        of="elbo_mean_weights",
+        minus="elbo",
+        short="weight noise",
     ),
     _gap(
         "amortization_gap_marginal",

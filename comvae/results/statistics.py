@@ -1,12 +1,16 @@
 """Statistics over the seeds of a study: means, intervals, and paired differences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
+COVERS = (
+    "An interval is over seeds: it covers another training on the same images, not "
+    "other test images."
+)
 
 Term = tuple[float, str, str]  # weight, model, split
 
@@ -50,3 +54,38 @@ def effect(values: pd.Series) -> dict[str, float]:
         "effect": found["mean"],
         **{name: found[name] for name in ("ci_low", "ci_high", "n_seeds")},
     }
+
+
+def p_value(found: dict[str, float], at_least: float = 0.0) -> float:
+    """That of an effect against `at_least`, two-sided, by Student's t over its seeds.
+
+    It is below 1 - CONFIDENCE where the interval of `effect` does not hold `at_least`;
+    NaN without an interval.
+    """
+    freedom = found["n_seeds"] - 1
+    if freedom < 1:
+        return np.nan
+    error = (found["ci_high"] - found["effect"]) / stdtrit(
+        freedom, (1 + CONFIDENCE) / 2
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.abs(np.float64(found["effect"] - at_least) / error)
+    return float(2 * stdtr(freedom, -distance))
+
+
+def p_text(value: float) -> str:
+    """A p value to three decimals, empty where there is none."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.3f}" if value >= 0.0005 else "<0.001"
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """p values corrected for being many (Holm 1979); NaN is not one of them."""
+    p = np.asarray(p_values, float)
+    order = np.argsort(p)  # NaN last
+    times = np.arange(np.isfinite(p).sum(), 0, -1)
+    times = np.pad(times, (0, len(p) - len(times)), constant_values=1)
+    corrected = np.empty_like(p)
+    corrected[order] = np.maximum.accumulate(p[order] * times).clip(max=1)
+    return corrected

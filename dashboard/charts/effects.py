@@ -53,7 +53,7 @@ def effects(
     axis = alt.Axis(
         labelExpr="split(datum.label, '|')[0]",
         labelColor=ink.muted,
-        labelLimit=120,
+        labelLimit=130,
         domain=False,
         ticks=False,
         labelPadding=8,

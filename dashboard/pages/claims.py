@@ -6,8 +6,9 @@ from functools import partial
 import pandas as pd
 
 from comvae.results.claims import RESOLUTION
+from comvae.results.statistics import COVERS, p_text
 from dashboard import elements as el
-from dashboard import theme
+from dashboard import summary, theme
 from dashboard.charts.effects import effect_row, effects
 from dashboard.study import Study
 from dashboard.summary import title_of
@@ -22,6 +23,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if claims is None:
         yield from study.lacking("claims")
         return
+    yield from summary.departures(study, dataset)
     first = claims.drop_duplicates("claim")
     yield el.Verdicts(list(zip(first["verdict"], first["statement"], strict=True)))
     yield from _rule()
@@ -30,7 +32,8 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     says = f"Effects and verdicts of {claims['claim'].nunique()} claims."
     yield el.Table(_numbers(claims), says)
     yield el.Caption(
-        "Effects in nats per image, with their 95% interval over paired seeds."
+        "Effects in nats per image, with their 95% interval over paired seeds. "
+        f"{COVERS} p values are of whole claims, corrected for their number (Holm)."
     )
     yield el.File("tables/claims.csv")
 
@@ -39,20 +42,26 @@ def _rule() -> Iterator[el.Element]:
     yield el.Text(
         "How a verdict is reached. Each claim says that a sum over models, its effect, "
         "is greater than a bar, which is 0 unless it says otherwise. The effect is "
-        "paired by seed, with a 95% interval (Student's t over the seeds)."
+        "paired by seed, with a 95% interval (Student's t over the seeds). The claims "
+        "are about the paper's datasets and settings: elsewhere they hold here, or do "
+        "not hold here."
     )
     rules = {
-        "Supported": "the whole interval lies above the bar.",
-        "Contradicted": "the whole interval lies below it.",
-        "Inconclusive": "the interval holds the bar, or there is one seed, or the "
-        f"effect is within {RESOLUTION:g} nats of the bar, which the estimators cannot "
-        "tell apart.",
+        "Supported, holds here": "the whole interval lies above the bar, and the "
+        "corrected p value is below 0.05.",
+        "Contradicted, does not hold here": "the whole interval lies below it, and the "
+        "corrected p value is below 0.05.",
+        "Inconclusive": "neither; or there is one seed; or the effect is within "
+        f"{RESOLUTION:g} nats of the bar, which the estimators cannot tell apart.",
         "Not run": "no seed has all that the effect is made of.",
     }
     yield el.pairs(rules, ("Verdict", "Where"), "What each verdict means.")
     yield el.Text(
         "A claim of several parts needs all of them; one contradicted part contradicts "
-        "it. Intervals are not corrected for the number of claims."
+        "it. Its p value is the largest of its parts; against it, the smallest of the "
+        "contradicted ones times the number of parts (Bonferroni). The p values of the "
+        "claims that were run on a dataset are corrected for being many (Holm); the "
+        "intervals and the verdicts on single parts are not."
     )
 
 
@@ -63,9 +72,7 @@ def _chart(claims: pd.DataFrame) -> Iterator[el.Element]:
     if found.empty:
         yield el.Text("No claim has a finished seed yet.")
         return
-    counts = claims.drop_duplicates("claim")["verdict"].value_counts()
-    words = ", ".join(f"{n} {name}" for name, n in counts.items())
-    message = f"Of {counts.sum()} claims of the paper: {words}."
+    message = summary.verdicts(claims)
     yield el.Text(message)
     draw = partial(
         effects,
@@ -77,8 +84,8 @@ def _chart(claims: pd.DataFrame) -> Iterator[el.Element]:
     yield el.Chart("effects", draw, message, download=False)
     yield el.Caption(
         "How to read it: each claim's parts, the mark at the effect minus its bar, the "
-        "line its 95% interval. Right of 0 the claim holds. Circles are supported, "
-        "crosses contradicted, squares inconclusive. The scale is linear near 0 and "
+        "line its 95% interval. Right of 0 the claim holds: circles do, crosses do "
+        "not, squares are inconclusive. The scale is linear near 0 and "
         "logarithmic beyond, so that a collapse of tens of nats and a gain of a tenth "
         "can both be seen."
     )
@@ -89,7 +96,7 @@ def _effect_rows(claims: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for claim, parts in claims.groupby("claim", sort=False):
         for place, part in enumerate(parts.itertuples(), start=1):
-            verdict = part.part_verdict
+            verdict = part.part_verdict if len(parts) > 1 else part.verdict
             known = verdict if verdict in theme.VERDICT_MARKS else "not run"
             name = f"part {place}" if len(parts) > 1 else ""
             row = effect_row(
@@ -116,6 +123,8 @@ def _numbers(claims: pd.DataFrame) -> pd.DataFrame:
                     "Effect is": f"{title_of(part.metric)}: {part.definition}{bar}",
                     "Effect": effect_text(part.effect, part.ci_low, part.ci_high),
                     "Seeds": number(part.n_seeds, 0),
+                    "p": p_text(part.p_value) if place == 0 else "",
+                    "p, Holm": p_text(part.p_corrected) if place == 0 else "",
                     "This part": part.part_verdict if len(parts) > 1 else "",
                 }
             )

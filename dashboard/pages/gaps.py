@@ -6,6 +6,7 @@ from functools import partial
 import pandas as pd
 
 from comvae.results.quantities import SPLITS
+from comvae.results.statistics import COVERS
 from dashboard import decomposition, summary
 from dashboard import elements as el
 from dashboard.charts.effects import effects
@@ -27,7 +28,8 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
         "ELBO = log p(x) \N{MINUS SIGN} approximation gap \N{MINUS SIGN} amortization "
         "gap, for every image. The approximation gap is what the best diagonal "
         "Gaussian q* still lacks; the amortization gap is what the encoder's q lacks "
-        "beside q*."
+        "beside q*. Part of that is weight noise: what drawing random weights costs "
+        "against setting them to their means."
     )
     if not study.measures_gaps:
         yield el.Notice("This study measures no gaps: its setting gap.images is 0.")
@@ -71,7 +73,7 @@ def _images(split: str) -> str:
 def _stack(
     here: pd.DataFrame, study: Study, dataset: str, ask: el.Ask
 ) -> Iterator[el.Element]:
-    """Both gaps of each model on top of each other."""
+    """The gaps of each model on top of each other."""
     yield el.Heading(f"What the ELBO lacks on {dataset}")
     message = decomposition.widest(here, study)
     for shown in ask.each(el.Choice("Show", "show", list(SHOWN), SHOWN.get)):
@@ -86,8 +88,9 @@ def _stack(
         yield el.Chart(f"stack-{shown}", partial(stack, rows, x_title=title), message)
         yield el.Caption(
             f"How to read it: the bar {text} the mark of the model stands, with its "
-            "95% interval over seeds. The part that the mark ends is the amortization "
-            "gap, the other one the approximation gap."
+            f"95% interval. From the mark on come the weight noise, the rest of the "
+            "amortization gap and the approximation gap. "
+            f"{COVERS} Pointed at, a bar tells the one over both."
         )
 
 
@@ -115,7 +118,7 @@ def _gains(
     draw = partial(effects, rows, x_title=title, wide=wide)
     yield el.Chart("gains", draw, message, download=False)
     text = (
-        "How to read it: the ELBO gain is the sum of the three parts below it. What "
+        "How to read it: the ELBO gain is the sum of the four parts below it. What "
         "improves the ELBO is positive, a narrower gap too. Lines are 95% intervals, "
         "paired over seeds; one that crosses 0 shows nothing."
     )
@@ -129,7 +132,9 @@ def _spread(here: pd.DataFrame, study: Study, ask: el.Ask) -> Iterator[el.Elemen
     """How a gap is distributed over the images."""
     yield el.Heading("Image by image")
     gaps = [g for g in decomposition.gaps_of("gaps") if g in set(here["quantity"])]
-    parts = [gap for gap in decomposition.PARTS if gap in gaps]
+    parts = [
+        gap for gap in (decomposition.MAIN_GAP, "approximation_gap") if gap in gaps
+    ]
     choice = el.Choice("Gap", "gap", gaps, summary.title_of, written=parts)
     for gap in ask.each(choice):
         rows = decomposition.spread(here, study, gap)
@@ -155,6 +160,10 @@ def _spread(here: pd.DataFrame, study: Study, ask: el.Ask) -> Iterator[el.Elemen
         )
         says = f"{name} in nats by model: quantiles."
         yield el.Table(decomposition.spread_table(rows), says)
+        yield el.Caption(
+            "Seeds and images: the 95% interval of the mean over both (hierarchical "
+            "bootstrap)."
+        )
 
 
 def _bounds(here: pd.DataFrame, study: Study) -> Iterator[el.Element]:

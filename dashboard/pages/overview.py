@@ -6,7 +6,7 @@ from functools import partial
 from dashboard import elements as el
 from dashboard import findings, progress, summary
 from dashboard.charts.means import means
-from dashboard.differences import RULE, VERDICTS
+from dashboard.differences import RULE
 from dashboard.forecast import forecast
 from dashboard.study import Study, bounds_alone
 
@@ -124,8 +124,7 @@ def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
     if claims is None:
         yield from study.damage("claims")
         return
-    counts = claims.drop_duplicates("claim")["verdict"].value_counts()
-    words = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
     yield el.Heading("The paper's claims")
-    yield el.Text(f"Of {counts.sum()} claims on {dataset}: {words}.")
+    yield from summary.departures(study, dataset)
+    yield el.Text(summary.verdicts(claims))
     yield el.Link("claims", "More: Claims", {"dataset": dataset})

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from comvae.results.quantities import SPLITS
+from comvae.results.statistics import COVERS
 from dashboard import elements as el
 from dashboard import summary
 from dashboard.charts.means import means
@@ -21,6 +22,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if here is None:
         yield from study.lacking("table1")
         return
+    yield from summary.departures(study, dataset)
     chosen = ask.each(summary.split_choice(here), headed=True)
     metrics = summary.in_order(here["metric"])
     metric = ask.one(
@@ -48,7 +50,7 @@ def _chart(study: Study, dataset: str, split: str, metric: str) -> Iterator[el.E
     yield el.Chart(f"{metric}-{split}", partial(means, rows, metric), message)
     caption = (
         "How to read it: a filled mark is the mean over our seeds, the line through it "
-        "the 95% interval of that mean (Student's t over seeds)."
+        f"the 95% interval of that mean (Student's t over seeds). {COVERS}"
     )
     if rows["paper"].notna().any():
         caption += " A hollow diamond is the paper's value, which has no interval."

@@ -14,7 +14,7 @@ from dashboard.render import vega
 from dashboard.study import Study
 from dashboard.text import NOTHING
 
-NUMBER = re.compile(r"[+\N{MINUS SIGN}-]?\d[\d,.]*(\s.*)?")
+NUMBER = re.compile(r"[<+\N{MINUS SIGN}-]?\d[\d,.]*(\s.*)?")
 NO_NUMBER = ("", NOTHING, "no result")
 TABLES = "tables"  # the folder of a study whose files a site has
 ENVIRONMENT = Environment(

@@ -18,9 +18,12 @@ from dashboard.pages import PAGES, Page
 from dashboard.render.visitor import Visitor, sortable
 from dashboard.study import Study, load_study
 
+HOLDS, FAILS = ("green", ":material/check:"), ("red", ":material/close:")
 VERDICTS = {  # colour and icon
-    "supported": ("green", ":material/check:"),
-    "contradicted": ("red", ":material/close:"),
+    "supported": HOLDS,
+    "holds here": HOLDS,
+    "contradicted": FAILS,
+    "does not hold here": FAILS,
     "inconclusive": ("orange", ":material/question_mark:"),
     "not run": ("gray", ":material/hourglass_empty:"),
 }

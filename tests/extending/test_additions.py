@@ -145,8 +145,8 @@ def test_a_chart_is_on_its_page(finished):
 def test_a_claim_is_judged(finished):
     claims = table(finished, "claims").set_index("claim")
     assert claims.loc["two-layers-beat-one", "verdict"] in {
-        "supported",
-        "contradicted",
+        "holds here",
+        "does not hold here",
         "inconclusive",
     }
     page = (finished / "site" / "claims.html").read_text("utf-8")

@@ -13,17 +13,20 @@ MODELS = {"vanilla": "Vanilla", "compound-mixture": "Compound", "other": "Other"
 PLAN = Plan("t", ["digits"], MODELS, [], None, 100)
 
 
-def row(model, seed, split, elbo, optimal, log_px):
+def row(model, seed, split, elbo, at_means, optimal, log_px):
     return dict(
         dataset="digits",
         model=model,
         seed=seed,
         split=split,
         elbo=elbo,
+        elbo_mean_weights=at_means,
         elbo_optimal=optimal,
         log_px=log_px,
         approximation_gap=log_px - optimal,
         amortization_gap=optimal - elbo,
+        amortization_gap_mean_weights=optimal - at_means,
+        weight_noise_gap=at_means - elbo,
         inference_gap=log_px - elbo,
     )
 
@@ -39,8 +42,8 @@ def runs():
     for model in ("vanilla", "compound-mixture"):
         for seed in range(5):
             for split in ("train", "test"):
-                elbo, optimal, log_px = np.sort(-30 + 10 * random.random(3))
-                rows.append(row(model, seed, split, elbo, optimal, log_px))
+                levels = np.sort(-30 + 10 * random.random(4))
+                rows.append(row(model, seed, split, *levels))
     return table_of(rows)
 
 
@@ -49,24 +52,28 @@ def test_the_parts_add_up_exactly(runs):
     assert list(table.columns) == ATTRIBUTION.columns
     parts = table.set_index(["model", "split", "part"])["effect"].unstack("part")
     parts = parts.loc["compound-mixture"]
-    total = parts["log_px"] + parts["approximation_gap"] + parts["amortization_gap"]
+    total = parts.drop(columns="elbo").sum(axis=1)
     np.testing.assert_allclose(total, parts["elbo"], rtol=0, atol=1e-12)
     assert len(parts) == 2 and (parts["elbo"].abs() > 1e-3).all()
 
 
 def test_a_gain_is_split_by_hand():
-    """log p(x) falls by 1, the approximation gap narrows by 0.5, amortization by 2."""
+    """log p(x) falls by 1, the approximation gap narrows by 0.5, amortization at mean
+    weights by 2.25, and drawing the weights costs 0.25."""
     rows = []
     for seed in (0, 1):
-        rows.append(row("vanilla", seed, "test", -104, -101, -100))
-        rows.append(row("compound-mixture", seed, "test", -102.5, -101.5, -101))
+        rows.append(row("vanilla", seed, "test", -104, -104, -101, -100))
+        rows.append(
+            row("compound-mixture", seed, "test", -102.5, -102.25, -101.5, -101)
+        )
     table = attribution(PLAN, table_of(rows))
     found = table[table["split"] == "test"].set_index(["model", "part"])["effect"]
     assert found["compound-mixture"].to_dict() == {
         "elbo": 1.5,
         "log_px": -1,
         "approximation_gap": 0.5,
-        "amortization_gap": 2,
+        "amortization_gap_mean_weights": 2.25,
+        "weight_noise_gap": -0.25,
     }
 
 

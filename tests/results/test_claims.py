@@ -1,7 +1,9 @@
 """Verdicts on constructed cases, and what each claim of the paper is made of."""
 
+import itertools
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -9,6 +11,7 @@ from scipy import stats
 from comvae.results.claims import (
     CLAIMS,
     COLLAPSE,
+    HERE,
     RESOLUTION,
     Claim,
     claims_table,
@@ -18,6 +21,7 @@ from comvae.results.claims import (
 )
 from comvae.results.formats import RUNS
 from comvae.results.quantities import QUANTITIES, SPLITS
+from comvae.results.statistics import holm
 from comvae.results.tables.paper import paper_values
 from comvae.study.plan import Plan
 from tests.support import MODELS
@@ -89,22 +93,23 @@ def runs_of(values) -> pd.DataFrame:
 ONE = Claim("c", "It is better.", (smaller("negative_elbo", "new", than="old"),))
 
 
-def judged(values, claim=ONE) -> pd.DataFrame:
-    return claims_table(PLAN, runs_of(values), (claim,))
+def judged(values, *claims, departures="") -> pd.DataFrame:
+    departures = {"mnist": departures}
+    return claims_table(PLAN, runs_of(values), departures, claims or (ONE,))
+
+
+OLD, NEW = ("old", "test", "negative_elbo"), ("new", "test", "negative_elbo")
+LITTLE = {OLD: [100.0, 110.0, 120.5], NEW: [99.0, 109.25, 119.25]}
+"""The seeds differ by ten nats, and the models by 1, 0.75 and 1.25."""
 
 
 def test_the_interval_is_of_the_paired_differences():
-    """The seeds differ by ten nats, and the models by one on each of them."""
-    old, new = [100.0, 110.0, 120.5], [99.0, 109.25, 119.25]
-    table = judged(
-        {
-            ("old", "test", "negative_elbo"): old,
-            ("new", "test", "negative_elbo"): new,
-        }
-    )
+    table = judged(LITTLE)
     assert len(table) == 1
-    row = table.iloc[0]
-    expected = stats.ttest_rel(old, new).confidence_interval(0.95)
+    row, test = table.iloc[0], stats.ttest_rel(*LITTLE.values())
+    expected = test.confidence_interval(0.95)
+    assert row["p_value"] == pytest.approx(test.pvalue)
+    assert row["p_corrected"] == row["p_value"], "one claim is not many"
     assert row["effect"] == pytest.approx(1.0) and row["n_seeds"] == 3
     assert row["ci_low"] == pytest.approx(expected.low)
     assert row["ci_high"] == pytest.approx(expected.high)
@@ -113,11 +118,9 @@ def test_the_interval_is_of_the_paired_differences():
 
 
 def test_only_seeds_that_have_both_count():
-    old = ("old", "test", "negative_elbo")
-    new = ("new", "test", "negative_elbo")
-    table = judged({old: [3.0, math.nan, 3.0, 3.0], new: [2.0, 2.0, 1.0]})
+    table = judged({OLD: [3.0, math.nan, 3.0, 3.0], NEW: [2.0, 2.0, 1.0]})
     assert table.iloc[0]["n_seeds"] == 2 and table.iloc[0]["effect"] == 1.5
-    row = judged({old: [3.0, 3.0]}).iloc[0]
+    row = judged({OLD: [3.0, 3.0]}).iloc[0]
     assert (row["verdict"], row["n_seeds"]) == ("not run", 0)
     assert math.isnan(row["effect"])
 
@@ -142,6 +145,66 @@ def test_a_claim_of_two_parts_has_a_row_for_each():
     assert list(table["verdict"]) == ["contradicted"] * 2
 
 
+@pytest.mark.parametrize("size", [1, 4, 6])
+def test_holm_is_the_closure_of_bonferroni(size):
+    """A claim is as sure as the least sure of all sets of claims that it is in."""
+    p = np.random.default_rng(size).random(size) ** 3
+    expected = [
+        max(
+            min(1.0, len(others) * min(p[list(others)]))
+            for n in range(size)
+            for others in itertools.combinations(range(size), n + 1)
+            if place in others
+        )
+        for place in range(size)
+    ]
+    assert holm(p) == pytest.approx(expected)
+    found = holm([*p[:1], math.nan, *p[1:]])
+    assert math.isnan(found[1]) and np.delete(found, 1) == pytest.approx(expected)
+
+
+def test_a_verdict_is_corrected_for_the_number_of_claims():
+    """p is 0.02: alone it is enough, beside two others it is not; one that was not run
+    is none of them."""
+    unsure = Claim("u", "It is.", (smaller("negative_elbo", "same", than="old"),))
+    absent = Claim("a", "It is.", (smaller("negative_elbo", "none", than="old"),))
+    same = {("same", "test", "negative_elbo"): [100.0, 111.0, 119.0]}
+    table = judged(LITTLE | same, ONE, absent, unsure, unsure).set_index("claim")
+    row = table.loc["c"]
+    assert row["p_corrected"] == pytest.approx(3 * row["p_value"])
+    assert (row["part_verdict"], row["verdict"]) == ("supported", "inconclusive")
+    assert math.isnan(table.loc["a", "p_corrected"])
+    assert judged(LITTLE, ONE, absent)["verdict"][0] == "supported"
+
+
+def test_a_claim_is_as_sure_as_its_least_sure_part():
+    """And against it, as the surest of the parts that speak against it, of all."""
+    wide = {
+        ("old", "test", "reconstruction"): [10.0, 10.0, 10.0],
+        ("new", "test", "reconstruction"): [9.0, 8.0, 9.5],
+    }
+    parts = (ONE.parts[0], smaller("reconstruction", "new", than="old"))
+    reverse = tuple(smaller(part.metric, "old", than="new") for part in parts)
+    both = judged(LITTLE | wide, Claim("c", "Both.", parts))
+    first = stats.ttest_1samp([1.0, 0.75, 1.25], 0).pvalue
+    second = stats.ttest_1samp([1.0, 2.0, 0.5], 0).pvalue
+    assert both["p_value"].tolist() == pytest.approx([max(first, second)] * 2)
+    against = judged(LITTLE | wide, Claim("c", "Both.", reverse))
+    assert against["p_value"].tolist() == pytest.approx([2 * first] * 2)
+    assert set(against["verdict"]) == {"contradicted"}
+
+
+def test_elsewhere_than_in_the_paper_a_claim_holds_here():
+    swapped = {OLD: LITTLE[NEW], NEW: LITTLE[OLD]}
+    for values, expected in ((LITTLE, "supported"), (swapped, "contradicted")):
+        row = judged(values, departures="hidden 32 (100)").iloc[0]
+        assert row["verdict"] == row["part_verdict"] == HERE[expected]
+        assert row["departures"] == "hidden 32 (100)"
+        assert judged(values)["verdict"][0] == expected
+    row = judged({OLD: [3.0, 2.0], NEW: [2.0, 3.0]}, departures="x").iloc[0]
+    assert row["verdict"] == "inconclusive"
+
+
 def test_claims_name_what_there_is():
     assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
     for claim in CLAIMS:
@@ -162,7 +225,7 @@ def test_the_papers_own_table_supports_its_claims():
         for (dataset, model, split, metric), value in paper_values().items()
         if dataset == "mnist"
     }
-    table = claims_table(PLAN, runs_of(values))
+    table = claims_table(PLAN, runs_of(values), {})
     verdicts = table.set_index("claim")["verdict"].to_dict()
     assert set(verdicts) == {claim.name for claim in CLAIMS}
     gaps = {name for name in verdicts if name.endswith("narrows-gap")}

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from comvae.results.report import print_report, write_report
 from comvae.results.tables import write_tables
+from comvae.results.tables.attribution import PARTS
 from comvae.study.plan import Plan
 from tests.results.written import block_of, config_of, write_results
 from tests.support import study_in
@@ -58,8 +59,10 @@ def test_the_gaps_and_the_gains_over_vanilla_are_shown(tmp_path):
         log_px = gaps.loc[("vanilla", split, "log_px"), "mean"]
         for text in (markdown, printed):
             assert f"{gap:.2f} ± 0.00" in text and f"{log_px:.2f} ± " in text
+        both = gaps.loc[("compound-mixture", split, "amortization_gap")]
+        assert f"[{both['both_low']:.2f}, {both['both_high']:.2f}]" in markdown
     gains = tables["attribution"].set_index(["split", "part"])
-    for part in ("elbo", "log_px", "approximation_gap", "amortization_gap"):
+    for part in PARTS:
         shown = f"{gains.loc[('test', part), 'effect']:+.2f}"
         assert shown in printed and shown in markdown
     assert "gain over vanilla on training images" in markdown
@@ -89,7 +92,13 @@ def test_the_claims_are_shown_with_their_verdicts(tmp_path):
     for text in (printed, markdown):
         for verdict in claims["verdict"].unique():
             assert verdict in text
-    assert {"supported", "not run"} <= set(claims["verdict"])
+    assert set(claims["verdict"]) == {"holds here", "not run"}
+    for text in (printed, markdown, write_report(tmp_path, plan)["table1"].read_text()):
+        words = " ".join(text.split())
+        assert "On mnist this study departs from the paper" in words
+        assert "8x8 pixels (28x28), epochs 5 (50), hidden 32 (100)." in words
+    corrected = claims.loc[claims["p_corrected"].notna(), "p_corrected"]
+    assert (corrected < 0.0005).all() and "| <0.001 | <0.001 | holds here |" in markdown
     assert "L_rec: vanilla - compound-mixture on test" in markdown
 
 

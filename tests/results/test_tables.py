@@ -1,6 +1,7 @@
 """Tables: statistics by hand and by scipy, and a row for what is not there."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -66,7 +67,9 @@ def test_written_tables_have_their_columns(tmp_path):
         table = pd.read_csv(folder / f"{name}.csv")
         columns = [c for c in expected.columns if c != "negative_bound"]
         assert list(table.columns) == columns
-    assert len(list(folder.glob("*.csv"))) == len(expected_tables)
+    assert {path.stem for path in folder.iterdir()} == {*expected_tables, "complete"}
+    write_tables(tmp_path, replace(plan, blocks=[GOOD, BAD]))  # one is missing
+    assert {path.stem for path in folder.iterdir()} == {*expected_tables}
 
 
 def test_a_finished_run_has_three_rows_with_its_provenance(tmp_path):

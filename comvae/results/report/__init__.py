@@ -42,7 +42,7 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
     )
     readings = load_study_table(folder, "readings")
     pages = {
-        "table1": table1_page(plan, table1, readings, cells),
+        "table1": table1_page(plan, table1, claims, readings, cells),
         "gaps": gaps_page(plan, gaps, attribution, cells),
         "claims": claims_page(plan, claims),
     }

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from comvae.results.claims import RESOLUTION
-from comvae.results.formats import STATUS
+from comvae.results.claims import RESOLUTION, in_words
+from comvae.results.formats import BOTH, STATUS
 from comvae.results.quantities import QUANTITIES, RUNNING, SPLITS, markdown_table
+from comvae.results.statistics import COVERS, p_text
 from comvae.results.tables.attribution import PARTS
 from comvae.study.plan import Plan
 
@@ -16,25 +17,31 @@ SHOWN_GAPS = (
     "log_px",
     "approximation_gap",
     "amortization_gap",
+    "weight_noise_gap",
 )
 TABLE1 = (
     "Nats per image: mean ± half of the 95% interval over seeds, and the paper's value "
-    "in brackets where there is one. Lower is better."
+    f"in brackets where there is one. Lower is better. {COVERS}"
 )
 GAPS = (
     "Nats per image: mean ± half of the 95% interval over seeds. ELBO = log p(x) - "
     "approximation gap - amortization gap; the best ELBO is that of the best diagonal "
-    "Gaussian of each image. Median and 95% quantile are those of the amortization gap "
-    "over the images.\n\n"
+    "Gaussian of each image. Weight noise is what drawing the weights costs against "
+    "their means, a part of the amortization gap. Median and 95% quantile are those of "
+    f"the amortization gap over the images. {COVERS} The one in brackets, of the "
+    "amortization gap, is over both.\n\n"
     "Gains over vanilla are paired over seeds; what improves the ELBO is positive, a "
-    "narrower gap too, and the three parts add up to the gain in ELBO."
+    "narrower gap too, and the four parts add up to the gain in ELBO."
 )
 CLAIMS = (
     "Effects in nats per image, paired over seeds, ± half of the 95% interval. A claim "
     "is supported where the whole interval lies above its bar (0 unless it says "
     "otherwise), contradicted where it lies below, and inconclusive else, with one "
-    f"seed, or within {RESOLUTION} nats of the bar. A claim of several parts needs all "
-    "of them."
+    f"seed, within {RESOLUTION} nats of the bar, or where its p value, corrected for "
+    "the number of claims (Holm), is not below 0.05. A claim of several parts needs "
+    f"all of them. {COVERS}\n\n"
+    "The claims are about the paper's datasets and settings: elsewhere they hold here, "
+    "or do not hold here."
 )
 READINGS = (
     "readings: ratios to vanilla on test images [the paper's], and the distance to the "
@@ -46,6 +53,7 @@ NOT_MEASURED = "This study measures no gaps: its setting `gap.images` is 0."
 def table1_page(
     plan: Plan,
     table1: pd.DataFrame,
+    claims: pd.DataFrame,
     readings: pd.DataFrame | None,
     cells: pd.DataFrame,
 ) -> str:
@@ -65,7 +73,8 @@ def table1_page(
         }
     unfinished = cells.loc[cells["status"] != "finished", STATUS]
     sections |= {"Not finished": unfinished.astype(str)}
-    return _page(f"Table 1 of the study `{plan.study}`", TABLE1, sections)
+    legend = "\n\n".join([TABLE1, *departures(claims).values()])
+    return _page(f"Table 1 of the study `{plan.study}`", legend, sections)
 
 
 def gaps_page(
@@ -97,7 +106,14 @@ def claims_page(plan: Plan, claims: pd.DataFrame) -> str:
         f"{dataset}, claims of the paper": claim_rows(of_dataset)
         for dataset, of_dataset in claims.groupby("dataset", sort=False)
     }
-    return _page(f"Claims in the study `{plan.study}`", CLAIMS, sections)
+    legend = "\n\n".join([CLAIMS, *departures(claims).values()])
+    return _page(f"Claims in the study `{plan.study}`", legend, sections)
+
+
+def departures(claims: pd.DataFrame) -> dict[str, str]:
+    """What differs from the paper in words, by dataset where something does."""
+    found = claims.groupby("dataset", sort=False)["departures"].first()
+    return {name: in_words(name, what) for name, what in found.items() if what}
 
 
 def _page(title: str, legend: str, sections: dict[str, pd.DataFrame]) -> str:
@@ -148,12 +164,15 @@ def _beside(cell) -> str:
 
 
 def _gaps(cells: pd.DataFrame) -> dict[str, str]:
-    by_quantity = cells.set_index("quantity")
+    by_quantity = cells.set_index("quantity").reindex(SHOWN_GAPS)  # older: not all
     row = {}
     for name in SHOWN_GAPS:
         cell = by_quantity.loc[name]
         shown = with_interval(cell["mean"], cell["ci_high"], cell["n_seeds"])
         row[QUANTITIES[name].heading] = shown or "-"
+        if name == "amortization_gap":
+            both = [f"{end:.2f}" for end in cell[BOTH].dropna()]
+            row["over seeds and images"] = f"[{', '.join(both)}]" if both else "-"
     gap = by_quantity.loc["amortization_gap"]
     for name, quantile in (("median", "median"), ("95%", "q95")):
         row[name] = f"{gap[quantile]:.2f}" if gap["n_seeds"] else "-"
@@ -161,7 +180,7 @@ def _gaps(cells: pd.DataFrame) -> dict[str, str]:
 
 
 def _gains(cells: pd.DataFrame) -> dict[str, str]:
-    by_part = cells.set_index("part")
+    by_part = cells.set_index("part").reindex(PARTS)
     return {QUANTITIES[part].heading: _effect(by_part.loc[part]) for part in PARTS}
 
 
@@ -193,28 +212,29 @@ def claim_rows(claims: pd.DataFrame) -> pd.DataFrame:
     """One row per claim, or one for it and one for each of its parts."""
     rows = []
     for _, parts in claims.groupby("claim", sort=False):
-        statement, verdict = parts.iloc[0][["statement", "verdict"]]
+        first = parts.iloc[0]
+        whole = {"claim": first["statement"], "verdict": first["verdict"]}
+        whole |= {
+            "p": p_text(first["p_value"]),
+            "p, Holm": p_text(first["p_corrected"]),
+        }
         if len(parts) == 1:
-            rows.append(_claim(statement, parts.iloc[0], verdict))
+            rows.append(_part(first) | whole)
             continue
-        rows.append({"claim": statement, "verdict": verdict})
+        rows.append(whole)
         if set(parts["part_verdict"]) != {"not run"}:
-            rows += [
-                _claim("", part, f"({part['part_verdict']})")
-                for _, part in parts.iterrows()
-            ]
-    columns = ["claim", "effect is", "effect", "seeds", "verdict"]
+            rows += [_part(part) for _, part in parts.iterrows()]
+    columns = ["claim", "effect is", "effect", "seeds", "p", "p, Holm", "verdict"]
     return pd.DataFrame(rows, columns=columns).fillna("")
 
 
-def _claim(statement: str, part: pd.Series, verdict: str) -> dict[str, str]:
+def _part(part: pd.Series) -> dict[str, str]:
     metric = QUANTITIES[part["metric"]]
     what = metric.short if metric.in_paper else metric.title.lower()
     bar = f", more than {part['at_least']:g}" if part["at_least"] else ""
     return {
-        "claim": statement,
         "effect is": f"{what}: {part['definition']}{bar}",
         "effect": _effect(part),
         "seeds": f"{part['n_seeds']:.0f}",
-        "verdict": verdict,
+        "verdict": f"({part['part_verdict']})",
     }

@@ -15,6 +15,7 @@ from comvae.results.report.pages import (
     ON_GAPS,
     SHOWN_GAPS,
     claim_rows,
+    departures,
     model_title,
     with_interval,
 )
@@ -22,7 +23,7 @@ from comvae.results.statistics import effect, paired
 from comvae.results.tables.attribution import PARTS
 from comvae.study.plan import Plan, name_of
 
-INTERVAL = "mean ± half of the 95% interval over seeds"
+INTERVAL = "mean ± half of the 95% interval over seeds, on the same images"
 BOLD = "Bold: the best mean, and every model whose paired difference to it is not real."
 MODEL, SEEDS = ("Model", ""), ("Seeds", "")
 CLAIM_COLUMNS = [
@@ -30,6 +31,8 @@ CLAIM_COLUMNS = [
     ("Effect of", ""),
     ("Effect", NATS),
     SEEDS,
+    ("p", ""),
+    ("p", "Holm"),
     ("Verdict", ""),
 ]
 
@@ -60,6 +63,7 @@ def paper_tables(
         seeds = {s for b in plan.blocks if b.dataset == dataset for s in b.seeds}
         counted = name_of(tuple(sorted(seeds))).replace("-", " ", 1) if seeds else ""
         about = f"Study {plan.study}, {dataset}, {counted}"
+        differs = departures(tables["claims"]).get(dataset, "")
         for name, source, splits, shown in kinds:
             table = tables[source]
             for split in splits:
@@ -79,11 +83,13 @@ def paper_tables(
                             best = best_models(tables["runs"], *where, rivals)
                             bold[column] = cells.index.isin(best)
                     caption += f"{_directions(cells)} {BOLD}"
+                if name == "table1":
+                    caption += f" {differs}"
                 layout = "l" + "r" * (cells.shape[1] - 1)
                 yield PaperTable(
                     f"{name}-{dataset}-{split}", caption, cells, bold, layout
                 )
-        yield _claims(f"{about}: ", dataset, tables["claims"])
+        yield _claims(f"{about}: ", dataset, tables["claims"], differs)
 
 
 def best_models(
@@ -160,14 +166,14 @@ def _directions(cells: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def _claims(about: str, dataset: str, claims: pd.DataFrame) -> PaperTable:
+def _claims(about: str, dataset: str, claims: pd.DataFrame, differs: str) -> PaperTable:
     cells = claim_rows(claims[claims["dataset"] == dataset])
     cells.columns = pd.MultiIndex.from_tuples(CLAIM_COLUMNS)
     return PaperTable(
         f"claims-{dataset}",
         f"{about}the paper's claims; effects are paired over seeds, ± half of the 95% "
-        "interval.",
+        f"interval; p values are corrected for the number of claims (Holm). {differs}",
         cells,
         pd.DataFrame(False, cells.index, cells.columns),
-        r"p{0.35\linewidth}p{0.2\linewidth}rrl",
+        r"p{0.3\linewidth}p{0.2\linewidth}rrrrl",
     )

@@ -13,6 +13,7 @@ from comvae.results.external import with_external
 from comvae.results.formats import RUNS
 from comvae.results.quantities import QUANTITIES
 from comvae.results.tables.attribution import attribution
+from comvae.results.tables.departures import departures
 from comvae.results.tables.finished import collect
 from comvae.results.tables.gaps import add_gaps, collect_gaps, gaps_table
 from comvae.results.tables.paper import table1
@@ -38,7 +39,7 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
     Raises ResultsError for a file of external results that cannot be used.
     """
     runs, cells = collect(results, plan.blocks)
-    gaps, problems = collect_gaps(results, plan, cells)
+    gaps, intervals, problems = collect_gaps(results, plan, cells)
     runs, cells = add_gaps(runs, cells, gaps, problems)
     shown = with_external(runs, results, plan)
     optional = [
@@ -49,9 +50,9 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
     tables = {
         "runs": shown.drop(columns=optional),
         "table1": table1(shown),
-        "gaps": gaps_table(plan, gaps),
+        "gaps": gaps_table(plan, gaps, intervals),
         "attribution": attribution(plan, runs),
-        "claims": claims_table(plan, runs),
+        "claims": claims_table(plan, runs, departures(results, plan)),
         "cells": cells,
     }
     folder = plan.folder(results)

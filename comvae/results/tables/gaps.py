@@ -1,21 +1,28 @@
 """Measured gaps, one row per image -> statistics of each run, then over the seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from comvae.errors import ResultsError
-from comvae.results.formats import CELLS, GAPS, QUANTILES
+from comvae.results.bootstrap import image_deviations, interval
+from comvae.results.formats import BOTH, CELLS, GAPS, QUANTILES
 from comvae.results.gap_files import Images, read_runs, with_gaps
-from comvae.results.quantities import EVALUATED_SPLITS, names
+from comvae.results.quantities import EVALUATED_SPLITS, QUANTITIES, names
 from comvae.results.statistics import summary
-from comvae.study.plan import Plan
+from comvae.study.plan import Block, Plan
 
+Run = tuple[str, str, int]  # dataset, model, seed
+Intervals = dict[tuple[str, str, str, str], tuple[float, float]]
+"""Low and high by dataset, model, split and quantity."""
 RUN = CELLS.key
 MEASURED = names("gap", table="runs")
 SUMMARISED = names("gap", table="gaps")
+RESAMPLED = [n for n in SUMMARISED if QUANTITIES[n].difference and QUANTITIES[n].better]
+"""The gaps: the quantities with an interval over seeds and images too."""
 ROWS_AT_ONCE = 200_000
 """One row an image: a study of 10,000 runs has more than fit into memory."""
 
@@ -32,9 +39,9 @@ def image_means(
 
 def collect_gaps(
     results: Path, plan: Plan, cells: pd.DataFrame
-) -> tuple[pd.DataFrame, dict[tuple[str, str, int], str]]:
-    """Statistics over the images of all finished runs, and why a run has none: by
-    (dataset, model, seed) a reason, empty where its gaps are measured. Runs whose gaps
+) -> tuple[pd.DataFrame, Intervals, dict[Run, str]]:
+    """Statistics over the images of all finished runs, intervals over seeds and images,
+    and why a run has none: a reason, empty where its gaps are measured. Runs whose gaps
     nobody asked for, or that did not finish, are not among them.
 
     The statistics have one row per (dataset, model, seed, split) and columns of two
@@ -45,10 +52,38 @@ def collect_gaps(
         for cell in cells.itertuples()
         if cell.status == "finished" and plan.gap_images
     }
-    statistics, problems = [], {}
+    statistics: list[pd.DataFrame] = []
+    intervals: Intervals = {}
+    problems: dict[Run, str] = {}
     images: dict[str, Images] = {}
-    read: dict[tuple[str, str, int], pd.DataFrame] = {}
-    for block in plan.blocks:
+    for cell, blocks in groupby(
+        plan.blocks, lambda block: (block.dataset, block.model)
+    ):
+        chunks = _readable(results, blocks, finished, images, problems)
+        parts = [over_images(runs) for runs in chunks]
+        statistics += [part for part, _ in parts]
+        for split in EVALUATED_SPLITS if parts else ():
+            means = pd.concat(
+                [part["mean"].xs(split, level="split") for part, _ in parts]
+            )
+            deviations = np.concatenate([of_splits[split] for _, of_splits in parts])
+            for place, quantity in enumerate(RESAMPLED):
+                ends = interval(means[quantity].to_numpy(), deviations[..., place])
+                intervals[*cell, split, quantity] = ends
+    whole = pd.concat(statistics) if statistics else _no_statistics()
+    return whole, intervals, problems
+
+
+def _readable(
+    results: Path,
+    blocks: Iterable[Block],
+    finished: set[Run],
+    images: dict[str, Images],
+    problems: dict[Run, str],
+) -> Iterator[dict[Run, pd.DataFrame]]:
+    """The rows of the finished runs of some blocks, about ROWS_AT_ONCE at a time."""
+    read: dict[Run, pd.DataFrame] = {}
+    for block in blocks:
         seeds = [s for s in block.seeds if (block.dataset, block.model, s) in finished]
         if not seeds:
             continue
@@ -63,15 +98,17 @@ def collect_gaps(
             if not failed:
                 read[block.dataset, block.model, seed] = rows.drop(columns="seed")
         if sum(map(len, read.values())) >= ROWS_AT_ONCE:
-            statistics.append(over_images(read))
+            yield read
             read = {}
     if read:
-        statistics.append(over_images(read))
-    return pd.concat(statistics) if statistics else _no_statistics(), problems
+        yield read
 
 
-def over_images(runs: dict[tuple[str, str, int], pd.DataFrame]) -> pd.DataFrame:
-    """SUMMARISED of each run and split, over its images.
+def over_images(
+    runs: dict[Run, pd.DataFrame],
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """SUMMARISED of each run and split, over its images; and by split how far the means
+    of RESAMPLED over drawn images are from it (`image_deviations`).
 
     `mean`, `images` and QUANTILES are over the images that have a quantity; `whole` is
     the mean of MEASURED, empty where an image lacks it.
@@ -89,14 +126,25 @@ def over_images(runs: dict[tuple[str, str, int], pd.DataFrame]) -> pd.DataFrame:
     }
     for name, share in QUANTILES.items():
         statistics[name] = quantiles.xs(share, level=-1)
-    return pd.concat(statistics, axis=1)
+    deviations = {
+        split: image_deviations(_by_image(rows[rows["split"] == split], len(runs)))
+        for split in EVALUATED_SPLITS
+    }
+    return pd.concat(statistics, axis=1), deviations
+
+
+def _by_image(rows: pd.DataFrame, runs: int) -> np.ndarray:
+    """RESAMPLED of runs on the same images: (runs, images, quantities), by image."""
+    values = rows[RESAMPLED].to_numpy().reshape(runs, -1, len(RESAMPLED))
+    order = rows["image"].to_numpy().reshape(runs, -1).argsort(1)
+    return np.take_along_axis(values, order[..., None], 1)
 
 
 def add_gaps(
     runs: pd.DataFrame,
     cells: pd.DataFrame,
     gaps: pd.DataFrame,
-    problems: dict[tuple[str, str, int], str],
+    problems: dict[Run, str],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`runs` with MEASURED, and `cells` with what became of their gaps."""
     keys = pd.MultiIndex.from_frame(runs[[*RUN, "split"]])
@@ -109,11 +157,12 @@ def add_gaps(
     )
 
 
-def gaps_table(plan: Plan, gaps: pd.DataFrame) -> pd.DataFrame:
+def gaps_table(plan: Plan, gaps: pd.DataFrame, intervals: Intervals) -> pd.DataFrame:
     """SUMMARISED over seeds and images, one row per (dataset, model, split, quantity).
 
     mean, std and the 95% interval are over the seeds' means; the quantiles over the
-    images are averaged over the seeds. Without a measured run `n_seeds` is 0.
+    images are averaged over the seeds. The interval of BOTH is over seeds and images,
+    of RESAMPLED alone. Without a measured run `n_seeds` is 0.
     """
     by_cell = dict(list(gaps.sort_index().groupby(["dataset", "model", "split"])))
     rows = []
@@ -124,6 +173,8 @@ def gaps_table(plan: Plan, gaps: pd.DataFrame) -> pd.DataFrame:
                 group = by_cell.get((dataset, model, split), _no_statistics())
                 for quantity in SUMMARISED:
                     found = _over_seeds(group.xs(quantity, axis=1, level=1))
+                    ends = intervals.get((*cell.values(), quantity), ())
+                    found |= dict(zip(BOTH, ends, strict=False))
                     rows.append(cell | dict(quantity=quantity) | found)
     return pd.DataFrame(rows, columns=GAPS.columns)
 

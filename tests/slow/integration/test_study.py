@@ -112,7 +112,7 @@ def test_gains_over_vanilla_add_up_and_claims_are_judged(finished):
     assert (total - effects["elbo"]).abs().max() < 1e-9
     claims = table(finished, "claims")
     assert len(claims) > 0 and (claims["n_seeds"] == 2).all()
-    verdicts = {"supported", "contradicted", "inconclusive"}
+    verdicts = {"holds here", "does not hold here", "inconclusive"}
     assert set(claims["verdict"]) <= verdicts, "every model was run"
 
 
