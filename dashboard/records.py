@@ -21,7 +21,7 @@ NUMBERS = ["parameters", "train_seconds"]
 VERSION = "versions."  # the beginning of the columns of libraries
 DIRTY = "-dirty"  # the end of a commit with changes that were not committed
 PARTS = ["options", "training", "data"]  # of run.json
-NAMES = ["options.title", "options.control"]  # of the model, which set nothing
+NAMES = ["options.title", "options.control", "options.reading_of"]  # set nothing
 
 
 def _read_each(

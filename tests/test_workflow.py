@@ -61,7 +61,7 @@ def jobs(blocks: int, datasets: int) -> dict[str, int]:
         (["--configfile", "config/config.yaml"], 8, 1),
         (["--configfile", "config/paper.yaml"], 16, 2),
         (["--configfile", "config/mnist-cpu.yaml"], 3, 1),
-        (["--configfile", "config/controls.yaml"], 7, 1),
+        (["--configfile", "config/controls.yaml"], 8, 1),
         (["--cores", "8", "--profile", "slurm"], 16, 2),
     ],
     ids=["default", "config", "paper", "mnist-cpu", "controls", "slurm"],
@@ -216,6 +216,15 @@ def test_clean_cleans_through_links_and_keeps_what_git_has(tmp_path, linked):
     assert all((folder / name).exists() for name in kept)
     assert not any((folder / name).exists() for name in made)
     assert (folder / linked).is_symlink(), "the next study goes there too"
+
+
+@pytest.mark.parametrize("name,there", [("readings", True), ("config", False)])
+def test_a_study_with_readings_has_one_table_more(tmp_path, name, there):
+    study = ROOT / "config" / f"{name}.yaml"
+    done = snakemake("-n", "--directory", tmp_path, "--configfile", study)
+    assert done.returncode == 0, done.stderr
+    assert ("/tables/readings.csv" in done.stdout) == there
+    assert "/tables/claims.csv" in done.stdout
 
 
 def test_the_tables_are_made_again_for_an_external_result(tmp_path):

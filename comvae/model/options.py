@@ -63,6 +63,12 @@ class DynamicBayesian(Settings):
         "by its root mean square, so that the size of an image does not set the size "
         "of its weights. A first attempt without it diverged on MNIST.",
     )
+    rank: Positive | None = Field(
+        None,
+        description="Each of the four maps is a product of this rank, fan_in -> rank "
+        "-> outputs, whose first factor mu_w and mu_b share, and rho_w and rho_b. "
+        "Default: full maps.",
+    )
 
 
 class ModelOptions(Settings):
@@ -73,6 +79,11 @@ class ModelOptions(Settings):
         False,
         description="A control that the paper lacks: `models: all` leaves it out, a "
         "study names it.",
+    )
+    reading_of: str | None = Field(
+        None,
+        description="The model of Table 1 that this is another reading of: "
+        "readings.csv sets them beside each other (docs/paper.md).",
     )
     hidden_layer: Layer = Field(
         "linear",
@@ -115,8 +126,12 @@ class ModelOptions(Settings):
         description="Batch norm on the hidden vectors of the encoder before ReLU "
         "(section 2.2.3).",
     )
-    batch_norm_momentum: Annotated[Number, Field(gt=0, le=1)] = Field(
-        0.1, description="Weight of the newest batch in the running statistics."
+    batch_norm_momentum: (
+        Annotated[Number, Field(gt=0, le=1)] | Literal["cumulative"]
+    ) = Field(
+        0.1,
+        description="Weight of the newest batch in the running statistics; "
+        "`cumulative`: they are means over all batches of the training.",
     )
     weight_kl: Literal["auto", "sampled"] = Field(
         "auto",

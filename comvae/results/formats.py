@@ -86,6 +86,15 @@ CLAIMS = Format(
     key=["claim", "dataset", "split", "metric", "definition"],
     needed=["effect", *INTERVAL, "verdict"],
 )
+_CHANGES = [name for name in names(table="readings") if "distance" not in name]
+READINGS = Format(
+    _texts("dataset", "row", "model", "split", "paper_dataset")
+    | _numbers([*_CHANGES, *(f"paper_{name}" for name in _CHANGES)])
+    | _numbers(["distance", *INTERVAL, "vanilla_distance"])
+    | _texts("best"),
+    key=["dataset", "row", "model", "split", "paper_dataset"],
+    needed=["distance", *INTERVAL, "best"],
+)
 STATUS = ["dataset", "model", "seed", "status", "block", "detail"]
 """What became of a run; what of its gaps follows in cells.csv."""
 CELLS = Format(
@@ -100,5 +109,6 @@ TABLES = {
     "attribution": ATTRIBUTION,
     "claims": CLAIMS,
     "cells": CELLS,
+    "readings": READINGS,
 }
-"""By their names below `results/tables`."""
+"""By their names below `results/tables`; `readings` where a study has any."""

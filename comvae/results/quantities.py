@@ -15,6 +15,7 @@ SOURCES = {
     "evaluation": "Evaluation: `metrics.csv` and, by epoch, `history.csv`",
     "training": "Training: `training.json`",
     "gap": "Gaps: `gaps.parquet`, image by image (docs/gap.md)",
+    "table": "Tables: other readings beside Table 1 (docs/paper.md)",
 }
 
 
@@ -26,7 +27,7 @@ class Quantity:
     title: str
     unit: str = NATS  # empty for counts and shares
     better: Literal["lower", "higher"] | None = None  # None where neither is
-    source: Literal["evaluation", "gap", "training"] = "evaluation"
+    source: Literal["evaluation", "gap", "training", "table"] = "evaluation"
     in_paper: bool = False
     description: str = ""
     short: str = ""  # the heading of a narrow column, where that is not the title
@@ -73,6 +74,11 @@ def _diagnostic(name: str, title: str, description: str, **more: Any) -> Quantit
     return _bound(name, title, description, **{"tables": ("gaps",)} | more)
 
 
+def _of_readings(name: str, title: str, description: str, **more: Any) -> Quantity:
+    more |= {"source": "table", "tables": ("readings",)}
+    return Quantity(name, title, description=description, **more)
+
+
 _ENTRIES = [
     Quantity(
         "reconstruction",
@@ -81,6 +87,7 @@ _ENTRIES = [
         in_paper=True,
         description="-E_q[log p(x given z)], Bernoulli, summed over pixels",
         short="L_rec",
+        tables=("runs", "table1", "readings"),
     ),
     Quantity(
         "latent_kl",
@@ -88,6 +95,7 @@ _ENTRIES = [
         in_paper=True,
         description="KL(q(z given x) to p(z))",
         short="D_KL",
+        tables=("runs", "table1", "readings"),
     ),
     Quantity(
         "negative_elbo",
@@ -179,6 +187,22 @@ _ENTRIES = [
     _diagnostic("converged", "Converged", "Share of the searches for q*", unit=""),
     _diagnostic(
         "start_difference", "Difference of starts", "Between two optima", better=None
+    ),
+    _of_readings("reconstruction_difference", "L_rec - vanilla's", "Of the same seed"),
+    _of_readings("latent_kl_difference", "D_KL - vanilla's", "Of the same seed"),
+    _of_readings(
+        "reconstruction_ratio", "L_rec / vanilla's", "Of the same seed", unit=""
+    ),
+    _of_readings("latent_kl_ratio", "D_KL / vanilla's", "Of the same seed", unit=""),
+    _of_readings(
+        "distance",
+        "Distance",
+        "How far a reading is from the pattern of the paper's row",
+        unit="%",
+        better="lower",
+    ),
+    _of_readings(
+        "vanilla_distance", "Vanilla's distance", "Where nothing changes", unit="%"
     ),
 ]
 QUANTITIES = {quantity.name: quantity for quantity in _ENTRIES}

@@ -1,5 +1,6 @@
 """Read a study file and the models that it names, entries of `config/models.yaml`."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,14 @@ class Catalogue(Settings):
 
     study: Study
     models: dict[Name, ModelOptions]
+
+    @property
+    def readings(self) -> dict[str, str]:
+        """The row of Table 1 that a model is another reading of, by model, where the
+        study has more than one reading of the row."""
+        rows = {name: model.reading_of or name for name, model in self.models.items()}
+        several = {row for row, count in Counter(rows.values()).items() if count > 1}
+        return {m: row for m, row in rows.items() if m != row and row in several}
 
     def run_config(self, dataset: str, model: str, seeds: list[int]) -> RunConfig:
         """The resolved config of the block of `seeds` of one (dataset, model)."""
@@ -94,10 +103,21 @@ def load_models(path: str | Path) -> dict[str, ModelOptions]:
                 f"{path}: found the model {shown(name)}, expected a name of small "
                 "letters, digits and single hyphens"
             ) from None
-    return {
+    models = {
         name: validate(ModelOptions, entry, f"{path}: {name}")
         for name, entry in entries.items()
     }
+    rows = {name: model for name, model in models.items() if not model.control}
+    for name, model in models.items():
+        if model.reading_of is not None:
+            try:
+                refuse_unknown("model", [model.reading_of], rows)
+            except ValueError as error:
+                raise SettingsError(
+                    f"{path}: {name}: reading_of: found {shown(model.reading_of)}. "
+                    f"{error}."
+                ) from None
+    return models
 
 
 def load_settings(kind: type[S], text: str) -> S:

@@ -4,7 +4,7 @@ Seeds are grouped into blocks that train in lockstep. A block that is on disk al
 kept, so that adding seeds to a study adds blocks and retrains nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -146,6 +146,7 @@ class Plan:
     blocks: list[Block]
     tracking_uri: str | None
     gap_images: int = 0  # of each split; 0 where the gaps are not measured
+    readings: dict[str, str] = field(default_factory=dict)  # model -> row of Table 1
 
     @classmethod
     def read(cls, results: Path, study: str | None = None) -> "Plan":
@@ -177,5 +178,6 @@ def study_json(catalogue: Catalogue, blocks: list[Block]) -> str:
         blocks,
         study.tracking.uri,
         study.gap.images,
+        catalogue.readings,
     )
     return TypeAdapter(Plan).dump_json(plan, indent=2).decode()

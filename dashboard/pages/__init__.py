@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from comvae.results import paths
 from dashboard.elements import Ask, Element
 from dashboard.pages import (
     claims,
@@ -12,6 +14,7 @@ from dashboard.pages import (
     overview,
     pictures,
     provenance,
+    readings,
     run,
     runs,
     table1,
@@ -24,7 +27,8 @@ class Page:
     """A page: its path in an address, its title, and what it holds.
 
     `linked`: the navigation shows it. `written`: the static site has it. `of_tables`:
-    it shows the study as its tables have it.
+    it shows the study as its tables have it. `table`: one that not every study has, and
+    without which there is no way to the page.
     """
 
     path: str
@@ -33,6 +37,13 @@ class Page:
     linked: bool = True
     written: bool = True
     of_tables: bool = False
+    table: str = ""
+
+    def is_there(self, *studies: Path) -> bool:
+        """Whether one of the studies, by their folders, has something for the page."""
+        return not self.table or any(
+            paths.table(study, self.table).exists() for study in studies
+        )
 
     def head(self, study: Study) -> str:
         """What stands above the page: on the first one, the study."""
@@ -54,6 +65,7 @@ PAGES = [
     Page("overview", "Overview", overview.compose, of_tables=True),
     Page("table-1", "Table 1", table1.compose, of_tables=True),
     Page("claims", "Claims", claims.compose, of_tables=True),
+    Page("readings", "Readings", readings.compose, of_tables=True, table="readings"),
     Page("gaps", "Gaps", gaps.compose, of_tables=True),
     Page("compare", "Compare", compare.compose, of_tables=True),
     Page("pictures", "Pictures", pictures.compose),

@@ -23,7 +23,11 @@ MAIN = {  # figures for the Snakemake report and for papers: page and chart of e
     "claims": ("claims", "effects"),
     "training": ("compare", "curves-negative_elbo"),
 }
-WRITTEN = [page for page in PAGES if page.written]  # the pages that a site has
+
+
+def pages_of(study: Study) -> list[Page]:
+    """The pages that a site of a study has."""
+    return [page for page in PAGES if page.written and page.is_there(study.folder)]
 
 
 def build(study: Study, output: Path, figures: Path | None = None) -> list[str]:
@@ -59,9 +63,10 @@ def build(study: Study, output: Path, figures: Path | None = None) -> list[str]:
 
 
 def _write(study: Study, folder: Path) -> None:
+    pages = pages_of(study)
     for dataset in study.datasets or [""]:
-        for page in WRITTEN:
-            _page(study, folder, page, dataset)
+        for page in pages:
+            _page(study, folder, page, dataset, pages)
     templates = files("dashboard.render") / "templates"
     for name in (STYLE, CHARTS):
         _put(folder / "assets" / name, (templates / name).read_bytes())
@@ -74,7 +79,9 @@ def _stem(study: Study, path: str, dataset: str) -> str:
     return base if dataset in ("", *study.datasets[:1]) else f"{base}-{dataset}"
 
 
-def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
+def _page(
+    study: Study, folder: Path, page: Page, dataset: str, pages: list[Page]
+) -> None:
     stem = _stem(study, page.path, dataset)
     written = Written(study, stem)
     for element in page.elements(study, Ask(dataset, written.add)):
@@ -85,8 +92,8 @@ def _page(study: Study, folder: Path, page: Page, dataset: str) -> None:
         page=page,
         head=page.head(study),
         dataset=dataset,
-        pages=WRITTEN,
-        paths={p.path: f"{_stem(study, p.path, dataset)}.html" for p in WRITTEN},
+        pages=pages,
+        paths={p.path: f"{_stem(study, p.path, dataset)}.html" for p in pages},
         datasets={d: f"{_stem(study, page.path, d)}.html" for d in study.datasets},
     )
     # a site is read by others: where it was written is nothing to them

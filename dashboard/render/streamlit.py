@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from comvae.results.paths import results_folder
-from comvae.study.plan import find_studies
+from comvae.study.plan import find_studies, study_folder
 from dashboard import elements as el
 from dashboard import theme
 from dashboard.pages import PAGES, Page
@@ -50,13 +50,16 @@ def plain(text: object) -> str:
 
 def streamlit_pages() -> dict[str, st.Page]:
     """Every page as Streamlit's own, by its path."""
+    results = results_folder()
+    studies = [study_folder(results, name) for name in find_studies(results)]
+    linked = [page for page in PAGES if page.linked and page.is_there(*studies)]
     return {
         page.path: st.Page(
             lambda page=page: show_page(page),
             title=page.title,
             url_path=page.path,
             default=page is PAGES[0],
-            visibility="visible" if page.linked else "hidden",
+            visibility="visible" if page in linked else "hidden",
         )
         for page in PAGES
     }

@@ -13,7 +13,7 @@ import vl_convert
 from comvae.errors import ResultsError
 from dashboard import summary
 from dashboard.render import vega
-from dashboard.render.site import MAIN, WRITTEN, build
+from dashboard.render.site import MAIN, build, pages_of
 from dashboard.study import load_study
 from tests.dashboard.site_reader import Page
 from tests.dashboard.studies import FEW, edit, write_study
@@ -67,8 +67,10 @@ def contents(folder):
 # The folder
 
 
-def test_there_is_a_page_per_question_and_dataset(pages):
-    files = {page.path for page in WRITTEN} - {"overview"} | {"index"}
+def test_there_is_a_page_per_question_and_dataset(study, pages):
+    files = {page.path for page in pages_of(load_study(study))} - {"overview"} | {
+        "index"
+    }
     assert set(pages) == files | {f"{name}-mnist" for name in files}
 
 
@@ -158,7 +160,7 @@ def test_every_chart_has_its_message_and_both_themes(site, pages):
 def test_tables_are_those_of_the_results(study, site, pages):
     for name in TABLES:
         table = f"tables/{name}.csv"
-        assert (site / table).read_bytes() == (study / table).read_bytes()
+        assert (site / table).read_bytes() == (study_in(study) / table).read_bytes()
         assert table in pages["provenance"].addresses
     source = load_study(study)
     for dataset, stem in (("digits", "table-1"), ("mnist", "table-1-mnist")):

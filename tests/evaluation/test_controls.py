@@ -20,7 +20,11 @@ from comvae.study.settings import Evaluation
 from tests.support import MODELS, ROOT, run_config
 
 MODELS_FILE = ROOT / "config" / "models.yaml"
-CONTROLS = [n for n, m in load_models(MODELS_FILE).items() if m.control]
+CONTROLS = [
+    name
+    for name, model in load_models(MODELS_FILE).items()
+    if model.control and model.reading_of is None
+]
 SETTINGS = Evaluation(samples=5, batch_size=50)
 
 

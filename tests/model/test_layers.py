@@ -68,6 +68,9 @@ def test_all_layers_start_in_the_range_of_torch_linear():
     start, init = (torch.ones(400), torch.zeros(400)), Noise([0], "init")
     plain, bayesian = Linear(100, 400, PLAIN, init), static_layer(100, 400, rho_init=-4)
     maps = [kind(100, *start, PLAIN, init).map for kind in (ScaledMap, NormalisedMap)]
+    ranked = PLAIN.model_copy(update={"dynamic": DynamicBayesian(rank=16)})
+    product = product_of(ScaledMap(100, *start, ranked, init), 0)
+    assert product.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)
     for parameter in (
         plain.weight,
         plain.bias,
@@ -123,11 +126,12 @@ def test_bayesian_linear_with_its_weights_at_their_means(draws):
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("rank", [None, 2])
 @pytest.mark.parametrize("prior", [MIXTURE, ScaleMixturePrior(pi=0.2, spike=0.1)])
-def test_dynamic_layer_follows_section_2_2(batch_norm, prior):
+def test_dynamic_layer_follows_section_2_2(batch_norm, rank, prior):
     """mu_w = W x, rho_w = W' x, ..., w = mu + softplus(rho) eps, h = w x + b, one image
     after the other in float64, with torch's own batch norm over the maps."""
-    layer, x = dynamic_layer(batch_norm, prior), inputs()
+    layer, x = dynamic_layer(batch_norm, prior, rank=rank), inputs()
     h, kl = layer(x, training_mode())
     eps = Noise(SEEDS, "t").normal("weights", OUT, IN + 1, BATCH).double()
     for s in range(len(SEEDS)):
@@ -144,6 +148,36 @@ def test_dynamic_layer_follows_section_2_2(batch_norm, prior):
             torch.testing.assert_close(h[s, i].double(), expected, rtol=1e-4, atol=1e-5)
             total += w_kl
         assert kl[s].item() == pytest.approx(total / BATCH, rel=1e-4)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_maps_that_are_products_of_full_rank_are_the_full_maps(batch_norm):
+    """Factors from an SVD of a full layer's maps, with a rank to spare."""
+    full = dynamic_layer(batch_norm)
+    ranked = dynamic_layer(batch_norm, rank=IN + 1)
+    u, s, v = torch.linalg.svd(full.maps.map.data.double().view(2 * len(SEEDS), -1, IN))
+    left, right = u[..., :IN] * s.sqrt().unsqueeze(1), s.sqrt().unsqueeze(2) * v
+    ranked.maps.map.data = F.pad(left, (0, 1)).float().view_as(ranked.maps.map)
+    inner = F.pad(right, (0, 0, 0, 1)).float()
+    ranked.maps.inner.data = inner.view_as(ranked.maps.inner)
+    for ours, theirs in zip(
+        ranked(inputs(), training_mode()), full(inputs(), training_mode()), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_gradients_of_products_are_those_of_finite_differences(batch_norm):
+    layer = dynamic_layer(batch_norm, ScaleMixturePrior(spike=0.2), rank=2).double()
+    x = inputs().double().requires_grad_()
+
+    def pass_through(x, *_):
+        return layer(x, Mode(Noise(SEEDS, "t"), batch_statistics=True))
+
+    tensors = (x, layer.maps.inner, layer.maps.map)
+    # the hook of batch norm knows no gradient that is not there
+    check = {"fast_mode": True, "check_undefined_grad": False}
+    assert torch.autograd.gradcheck(pass_through, tensors, **check)
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
@@ -194,6 +228,15 @@ def test_output_without_weights_has_the_distribution_of_that_with_weights(batch_
     torch.testing.assert_close(both[1][-1].double(), deviation, rtol=1e-4, atol=1e-5)
 
 
+def product_of(maps: nn.Module, s: int) -> torch.Tensor:
+    """The map of one seed, float64 (size, fan_in); mu and rho have factors each."""
+    m = maps.map[s].double()
+    if maps.inner is None:
+        return m
+    factors = zip(m.chunk(2), maps.inner[s].double().chunk(2), strict=True)
+    return torch.cat([left @ right for left, right in factors])
+
+
 def maps_by_hand(maps: nn.Module, s: int, x: torch.Tensor) -> torch.Tensor:
     """mu and rho of section 2.2 for all images of one seed, float64 (2, batch, out,
     in + 1), the bias as the weight of a last input."""
@@ -201,10 +244,10 @@ def maps_by_hand(maps: nn.Module, s: int, x: torch.Tensor) -> torch.Tensor:
         norm = nn.BatchNorm1d(len(maps.map[s])).double()
         norm.weight.data = maps.norm.gamma[s].double()
         norm.bias.data = maps.norm.beta[s].double()
-        out = norm(x @ maps.map[s].double().T)
+        out = norm(x @ product_of(maps, s).T)
     else:
         x = x / ((x**2).mean(1, keepdim=True) + 1e-5).sqrt()
-        out = maps.shift.view(-1) + maps.scale.view(-1) * (x @ maps.map[s].double().T)
+        out = maps.shift.view(-1) + maps.scale.view(-1) * (x @ product_of(maps, s).T)
     return out.view(len(x), 2, -1, x.shape[1] + 1).transpose(0, 1).detach()
 
 
@@ -289,13 +332,14 @@ def test_gradients_of_a_map_are_finite_where_relu_left_nothing():
     assert torch.isfinite(weight_map.map.grad).all()
 
 
-def test_batch_norm_is_torch_batch_norm_for_each_seed():
+@pytest.mark.parametrize("momentum,theirs", [(0.3, 0.3), ("cumulative", None)])
+def test_batch_norm_is_torch_batch_norm_for_each_seed(momentum, theirs):
     generator = torch.Generator().manual_seed(1)
-    own = PLAIN.model_copy(update={"batch_norm_momentum": 0.3})
+    own = PLAIN.model_copy(update={"batch_norm_momentum": momentum})
     ours = BatchNorm(torch.ones(6), torch.zeros(6), own, Noise(SEEDS, "init"))
     ours.gamma.data = torch.rand(ours.gamma.shape, generator=generator)
     ours.beta.data = torch.rand(ours.beta.shape, generator=generator)
-    theirs = [nn.BatchNorm1d(6, momentum=0.3) for _ in SEEDS]
+    theirs = [nn.BatchNorm1d(6, momentum=theirs) for _ in SEEDS]
     for s, norm in enumerate(theirs):
         norm.weight.data, norm.bias.data = ours.gamma[s].data, ours.beta[s].data
     for _ in range(3):

@@ -53,19 +53,23 @@ def written(results, block, failed=(), **record):
 
 
 def test_written_tables_have_their_columns(tmp_path):
-    """But runs.csv none that is optional and that no run has."""
+    """But runs.csv none that is optional and that no run has; and no other readings,
+    no table of them."""
     written(tmp_path, GOOD)
     plan = Plan("t", ["digits"], {"vanilla": "Vanilla"}, [GOOD], None)
+    folder = plan.folder(tmp_path) / "tables"
+    stale = folder / "readings.csv"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
     write_tables(tmp_path, plan)
-    for name, expected in TABLES.items():
-        table = pd.read_csv(plan.folder(tmp_path) / "tables" / f"{name}.csv")
+    expected_tables = {k: v for k, v in TABLES.items() if k != "readings"}
+    for name, expected in expected_tables.items():
+        table = pd.read_csv(folder / f"{name}.csv")
         columns = [c for c in expected.columns if c != "negative_bound"]
         assert list(table.columns) == columns
-    names = {path.stem for path in (plan.folder(tmp_path) / "tables").iterdir()}
-    assert names == {*TABLES, "complete"}
+    assert {path.stem for path in folder.iterdir()} == {*expected_tables, "complete"}
     write_tables(tmp_path, replace(plan, blocks=[GOOD, BAD]))  # one is missing
-    names = {path.stem for path in (plan.folder(tmp_path) / "tables").iterdir()}
-    assert names == {*TABLES}
+    assert {path.stem for path in folder.iterdir()} == {*expected_tables}
 
 
 def test_a_finished_run_has_three_rows_with_its_provenance(tmp_path):

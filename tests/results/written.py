@@ -192,7 +192,8 @@ def write_results(
             if evaluated and (dataset, model) not in not_measured:
                 write_gaps(files.evaluation, seeds, place, lost)
     titles = {model: OPTIONS[model].title for model in models}
-    plan = Plan("test", list(datasets), titles, blocks, None, len(GAP_IMAGES))
+    readings = {m: row for m in models if (row := OPTIONS[m].reading_of)}
+    plan = Plan("test", list(datasets), titles, blocks, None, len(GAP_IMAGES), readings)
     if tables:
         _write(
             plan.folder(root) / "study.json", TypeAdapter(Plan).dump_json(plan).decode()

@@ -41,6 +41,12 @@ rule aggregate:
         cells=f"{FOLDER}/tables/cells.csv",
         # tables of a part, which may be there already, come without it
         complete=f"{FOLDER}/tables/complete.json",
+        readings=report(
+            [f"{FOLDER}/tables/readings.csv"] if STUDY.readings else [],
+            caption="../report/readings.rst",
+            category="Tables as CSV",
+            labels={"table": "Readings of the paper"},
+        ),
     log:
         f"logs/{NAME}/aggregate.log",
     conda:

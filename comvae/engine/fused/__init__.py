@@ -9,7 +9,8 @@ layer
   batch norm, softplus, noise, product with the input and weight KL (`layer`), in
   Triton on a GPU and in C on a CPU;
 - on a GPU, leave the gradient of its maps in two factors (`low_rank`), from which
-  `FusedAdam` updates the maps tile by tile.
+  `FusedAdam` updates the maps tile by tile. Maps that are products (`dynamic.rank`) are
+  small: their gradients are plain.
 
 The layer of `model.layers` is what the tests hold the kernels to. Triton is imported
 only where a kernel runs: the modules named `triton_*` need it, the others do not.
@@ -50,4 +51,5 @@ def fuse(model: nn.Module, device: torch.device) -> list[LowRankGradient]:
         return []
     for layer in layers:
         layer.forward = FusedForward(layer, low_rank=on_gpu)
-    return [layer.forward.gradient for layer in layers] if on_gpu else []
+    gradients = (layer.forward.gradient for layer in layers)
+    return [gradient for gradient in gradients if gradient is not None]

@@ -3,13 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from comvae.model.layers import in_closed_form
 from comvae.model.options import ModelOptions
 from comvae.model.priors import GaussianPrior, ScaleMixturePrior
-
-Running = tuple[Tensor | None, Tensor | None, float]  # mean, variance, momentum
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,17 @@ outputs: both are summed within a tile and then over the tiles, in a fixed order
 that a result never depends on timing.
 """
 
+from contextlib import nullcontext
 from types import ModuleType
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from comvae.engine.fused.formula import Formula, Running, formula_of
+from comvae.engine.fused.formula import Formula, formula_of
 from comvae.engine.fused.low_rank import LowRankGradient, low_rank_map
 from comvae.engine.fused.support import interpreted
-from comvae.model.layers import DynamicBayesianLinear, Mode, NormalisedMap
+from comvae.model.layers import DynamicBayesianLinear, Mode, NormalisedMap, Running
 
 MAX_BATCH = 4096  # all images of one weight are held in registers
 
@@ -27,12 +28,13 @@ MAX_BATCH = 4096  # all images of one weight are held in registers
 class FusedForward:
     """Stands in for `layer.forward`: with the kernels in training, plainly elsewhere.
 
-    With `low_rank` the gradient of the maps stays in two factors, in `gradient`.
+    With `low_rank` the gradient of a full map stays in two factors, in `gradient`.
     """
 
     def __init__(self, layer: DynamicBayesianLinear, low_rank: bool) -> None:
         self.layer = layer
-        self.gradient = LowRankGradient(layer.maps.map) if low_rank else None
+        full = layer.maps.inner is None
+        self.gradient = LowRankGradient(layer.maps.map) if low_rank and full else None
 
     def __call__(self, x: Tensor, mode: Mode) -> tuple[Tensor, Tensor]:
         layer, maps = self.layer, self.layer.maps
@@ -43,27 +45,25 @@ class FusedForward:
         inputs = torch.cat([columns, columns.new_ones(seeds, 1, batch)], 1)
         eps = mode.noise.normal("weights", *layer.noise_shape(batch, mode))
         if isinstance(maps, NormalisedMap):
-            norm, read = maps.norm, inputs[:, :-1]
-            scale, shift = norm.gamma, norm.beta
-            statistics = (norm.running_mean, norm.running_var)
-            kept = statistics if mode.update_statistics else (None, None)
-            running = (*kept, norm.momentum)
+            read, moving = inputs[:, :-1], maps.norm.moving(mode)
+            scale, shift = maps.norm.gamma, maps.norm.beta
         else:
-            read, running = maps.normalised(columns), None
+            read, moving = maps.normalised(columns), nullcontext()
             scale, shift = maps.scale.view(-1), maps.shift.view(-1)
         if self.gradient is None:
-            product = torch.bmm(maps.map, read)
+            product = maps.product(read)
         else:
             product = low_rank_map(maps.map, read, self.gradient)
-        h, nats = dynamic_linear(
-            formula_of(layer.options, mode.weight_kl),
-            product.view(seeds, 2, layer.fan_out, layer.fan_in + 1, batch),
-            inputs,
-            eps.to(x.dtype),
-            scale,
-            shift,
-            running,
-        )
+        with moving as running:
+            h, nats = dynamic_linear(
+                formula_of(layer.options, mode.weight_kl),
+                product.view(seeds, 2, layer.fan_out, layer.fan_in + 1, batch),
+                inputs,
+                eps.to(x.dtype),
+                scale,
+                shift,
+                running,
+            )
         return h.transpose(1, 2), layer.over_images(nats, batch)
 
 

@@ -11,8 +11,8 @@ from ctypes import Structure, byref, c_float, c_int32, c_int64, c_void_p
 import torch
 from torch import Tensor
 
-from comvae.engine.fused.formula import Formula, Running
-from comvae.model.layers import NORM_EPS
+from comvae.engine.fused.formula import Formula
+from comvae.model.layers import NORM_EPS, Running
 
 KINDS = ("none", "closed", "sampled", "mixture")
 LANES = 16  # weights of a tile, and images at a time, as in vectors.h

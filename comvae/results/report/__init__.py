@@ -40,8 +40,9 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
         read_table(folder, name)
         for name in ("table1", "gaps", "attribution", "claims", "cells")
     )
+    readings = load_study_table(folder, "readings")
     pages = {
-        "table1": table1_page(plan, table1, claims, cells),
+        "table1": table1_page(plan, table1, claims, readings, cells),
         "gaps": gaps_page(plan, gaps, attribution, cells),
         "claims": claims_page(plan, claims),
     }

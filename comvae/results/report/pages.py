@@ -43,13 +43,22 @@ CLAIMS = (
     "The claims are about the paper's datasets and settings: elsewhere they hold here, "
     "or do not hold here."
 )
+READINGS = (
+    "readings: ratios to vanilla on test images [the paper's], and the distance to the "
+    "paper's pattern (docs/paper.md)"
+)
 NOT_MEASURED = "This study measures no gaps: its setting `gap.images` is 0."
 
 
 def table1_page(
-    plan: Plan, table1: pd.DataFrame, claims: pd.DataFrame, cells: pd.DataFrame
+    plan: Plan,
+    table1: pd.DataFrame,
+    claims: pd.DataFrame,
+    readings: pd.DataFrame | None,
+    cells: pd.DataFrame,
 ) -> str:
-    """Ours beside the paper's, by dataset and split; and what did not finish."""
+    """Ours beside the paper's, by dataset and split; other readings of the paper's
+    rows, where there are any; and what did not finish."""
     sections = {
         f"{dataset}, {SPLITS[split].images}": _by_model(
             plan, of_dataset[of_dataset["split"] == split], _metrics
@@ -57,6 +66,11 @@ def table1_page(
         for dataset, of_dataset in table1.groupby("dataset", sort=False)
         for split in IN_TABLE1
     }
+    if readings is not None:
+        sections |= {
+            f"{dataset}, {READINGS}": reading_rows(plan, of_dataset)
+            for dataset, of_dataset in readings.groupby("dataset", sort=False)
+        }
     unfinished = cells.loc[cells["status"] != "finished", STATUS]
     sections |= {"Not finished": unfinished.astype(str)}
     legend = "\n\n".join([TABLE1, *departures(claims).values()])
@@ -172,6 +186,26 @@ def _gains(cells: pd.DataFrame) -> dict[str, str]:
 
 def _effect(cell: pd.Series) -> str:
     return with_interval(cell["effect"], cell["ci_high"], cell["n_seeds"], "+") or "-"
+
+
+def reading_rows(plan: Plan, readings: pd.DataFrame) -> pd.DataFrame:
+    """A row of texts for each reading, the best one of each row of Table 1 in bold;
+    ratios are on test images, beside the paper's on MNIST."""
+    rows = []
+    shown = (readings["split"] == "test") & (readings["paper_dataset"] == "mnist")
+    for cell in readings[shown].itertuples():
+        distance = with_interval(cell.distance, cell.ci_high, cell.n_seeds)
+        row = {"row": plan.models.get(cell.row, cell.row)}
+        row["reading"] = plan.models.get(cell.model, cell.model)
+        for term in ("reconstruction", "latent_kl"):
+            ours = getattr(cell, f"{term}_ratio")
+            theirs = getattr(cell, f"paper_{term}_ratio")
+            text = "not finished" if pd.isna(ours) else f"{ours:.2f}"
+            row[QUANTITIES[term].heading] = f"{text} [{theirs:.2f}]"
+        row["distance, %"] = f"**{distance}**" if cell.best else distance or "-"
+        row["vanilla's, %"] = f"{cell.vanilla_distance:.2f}"
+        rows.append(row | {"seeds": f"{cell.n_seeds:.0f}"})
+    return pd.DataFrame(rows)
 
 
 def claim_rows(claims: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from comvae.results.tables.departures import departures
 from comvae.results.tables.finished import collect
 from comvae.results.tables.gaps import add_gaps, collect_gaps, gaps_table
 from comvae.results.tables.paper import table1
+from comvae.results.tables.readings import readings_table
 from comvae.study.plan import Plan
 
 
@@ -57,6 +58,9 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
     folder = plan.folder(results)
     complete = paths.complete(folder)
     complete.unlink(missing_ok=True)
+    paths.table(folder, "readings").unlink(missing_ok=True)  # of an earlier plan
+    if plan.readings:
+        tables["readings"] = readings_table(plan, runs)
     for name, table in tables.items():
         write_table(paths.table(folder, name), table)
     if not lacking(cells):

@@ -79,7 +79,14 @@ def test_other_numbers_than_float32_are_refused():
 
 
 @pytest.mark.parametrize(
-    "name", ["compound-gaussian", "compound-mixture", "compound-mixture-no-batchnorm"]
+    "name",
+    [
+        "compound-gaussian",
+        "compound-gaussian-cumulative",
+        "compound-mixture",
+        "compound-mixture-no-batchnorm",
+        "compound-mixture-rank-16",
+    ],
 )
 def test_every_step_with_them_is_the_step_without(name, models, blobs):
     """From the same weights: where rounding turns the sign of a gradient that is all
