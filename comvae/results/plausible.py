@@ -50,8 +50,8 @@ class Bounds:
             ("negative_elbo", self.least, self.most),
             *((name, -self.most, -self.least) for name in RISING),
         ):
-            value = values.get(name, math.nan)
-            if value < least - ROUNDING or value > most + ROUNDING:
+            value = values.get(name, least)
+            if not least - ROUNDING <= value <= most + ROUNDING:
                 return _implausible(name, value, least, most)
         return ""
 

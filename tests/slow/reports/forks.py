@@ -8,6 +8,7 @@ fork that becomes the command: in all else a process like any other.
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -16,6 +17,7 @@ import struct
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +107,9 @@ def become(files: list[int], arguments: list[str], folder: str, environment) -> 
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    # the server's own believe that they can seek, as its files can
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), "utf-8", line_buffering=True)
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), "utf-8", line_buffering=True)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -118,6 +123,8 @@ def become(files: list[int], arguments: list[str], folder: str, environment) -> 
         status = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -16,10 +16,12 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -27,7 +29,7 @@ from comvae.files import sha256_of
 from tests.slow.support import (
     TINY,
     free_port,
-    heed_interrupts,
+    processes,
     run,
     study_command,
     table,
@@ -98,11 +100,11 @@ def test_b_a_second_study_overwrites_nothing(make, finished):
 
 def test_b_settings_changed_while_interrupted_are_trained(make, tmp_path):
     study = write_study(tmp_path, STUDY | {"training": {"epochs": 10_000, "hidden": 4}})
-    started = subprocess.Popen(
-        study_command(study), cwd=tmp_path, preexec_fn=heed_interrupts
-    )
+    started = subprocess.Popen(study_command(study), cwd=tmp_path)
     wait_for(lambda: any(tmp_path.glob("results/runs/**/progress.json")), "no training")
-    started.terminate()
+    for process in processes(lambda each: each.cwd() == str(tmp_path.resolve())):
+        with suppress(psutil.Error):
+            process.kill()
     started.wait(timeout=60)
     make(tmp_path)
     assert set(table(tmp_path, "runs")["epochs"]) == {1}
