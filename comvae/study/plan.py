@@ -126,9 +126,13 @@ def study_folder(results: Path, study: str) -> Path:
 
 def find_studies(results: Path) -> list[str]:
     """The names of the studies below `results`, the last one planned first."""
-    plans = [*results.glob(f"studies/*/{PLAN}")]
-    plans.sort(key=lambda path: (-path.stat().st_mtime_ns, path))
-    return [path.parent.name for path in plans]
+
+    def planned(folder: Path) -> float:
+        plan = folder / PLAN
+        return plan.stat().st_mtime if plan.exists() else 0.0
+
+    folders = sorted(path for path in results.glob("studies/*") if path.is_dir())
+    return [each.name for each in sorted(folders, key=planned, reverse=True)]
 
 
 def last_planned(results: Path) -> str:
