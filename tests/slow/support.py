@@ -19,7 +19,7 @@ import yaml
 
 from tests.support import ROOT, study_in
 
-PATIENCE = 300  # seconds until a study that hangs fails its test
+PATIENCE = 600  # seconds until a study that hangs fails its test
 TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
 SPLITS = ["train", "test", "train-running"]
 TINY = {

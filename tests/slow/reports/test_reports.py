@@ -236,9 +236,8 @@ def test_m_what_is_finished_of_a_study_is_shown_as_a_part(make, finished):
     for command in (["configure", str(study), "--models", models], ["tables"]):
         assert comvae(finished, *command)[0] == 0
     site = finished / "site"
-    done = run(
-        [sys.executable, "-m", "dashboard.render", "--output", str(site)], finished
-    )
+    render = [sys.executable, "-m", "dashboard.render", "--output", str(site)]
+    done = run(render, finished, PYTHONPATH=str(ROOT))
     assert done.returncode == 0, done.stdout
     page = (site / "table-1.html").read_text("utf-8")
     assert "Part of the study: 2 of 4 runs" in page
