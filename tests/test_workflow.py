@@ -62,9 +62,10 @@ def jobs(blocks: int, datasets: int) -> dict[str, int]:
         (["--configfile", "config/paper.yaml"], 16, 2),
         (["--configfile", "config/mnist-cpu.yaml"], 3, 1),
         (["--configfile", "config/controls.yaml"], 8, 1),
+        (["--configfile", "config/mnist-half.yaml"], 12, 1),
         (["--cores", "8", "--profile", "slurm"], 16, 2),
     ],
-    ids=["default", "config", "paper", "mnist-cpu", "controls", "slurm"],
+    ids=["default", "config", "paper", "mnist-cpu", "controls", "mnist-half", "slurm"],
 )
 def test_a_study_of_the_repository_is_planned_whole(
     tmp_path, arguments, blocks, datasets

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from comvae.datasets.loading import Dataset
+from comvae.engine.fused import fuse
 from comvae.evaluation.metrics import metrics
 from comvae.model.layers import Mode
 from comvae.model.noise import Noise
@@ -33,6 +34,8 @@ def evaluate(
     the default mode, the metrics. The latent noise of a seed is the same for all
     models, so that they compare paired.
     """
+    if config.training.kernels == "auto":
+        fuse(vae, torch.device(device), training=False)
     rows = []
     for split in ("train", "test"):
         images = getattr(dataset, split).to(device)

@@ -338,6 +338,11 @@ class BatchNorm(nn.Module):
             for each, newest in zip(running, batch, strict=True):
                 each.lerp_(newest, 1 / self.batches)
 
+    def as_affine(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift, (seeds, features), that the running statistics make."""
+        scale = self.gamma * (self.running_var + NORM_EPS).rsqrt()
+        return scale, self.beta - self.running_mean * scale
+
     def forward(self, columns: Tensor, mode: Mode) -> Tensor:
         """(seeds, features, batch) -> the same shape, normalised over the batch."""
         seeds, features, batch = columns.shape

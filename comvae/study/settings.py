@@ -47,7 +47,7 @@ class Training(Settings):
     )
     kernels: Literal["auto", "off"] = Field(
         "auto",
-        description="`auto`: dynamic layers train with fused kernels, in Triton on a "
+        description="`auto`: dynamic layers run with fused kernels, in Triton on a "
         "GPU, in C on a CPU, where these can run: faster, the same to float32; `off`: "
         "in plain PyTorch.",
     )

@@ -34,11 +34,14 @@ __all__ = ["FusedAdam", "LowRankGradient", "fuse"]
 log = logging.getLogger("comvae")
 
 
-def fuse(model: nn.Module, device: torch.device) -> list[LowRankGradient]:
-    """Let the dynamic layers of `model` train with the kernels, where these can run.
+def fuse(
+    model: nn.Module, device: torch.device, training: bool = True
+) -> list[LowRankGradient]:
+    """Let the dynamic layers of `model` run with the kernels, where these can run.
 
-    Gives the low-rank gradients that the optimiser has to know. Where a layer stays
-    plain the log says why: it is slower, with the same results.
+    Gives the low-rank gradients that the optimiser has to know, where it is for
+    `training`. Where a layer stays plain the log says why: it is slower, with the same
+    results.
     """
     layers = [m for m in model.modules() if isinstance(m, DynamicBayesianLinear)]
     if not layers:
@@ -47,9 +50,9 @@ def fuse(model: nn.Module, device: torch.device) -> list[LowRankGradient]:
     reason = without_kernel(layers[0].options)
     reason = reason or (unavailable(device) if on_gpu else native.unavailable())
     if reason:
-        log.warning("The dynamic layers train without kernels, slower: %s", reason)
+        log.warning("The dynamic layers run without kernels, slower: %s", reason)
         return []
     for layer in layers:
-        layer.forward = FusedForward(layer, low_rank=on_gpu)
+        layer.forward = FusedForward(layer, low_rank=on_gpu and training)
     gradients = (layer.forward.gradient for layer in layers)
     return [gradient for gradient in gradients if gradient is not None]

@@ -10,7 +10,6 @@ outputs: both are summed within a tile and then over the tiles, in a fixed order
 that a result never depends on timing.
 """
 
-from contextlib import nullcontext
 from types import ModuleType
 
 import torch
@@ -26,7 +25,7 @@ MAX_BATCH = 4096  # all images of one weight are held in registers
 
 
 class FusedForward:
-    """Stands in for `layer.forward`: with the kernels in training, plainly elsewhere.
+    """Stands in for `layer.forward`: with the kernels where weights are random.
 
     With `low_rank` the gradient of a full map stays in two factors, in `gradient`.
     """
@@ -38,32 +37,36 @@ class FusedForward:
 
     def __call__(self, x: Tensor, mode: Mode) -> tuple[Tensor, Tensor]:
         layer, maps = self.layer, self.layer.maps
-        if not (mode.batch_statistics and layer.is_random(mode)):
+        if not layer.is_random(mode):
             return type(layer).forward(layer, x, mode)
         seeds, batch, _ = x.shape
         columns = x.transpose(1, 2)
         inputs = torch.cat([columns, columns.new_ones(seeds, 1, batch)], 1)
-        eps = mode.noise.normal("weights", *layer.noise_shape(batch, mode))
-        if isinstance(maps, NormalisedMap):
-            read, moving = inputs[:, :-1], maps.norm.moving(mode)
-            scale, shift = maps.norm.gamma, maps.norm.beta
-        else:
-            read, moving = maps.normalised(columns), nullcontext()
-            scale, shift = maps.scale.view(-1), maps.shift.view(-1)
+        eps = mode.noise.normal("weights", *layer.noise_shape(batch, mode)).to(x.dtype)
+        normalised = isinstance(maps, NormalisedMap)
+        read = inputs[:, :-1] if normalised else maps.normalised(columns)
         if self.gradient is None:
             product = maps.product(read)
         else:
             product = low_rank_map(maps.map, read, self.gradient)
-        with moving as running:
-            h, nats = dynamic_linear(
-                formula_of(layer.options, mode.weight_kl),
-                product.view(seeds, 2, layer.fan_out, layer.fan_in + 1, batch),
-                inputs,
-                eps.to(x.dtype),
-                scale,
-                shift,
-                running,
-            )
+        product = product.view(seeds, 2, layer.fan_out, layer.fan_in + 1, batch)
+        formula = formula_of(layer.options, mode.weight_kl)
+        if not normalised:
+            affine = maps.scale.view(-1), maps.shift.view(-1)
+            h, nats = dynamic_linear(formula, product, inputs, eps, *affine, None)
+        elif mode.batch_statistics:
+            with maps.norm.moving(mode) as running:
+                affine = maps.norm.gamma, maps.norm.beta
+                h, nats = dynamic_linear(
+                    formula, product, inputs, eps, *affine, running
+                )
+        else:  # a scale and a shift for each seed
+            each = zip(product, inputs, eps, *maps.norm.as_affine(), strict=True)
+            found = [
+                dynamic_linear(formula, p[None], x[None], e[None], scale, shift, None)
+                for p, x, e, scale, shift in each
+            ]
+            h, nats = (torch.cat(parts) for parts in zip(*found, strict=True))
         return h.transpose(1, 2), layer.over_images(nats, batch)
 
 

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from comvae.engine.fused import native
+from comvae.engine.fused.layer import FusedForward
 from comvae.engine.step import Engine
 from comvae.engine.training import train
+from comvae.model.layers import Mode
+from comvae.model.noise import Noise
 from comvae.model.priors import GaussianPrior
 from tests.engine.fused.cases import KLS, check_extreme_rho, layer_of, results
 from tests.support import run_config
@@ -37,6 +40,23 @@ def test_outputs_and_gradients_are_as_good_as_those_of_pytorch(kl, batch_norm, b
         # batch norm over few images divides by what may be all but zero, in both
         allowed = max(2e-6 * scale, 4 * (theirs.double() - right).abs().max().item())
         torch.testing.assert_close(ours.double(), right, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("kl", KLS)
+def test_an_evaluation_with_them_is_the_one_without(kl, batch_norm):
+    """Each seed with running statistics of its own."""
+    layer = layer_of(kl, batch_norm, SEEDS, native.OUTS_TOGETHER + 1, 40)
+    x = Noise(SEEDS, "images").normal("x", 21, 40)
+    found = []
+    for fused in (False, True):
+        if fused:
+            layer.forward = FusedForward(layer, low_rank=False)
+        with torch.no_grad():
+            mode = Mode(Noise(SEEDS, "draws"), weight_kl=kl != "none")
+            found.append(layer(x, mode))
+    for theirs, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kl", KLS)
