@@ -70,7 +70,7 @@ def test_a_study_completes_without_its_server_and_imports_later(
     assert "python -m comvae track" in told
     at_the_end = said.partition("(100%) done")[2]
     assert told.strip() in at_the_end, "on the terminal"
-    assert told in (tmp_path / "logs" / "track.log").read_text()
+    assert told in (tmp_path / "logs" / "tiny" / "track.log").read_text()
 
     said = complete()
     assert "rule track:" in said and "rule train:" not in said
