@@ -25,7 +25,7 @@ from jax import Array
 from comvae.datasets.loading import Dataset
 from comvae.engine.build import build
 from comvae.engine.step import matters
-from comvae.model.layers import NORM_EPS
+from comvae.model.maps import NORM_EPS
 from comvae.model.objective import complexity_weights
 from comvae.model.priors import LOG_SQRT_2PI
 from comvae.study.run_config import RunConfig

@@ -8,7 +8,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 
 from comvae.datasets.loading import Dataset
 from comvae.engine.build import build
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import complexity_weights, minibatch_loss
 from comvae.model.vae import VAE

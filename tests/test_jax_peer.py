@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import jax_peer
 from comvae.engine.build import build
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.objective import minibatch_loss
 from tests.support import run_config
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from comvae.datasets.loading import Dataset
 from comvae.engine.build import build
 from comvae.engine.fused import FusedAdam, fuse
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import complexity_weights, minibatch_loss
 from comvae.study.run_config import RunConfig

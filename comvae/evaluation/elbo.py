@@ -10,7 +10,7 @@ from torch import Tensor
 from comvae.datasets.loading import Dataset
 from comvae.engine.fused import fuse
 from comvae.evaluation.metrics import metrics
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.options import ModelOptions
 from comvae.model.posterior import DiagonalGaussian

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from comvae.evaluation.gap.local import local_optimum
 from comvae.evaluation.gap.target import DecoderTarget
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.posterior import DiagonalGaussian
 from comvae.model.vae import VAE
 from comvae.study.settings import Gap

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from comvae.model.layers import LAYERS, BatchNorm, DynamicBayesianLinear, Linear, Mode
+from comvae.model.layers import LAYERS, DynamicBayesianLinear, Linear
+from comvae.model.maps import BatchNorm
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import Terms, reconstruction_loss
 from comvae.model.options import ENCODERS, OBJECTIVES, POSTERIORS, ModelOptions

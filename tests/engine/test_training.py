@@ -13,7 +13,7 @@ from comvae.engine.memory import bytes_per_seed
 from comvae.engine.step import Engine, matters
 from comvae.engine.training import train
 from comvae.errors import SettingsError, StoppedError
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import complexity_weights
 from comvae.model.vae import VAE

@@ -10,7 +10,7 @@ from comvae.engine.training import train
 from comvae.errors import SettingsError
 from comvae.evaluation.elbo import evaluate, modes
 from comvae.evaluation.encoders import with_evaluated_encoder
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.options import ModelOptions
 from comvae.model.vae import encoder_parameters, encoder_width

@@ -8,7 +8,7 @@ import torch
 from comvae.engine.build import build
 from comvae.engine.training import train
 from comvae.evaluation.elbo import batches, evaluate
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import Terms
 from comvae.study.settings import Evaluation

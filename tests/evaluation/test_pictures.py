@@ -9,7 +9,7 @@ from comvae.engine.training import train
 from comvae.evaluation.encoders import with_evaluated_encoder
 from comvae.evaluation.gap import image_indices, measure
 from comvae.evaluation.pictures import AROUND, SAMPLES, STEPS, draw_pictures
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import reconstruction_loss
 from comvae.model.options import StaticBayesian

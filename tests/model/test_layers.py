@@ -8,15 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from comvae.model.layers import (
-    BatchNorm,
-    BayesianLinear,
-    DynamicBayesianLinear,
-    Linear,
-    Mode,
-    NormalisedMap,
-    ScaledMap,
-)
+from comvae.model.layers import BayesianLinear, DynamicBayesianLinear, Linear
+from comvae.model.maps import BatchNorm, NormalisedMap, ScaledMap
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.options import DynamicBayesian, ModelOptions, StaticBayesian
 from comvae.model.priors import GaussianPrior, ScaleMixturePrior

@@ -6,13 +6,9 @@ import torch.nn.functional as F
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from comvae.engine.build import build
-from comvae.model.layers import (
-    BatchNorm,
-    BayesianLinear,
-    DynamicBayesianLinear,
-    Linear,
-    Mode,
-)
+from comvae.model.layers import BayesianLinear, DynamicBayesianLinear, Linear
+from comvae.model.maps import BatchNorm
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from tests.support import MODELS, run_config
 

@@ -19,7 +19,9 @@ from torch.autograd.function import once_differentiable
 from comvae.engine.fused.formula import Formula, formula_of
 from comvae.engine.fused.low_rank import LowRankGradient, low_rank_map
 from comvae.engine.fused.support import interpreted
-from comvae.model.layers import DynamicBayesianLinear, Mode, NormalisedMap, Running
+from comvae.model.layers import DynamicBayesianLinear
+from comvae.model.maps import NormalisedMap, Running
+from comvae.model.mode import Mode
 
 MAX_BATCH = 4096  # all images of one weight are held in registers
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from comvae.engine.fused.formula import Formula
-from comvae.model.layers import NORM_EPS, Running
+from comvae.model.maps import NORM_EPS, Running
 
 KINDS = ("none", "closed", "sampled", "mixture")
 LANES = 16  # weights of a tile, and images at a time, as in vectors.h

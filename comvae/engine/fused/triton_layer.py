@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from comvae.engine.fused.formula import Formula
-from comvae.model.layers import NORM_EPS, Running
+from comvae.model.maps import NORM_EPS, Running
 
 TILE = 1024  # weights of a tile: 8 a thread
 OUTPUTS = 4  # a tile's gradient of the inputs is summed over so many outputs

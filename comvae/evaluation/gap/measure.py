@@ -13,7 +13,7 @@ from comvae.evaluation.gap.bounds import bounds
 from comvae.evaluation.gap.importance import log_evidence
 from comvae.evaluation.gap.local import local_optimum
 from comvae.evaluation.gap.target import DecoderTarget
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.posterior import DiagonalGaussian
 from comvae.model.vae import VAE

@@ -3,7 +3,9 @@
 import torch
 
 from comvae.engine.fused.layer import FusedForward
-from comvae.model.layers import BatchNorm, DynamicBayesianLinear, Mode
+from comvae.model.layers import DynamicBayesianLinear
+from comvae.model.maps import BatchNorm
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.options import DynamicBayesian, ModelOptions
 from comvae.model.priors import GaussianPrior, ScaleMixturePrior

@@ -13,7 +13,7 @@ import torch
 
 from comvae.engine.fused.layer import FusedForward
 from comvae.engine.fused.optimiser import low_rank_adam_
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from tests.engine.fused.cases import layer_of
 

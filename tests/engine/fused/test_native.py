@@ -9,7 +9,7 @@ from comvae.engine.fused import native
 from comvae.engine.fused.layer import FusedForward
 from comvae.engine.step import Engine
 from comvae.engine.training import train
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.priors import GaussianPrior
 from tests.engine.fused.cases import KLS, check_extreme_rho, layer_of, results

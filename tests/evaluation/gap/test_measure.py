@@ -11,7 +11,7 @@ from comvae.engine.training import train
 from comvae.evaluation.encoders import PriorEncoder
 from comvae.evaluation.gap import image_indices, measure
 from comvae.evaluation.gap.measure import choose, encode
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.options import StaticBayesian
 from tests.support import run_config

@@ -9,7 +9,7 @@ import torch
 from comvae.engine.fused import triton_layer
 from comvae.engine.fused.formula import Formula
 from comvae.engine.fused.layer import FusedForward, dynamic_linear
-from comvae.model.layers import Mode
+from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from tests.engine.fused.cases import KLS, check_extreme_rho, layer_of, results
 
