@@ -17,14 +17,8 @@ from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import complexity_weights
 from comvae.model.vae import VAE
+from tests.engine.steps import TERMS, OnDevice, history_of, stopped_after
 from tests.support import MODELS, run_config
-
-TERMS = ["reconstruction", "latent_kl", "negative_elbo", "weight_kl"]
-
-
-def history_of(seed, trained):
-    history = trained.history
-    return torch.tensor(history.loc[history["seed"] == seed, TERMS].to_numpy())
 
 
 @pytest.mark.parametrize("kernels", ["off", "auto"])
@@ -256,12 +250,6 @@ def test_memory_of_a_seed_is_at_least_that_of_its_parameters_and_moments(name, m
     assert 16 * parameters < bytes_per_seed(config, 12)
 
 
-def stopped_after(steps):
-    """A `stop` that becomes true with its so manieth question."""
-    questions = iter(range(1, 10**6))
-    return lambda: next(questions) >= steps
-
-
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("steps", [1, 4, 7])
 def test_training_that_was_stopped_goes_on_to_the_same_weights(
@@ -323,18 +311,6 @@ def test_a_seed_that_diverges_keeps_its_last_good_checkpoint(
         assert not torch.equal(kept[name][0], good.tensors[f"vae.{name}"][0]), name
 
 
-class OnDevice(Engine):
-    """What a GPU captures as a graph: image order and weights by a number on it."""
-
-    def take_step(self):
-        start = self.step * self.config.training.batch_size
-        if start + self.config.training.batch_size > len(self.images):
-            return super().take_step()
-        self._position.fill_(self.step)
-        self._train_at_position(self._with_kl[self.step])
-        self.step += 1
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_a_step_that_knows_its_number_from_the_device_is_the_same(name, models, blobs):
     config = run_config(models[name], [0, 4], batch_size=24)  # and a last one of 16
@@ -345,54 +321,6 @@ def test_a_step_that_knows_its_number_from_the_device_is_the_same(name, models, 
     torch.testing.assert_close(
         history_of(4, captured), history_of(4, usual), rtol=1e-5, atol=1e-6
     )
-
-
-@pytest.fixture
-def redrawn(blobs):
-    """The blobs as `dynamic` has them: a fixed draw, and the grey images beside it."""
-    binary = {split: (getattr(blobs, split) > 99).byte() for split in ("train", "test")}
-    return replace(blobs, **binary, pixel_max=1, grey=blobs)
-
-
-def test_each_epoch_of_each_seed_draws_its_images_anew(models, blobs, redrawn):
-    """From the grey images, with the probability of each pixel."""
-    epochs, grey = 40, blobs.to_float(blobs.train)
-    config = run_config(models["vanilla"], [0, 4], batch_size=24)
-    engine = Engine(config, redrawn, torch.device("cpu"))
-    seen = []
-    engine.vae.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    drawn = torch.empty(epochs, 2, *grey.shape)
-    for epoch in range(epochs):
-        engine.begin_epoch()
-        while not engine.epoch_done:
-            engine.take_step()
-        for seed, order in enumerate(engine._order):
-            drawn[epoch, seed, order] = torch.cat([x[seed] for x in seen])
-        seen.clear()
-    assert set(drawn.unique().tolist()) == {0, 1}
-    deviation = (drawn.mean((0, 1)) - grey) / (grey * (1 - grey) / 80).sqrt()
-    assert deviation[(grey > 0) & (grey < 1)].square().mean().sqrt() < 1.2
-    spread = (grey * (1 - grey)).mean() * 2  # of two independent draws of a pixel
-    for one, other in ((drawn[:, 0], drawn[:, 1]), (drawn[:-1], drawn[1:])):
-        found = (one != other).float().mean()
-        torch.testing.assert_close(found, spread, rtol=0.05, atol=0)
-
-
-@pytest.mark.parametrize("name", ["vanilla", "compound-mixture"])
-def test_images_drawn_anew_are_the_same_alone_resumed_and_by_number(
-    name, models, redrawn, tmp_path, monkeypatch
-):
-    config = run_config(models[name], [0, 4], batch_size=24)  # and a last one of 16
-    whole = history_of(4, train(config, redrawn))
-    alone = train(config.model_copy(update={"seeds": [4]}), redrawn)
-    with pytest.raises(StoppedError):
-        train(config, redrawn, state=tmp_path, stop=stopped_after(4))
-    resumed = train(config, redrawn, state=tmp_path)
-    monkeypatch.setattr("comvae.engine.training.Engine", OnDevice)
-    by_number = train(config, redrawn)
-    assert torch.equal(history_of(4, resumed), whole)
-    for other in (alone, by_number):
-        torch.testing.assert_close(history_of(4, other), whole, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("random_weights,least,most", [(2410, 30, 36), (79410, 36, 42)])

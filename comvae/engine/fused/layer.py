@@ -27,7 +27,8 @@ MAX_BATCH = 4096  # all images of one weight are held in registers
 
 
 class FusedForward:
-    """Stands in for `layer.forward`: with the kernels where weights are random.
+    """Stands in for `layer.forward`: with the kernels where weights are random, in
+    batches of at most MAX_BATCH images.
 
     With `low_rank` the gradient of a full map stays in two factors, in `gradient`.
     """
@@ -39,9 +40,10 @@ class FusedForward:
 
     def __call__(self, x: Tensor, mode: Mode) -> tuple[Tensor, Tensor]:
         layer, maps = self.layer, self.layer.maps
-        if not layer.is_random(mode):
-            return type(layer).forward(layer, x, mode)
         seeds, batch, _ = x.shape
+        too_large = batch > MAX_BATCH and self.gradient is None
+        if too_large or not layer.is_random(mode):
+            return type(layer).forward(layer, x, mode)
         columns = x.transpose(1, 2)
         inputs = torch.cat([columns, columns.new_ones(seeds, 1, batch)], 1)
         eps = mode.noise.normal("weights", *layer.noise_shape(batch, mode)).to(x.dtype)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from comvae.engine.fused import native
-from comvae.engine.fused.layer import FusedForward
+from comvae.engine.fused.layer import MAX_BATCH, FusedForward
 from comvae.engine.step import Engine
 from comvae.engine.training import train
 from comvae.model.mode import Mode
@@ -42,12 +42,14 @@ def test_outputs_and_gradients_are_as_good_as_those_of_pytorch(kl, batch_norm, b
         torch.testing.assert_close(ours.double(), right, rtol=0, atol=allowed)
 
 
+@pytest.mark.parametrize("images", [21, MAX_BATCH + 1])
 @pytest.mark.parametrize("batch_norm", [True, False])
 @pytest.mark.parametrize("kl", KLS)
-def test_an_evaluation_with_them_is_the_one_without(kl, batch_norm):
-    """Each seed with running statistics of its own."""
-    layer = layer_of(kl, batch_norm, SEEDS, native.OUTS_TOGETHER + 1, 40)
-    x = Noise(SEEDS, "images").normal("x", 21, 40)
+def test_an_evaluation_with_them_is_the_one_without(kl, batch_norm, images):
+    """Each seed with running statistics of its own; also of more images than fit."""
+    fan_in = 40 if images < 100 else 3
+    layer = layer_of(kl, batch_norm, SEEDS, native.OUTS_TOGETHER + 1, fan_in)
+    x = Noise(SEEDS, "images").normal("x", images, fan_in)
     found = []
     for fused in (False, True):
         if fused:
