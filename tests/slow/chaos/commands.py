@@ -1,17 +1,13 @@
 """`comvae` in processes that a test may kill, and what they leave behind."""
 
-import json
 import os
 import select
 import signal
-import subprocess
-import sys
-import tempfile
+import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tests.support import ROOT
+from tests.slow.forks import answered, ask
 
 PATIENCE = 120.0  # seconds until a hung command fails its test
 STUDY = {
@@ -44,9 +40,9 @@ class Done:
 class Running:
     """One command in a process of its own."""
 
-    def __init__(self, answers: Any, printed: Path) -> None:
+    def __init__(self, answers: socket.socket, printed: Path) -> None:
         self._answers, self._printed = answers, printed
-        self.pid = int(answers.readline())
+        self.pid = answered(answers)
 
     def ended(self, within: float) -> bool:
         """Whether it has ended, after so many seconds at most."""
@@ -57,41 +53,33 @@ class Running:
         if not self.ended(PATIENCE):
             os.kill(self.pid, signal.SIGKILL)
             raise AssertionError(f"hung: {self._text('err')}")
-        status = int(self._answers.readline())
+        with self._answers:
+            status = answered(self._answers)
         return Done(status, self._text("out"), self._text("err"))
 
     def _text(self, kind: str) -> str:
         return self._printed.with_suffix(f".{kind}").read_text()
 
 
+@dataclass(frozen=True)
 class Comvae:
-    """Runs commands one after the other; a context manager."""
+    """Runs commands one after the other, by the `python` of a fork server."""
 
-    def __enter__(self) -> "Comvae":
-        self._prints = tempfile.TemporaryDirectory()
-        self._forking = subprocess.Popen(
-            [sys.executable, "-m", "tests.slow.chaos.forking"],
-            cwd=ROOT,
-            env=os.environ
-            | {"COMVAE_MIRROR": "", "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._forking.stdin.close()
-        self._forking.wait(timeout=PATIENCE)
-        self._prints.cleanup()
+    python: Path
 
     def start(self, folder: Path, *arguments: object) -> Running:
         """Start a command in `folder`."""
-        printed = Path(self._prints.name, "printed")
-        words = [*map(str, arguments)]
-        order = dict(folder=str(folder), printed=str(printed), arguments=words)
-        self._forking.stdin.write(json.dumps(order).encode() + b"\n")
-        return Running(self._forking.stdout, printed)
+        printed = self.python.with_name("printed")
+        words = ["-m", "comvae", *map(str, arguments)]
+        environment = {"COMVAE_MIRROR": "", "COLUMNS": "200"}
+        with (
+            open(os.devnull) as nothing,
+            printed.with_suffix(".out").open("w") as out,
+            printed.with_suffix(".err").open("w") as errors,
+        ):
+            files = [file.fileno() for file in (nothing, out, errors)]
+            answers = ask(self.python, words, folder, files, **environment)
+        return Running(answers, printed)
 
     def __call__(self, folder: Path, *arguments: object) -> Done:
         """Run a command in `folder` to its end."""

@@ -5,15 +5,16 @@ import pytest
 
 from tests.slow.chaos.blocks import finish
 from tests.slow.chaos.commands import Comvae
+from tests.slow.forks import forking
 
 MODEL = "vanilla"
 
 
 @pytest.fixture(scope="session")
-def comvae() -> Iterator[Comvae]:
+def comvae(tmp_path_factory) -> Iterator[Comvae]:
     """The command line, without the seconds that its start takes."""
-    with Comvae() as commands:
-        yield commands
+    with forking(tmp_path_factory.mktemp("forks")) as python:
+        yield Comvae(python)
 
 
 @pytest.fixture(scope="session")

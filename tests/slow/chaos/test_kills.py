@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.slow.chaos.blocks import configure, run, train, trained
 from tests.slow.chaos.commands import Comvae, Done, Running
+from tests.slow.forks import forking
 
 EPOCHS = {"vanilla": 30, "compound-mixture": 8}
 # when each of the kills of a model comes: after any time from the start on, once this
@@ -36,7 +37,9 @@ def killed(folder: Path, model: str) -> Counter[str]:
     choose = random.Random(f"{model} 6")
     moments = choose.sample(MOMENTS, len(MOMENTS))
     hits: Counter[str] = Counter()
-    with Comvae() as comvae:
+    folder.mkdir()
+    with forking(folder) as python:
+        comvae = Comvae(python)
         undisturbed, victim = folder / "undisturbed", folder / "victim"
         training = {"epochs": EPOCHS[model], "hidden": 16, "latent": 3}
         for place in (undisturbed, victim):

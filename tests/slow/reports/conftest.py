@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slow.reports.forks import forking
+from tests.slow.forks import forking
 
 
 @pytest.fixture(scope="session")

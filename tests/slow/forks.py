@@ -1,8 +1,9 @@
 """A server that has imported what a study needs, and forks a process for each command.
 
 What takes a small study its time is that its processes import PyTorch and Snakemake.
-Here `python` is a script that asks the server, over a socket of this machine, for a
-fork that becomes the command: in all else a process like any other.
+A fork has that behind it, and is in all else a process that runs the command line: it
+can be killed like any other. Orders come over a socket of this machine; the answers are
+the process id, and then how it ended.
 """
 
 import contextlib
@@ -18,8 +19,10 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from tests.support import ROOT
 
 IMPORTED = [
     "comvae.cli",
@@ -30,19 +33,22 @@ IMPORTED = [
     "comvae.results.tables",
     "comvae.results.trail",
     "comvae.results.weights",
+    "comvae.study.lock",
     "mlflow",
     "mlflow.store.tracking.sqlalchemy_store",
     "snakemake.cli",
     "sklearn.datasets",
 ]
-ASKING = """#!{python} -IS
+NUMBER = struct.Struct("i")
+PYTHON = """#!{python} -IS
 import json, os, socket, struct, sys
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
 order = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
-socket.send_fds(server, [struct.pack("I", len(order))], [0, 1, 2])
+socket.send_fds(server, [struct.pack("i", len(order))], [0, 1, 2])
 server.sendall(order)
-sys.exit(struct.unpack("i", server.recv(4, socket.MSG_WAITALL))[0])
+pid, status = struct.unpack("ii", server.recv(8, socket.MSG_WAITALL))
+sys.exit(status)
 """
 
 
@@ -50,10 +56,10 @@ sys.exit(struct.unpack("i", server.recv(4, socket.MSG_WAITALL))[0])
 def forking(folder: Path) -> Iterator[Path]:
     """The path of a `python` in `folder` whose processes are forks of a server."""
     address, python = folder / "socket", folder / "python"
-    python.write_text(ASKING.format(python=sys.executable, address=str(address)))
+    python.write_text(PYTHON.format(python=sys.executable, address=str(address)))
     python.chmod(0o755)
-    command = [sys.executable, "-m", "tests.slow.reports.forks", address, python]
-    server = subprocess.Popen([*map(str, command)])
+    command = [sys.executable, "-m", "tests.slow.forks", str(address), str(python)]
+    server = subprocess.Popen(command, cwd=ROOT)
     try:
         while not address.exists():
             assert server.poll() is None, "the server has ended"
@@ -62,6 +68,24 @@ def forking(folder: Path) -> Iterator[Path]:
     finally:
         server.kill()
         server.wait()
+
+
+def ask(
+    python: Path, arguments: Sequence[str], folder: Path, files: Sequence[int], **more
+) -> socket.socket:
+    """Have `python arguments` run in `folder`, with `files` as standard ones and `more`
+    in its environment; where the answers come from."""
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(str(python.with_name("socket")))
+    order = json.dumps([[*arguments], str(folder), os.environ | more]).encode()
+    socket.send_fds(server, [NUMBER.pack(len(order))], [*files])
+    server.sendall(order)
+    return server
+
+
+def answered(server: socket.socket) -> int:
+    """The next number that the server tells."""
+    return NUMBER.unpack(server.recv(NUMBER.size, socket.MSG_WAITALL))[0]
 
 
 def serve(address: str, python: str) -> None:
@@ -89,16 +113,19 @@ def serve(address: str, python: str) -> None:
 
 
 def answer(asking: socket.socket) -> None:
-    """Fork what is asked for, and tell how it ended."""
-    size, files, _, _ = socket.recv_fds(asking, 4, 3)
-    order = asking.recv(struct.unpack("I", size)[0], socket.MSG_WAITALL)
+    """Fork what is asked for, and tell its process id, and how it ended."""
+    size, files, _, _ = socket.recv_fds(asking, NUMBER.size, 3)
+    order = asking.recv(NUMBER.unpack(size)[0], socket.MSG_WAITALL)
     child = os.fork()
     if child == 0:
         asking.close()
         become(files, *json.loads(order))
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for file in files:
+        os.close(file)
     with contextlib.suppress(OSError):  # who asked may have been killed
-        asking.sendall(struct.pack("i", status))
+        asking.sendall(NUMBER.pack(child))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        asking.sendall(NUMBER.pack(status))
     os._exit(0)
 
 
