@@ -51,6 +51,8 @@ rule aggregate:
         f"logs/{NAME}/aggregate.log",
     conda:
         ENVIRONMENT
+    params:
+        study=NAME,
     shell:
         # with a damaged file they would count as made, and never be made again
-        "python -m comvae tables --study {NAME} --whole &> {log}"
+        "python -m comvae tables --study {params.study} --whole &> {log}"

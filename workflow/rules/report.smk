@@ -34,8 +34,10 @@ rule report:
         f"logs/{NAME}/report.log",
     conda:
         ENVIRONMENT
+    params:
+        study=NAME,
     shell:
-        "python -m comvae report --study {NAME} &> {log}"
+        "python -m comvae report --study {params.study} &> {log}"
 
 
 rule site:
@@ -57,6 +59,8 @@ rule site:
         f"logs/{NAME}/site.log",
     conda:
         ENVIRONMENT
+    params:
+        study=NAME,
     shell:
-        "python -m dashboard.render --study {NAME} --output {output.site}"
+        "python -m dashboard.render --study {params.study} --output {output.site}"
         " --figures {output.figures} &> {log}"

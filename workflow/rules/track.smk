@@ -28,5 +28,7 @@ rule track:
         f"logs/{NAME}/track.log",
     conda:
         ENVIRONMENT
+    params:
+        study=NAME,
     shell:
-        "python -m comvae track --study {NAME} --keep-going &> {log}"
+        "python -m comvae track --study {params.study} --keep-going &> {log}"
