@@ -14,7 +14,7 @@ from torch import Tensor
 
 from comvae.datasets.loading import Dataset
 from comvae.engine.build import build
-from comvae.engine.fused import FusedAdam, fuse
+from comvae.engine.fused import FusedAdam, fuse, plain_step
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import complexity_weights, minibatch_loss
@@ -46,6 +46,9 @@ class Engine:
             lr=config.training.learning_rate,
             low_rank=fuse(self.vae, device) if fused else [],
             allow_tf32=config.training.tf32,
+        )
+        self._plain_step = (
+            plain_step(self.vae, self.optimiser, device) if fused else None
         )
         size, count = config.training.batch_size, len(self.images)
         self.minibatches = math.ceil(count / size)
@@ -165,6 +168,11 @@ class Engine:
         x = self.dataset.to_float(images)
         if self._redrawn:
             x = self.noise.bernoulli("pixels", x)
+        if self._plain_step is not None:
+            mean = self.vae.options.data_term == "mean"
+            each = self._alive / x.shape[1] if mean else self._alive
+            self._plain_step(x, each, self.noise, self._sums)
+            return
         terms = self.vae(x, mode)
         self.optimiser.zero_grad()
         complexity_weight = weight if with_kl else None

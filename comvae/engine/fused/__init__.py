@@ -8,9 +8,11 @@ layer
 - compute all between the outputs of its maps and its own output in one pass each way:
   batch norm, softplus, noise, product with the input and weight KL (`layer`), in
   Triton on a GPU and in C on a CPU;
-- on a GPU, leave the gradient of its maps in two factors (`low_rank`), from which
-  `FusedAdam` updates the maps tile by tile. Maps that are products (`dynamic.rank`) are
-  small: their gradients are plain.
+- leave the gradient of its maps in two factors (`low_rank`), from which `FusedAdam`
+  updates the maps tile by tile. Maps that are products (`dynamic.rank`) are small, as
+  are those of few inputs on a CPU: their gradients are plain.
+
+A model whose layers are all plain takes its whole step in C on a CPU (`plain_step`).
 
 The layer of `model.layers` is what the tests hold the kernels to. Triton is imported
 only where a kernel runs: the modules named `triton_*` need it, the others do not.
@@ -27,9 +29,11 @@ from comvae.engine.fused.formula import without_kernel
 from comvae.engine.fused.layer import FusedForward
 from comvae.engine.fused.low_rank import LowRankGradient
 from comvae.engine.fused.optimiser import FusedAdam
+from comvae.engine.fused.plain import PlainStep, without_plain_step
 from comvae.model.layers import DynamicBayesianLinear
+from comvae.model.vae import VAE
 
-__all__ = ["FusedAdam", "LowRankGradient", "fuse"]
+__all__ = ["FusedAdam", "LowRankGradient", "fuse", "plain_step"]
 
 log = logging.getLogger("comvae")
 
@@ -53,6 +57,23 @@ def fuse(
         log.warning("The dynamic layers run without kernels, slower: %s", reason)
         return []
     for layer in layers:
-        layer.forward = FusedForward(layer, low_rank=on_gpu and training)
+        wide = on_gpu or layer.fan_in >= native.LANES
+        layer.forward = FusedForward(layer, low_rank=wide and training)
     gradients = (layer.forward.gradient for layer in layers)
     return [gradient for gradient in gradients if gradient is not None]
+
+
+def plain_step(
+    vae: VAE, optimiser: FusedAdam, device: torch.device
+) -> PlainStep | None:
+    """The step in C of a model whose layers are all plain; None where there is none.
+
+    Where only a compiler is missing the log says so.
+    """
+    if device.type == "cuda" or without_plain_step(vae):
+        return None
+    reason = native.unavailable()
+    if reason:
+        log.warning("The step runs without its C kernel, slower: %s", reason)
+        return None
+    return PlainStep(vae, optimiser)

@@ -1,0 +1,538 @@
+/* One training step of a model whose layers are all plain, on a CPU (section 3.1).
+
+   Encoder, latents, decoder, likelihood, all gradients and Adam in one call: for such
+   small layers the call of a tensor library costs more than its arithmetic. Images run
+   along the last axis, in vectors; the images of a batch that is no multiple of them
+   are filled up with blank ones of weight zero. What is zero is skipped: pixels without
+   ink, units that ReLU shuts. The gradient of a weight is never written: Adam takes it
+   from the registers.
+
+   Whole seeds are shared out among the threads, and what is left over is worked at by
+   all of them, row by row. No sum depends on how. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "adam.h"
+
+enum {
+    ROWS = 6,                /* of a product that are summed at a time, */
+    ACROSS = 2,              /* for so many vectors of images, */
+    BLOCK = 128,             /* over so many terms: their inputs stay in the first cache */
+    COLUMNS = 8,             /* vectors of a row of weights that are updated at a time */
+    TOGETHER = ACROSS * LANES /* images */
+};
+
+/* All shapes, numbers and arrays; plain.py has the same fields. */
+typedef struct {
+    int64_t ins, outs;
+    float *weight, *bias; /* (seeds, ins, outs), (seeds, outs) */
+    float *weight_mean, *bias_mean, *weight_square, *bias_square; /* Adam's moments */
+} Dense;
+
+typedef struct {
+    const Dense *dense; /* the encoder's, then the decoder's */
+    const float *x, *eps, *weight; /* (seeds, batch, pixels), (.., latent), (seeds) */
+    double *reconstruction, *latent_kl; /* (seeds), the images' sums are added */
+    float *workspace; /* `floats` for each thread */
+    int64_t seeds, batch, latent, floats;
+    int32_t encoder, layers, threads, exponential;
+    float tiny;
+    Adam adam;
+} Step;
+
+/* What one seed's pass through a layer leaves, each with the images last; `rows` is
+   by_out with the images first. */
+typedef struct {
+    float *in, *by_out, *rows;
+    int32_t *busy, *images; /* of each input: how many images are not zero, and which */
+} Pass;
+
+/* One of `parts` threads at work on a seed */
+typedef struct {
+    const Step *step;
+    int64_t seed, padded;
+    int part, parts;
+    Pass *passes;
+    float *outputs, *by_z, *nats; /* of the encoder; nats of each ROWS pixels */
+} Work;
+
+INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+INLINE int64_t padded(int64_t batch) { return (batch + TOGETHER - 1) / TOGETHER * TOGETHER; }
+
+/* The rows of `count` that are this thread's, in whole groups of ROWS */
+INLINE void share(const Work *w, int64_t count, int64_t *first, int64_t *end)
+{
+    const int64_t groups = (count + ROWS - 1) / ROWS;
+    *first = groups * w->part / w->parts * ROWS;
+    *end = smaller(groups * (w->part + 1) / w->parts * ROWS, count);
+}
+
+INLINE void wait_for_others(const Work *w)
+{
+    if (w->parts > 1) {
+#pragma omp barrier
+    }
+}
+
+/* to[r][b] += sum over the n in `terms` of weight[r row + n term] from[n][b] */
+INLINE void product_tile(int rows, const float *weight, int64_t row, int64_t term,
+                         const int32_t *terms, int64_t count, const float *from, float *to,
+                         int64_t width)
+{
+    Vector sums[ROWS][ACROSS];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < ACROSS; v++)
+            sums[r][v] = load(to + r * width + v * LANES, LANES);
+    for (int64_t i = 0; i < count; i++) {
+        const float *w = weight + terms[i] * term, *inputs = from + terms[i] * width;
+        Vector x[ACROSS];
+        for (int v = 0; v < ACROSS; v++)
+            x[v] = load(inputs + v * LANES, LANES);
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < ACROSS; v++)
+                sums[r][v] += w[r * row] * x[v];
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < ACROSS; v++)
+            store(to + r * width + v * LANES, sums[r][v], LANES);
+}
+
+/* Whether any of `width` numbers is not zero */
+INLINE int is_busy(const float *numbers, int64_t width)
+{
+    Vector sum = {0};
+    for (int64_t b = 0; b < width; b += LANES)
+        sum += magnitude(load(numbers + b, LANES));
+    float total = 0;
+    for (int n = 0; n < LANES; n++)
+        total += sum[n];
+    return total != 0;
+}
+
+/* Adds to rows first .. end of `to` the product with the `all` rows of `from`. */
+static void product(const float *weight, int64_t row, int64_t term, int64_t first,
+                    int64_t end, int64_t all, const float *from, float *to, int64_t width)
+{
+    int32_t terms[all];
+    int64_t count = 0;
+    for (int64_t n = 0; n < all; n++) {
+        terms[count] = (int32_t)n;
+        count += is_busy(from + n * width, width);
+    }
+    for (int64_t n = 0; n < count; n += BLOCK)
+        for (int64_t b = 0; b < width; b += TOGETHER)
+            for (int64_t r = first; r < end; r += ROWS) {
+#define TILE(rows)                                                                      \
+    product_tile(rows, weight + r * row, row, term, terms + n, smaller(BLOCK, count - n),  \
+                 from + b, to + r * width + b, width)
+                switch (smaller(ROWS, end - r)) {
+                case 1: TILE(1); break;
+                case 2: TILE(2); break;
+                case 3: TILE(3); break;
+                case 4: TILE(4); break;
+                case 5: TILE(5); break;
+                default: TILE(ROWS);
+                }
+#undef TILE
+            }
+}
+
+/* Rows first .. end of from, (.., width), with the images first: to is (images, all) */
+static void turn(const float *from, int64_t width, float *to, int64_t all, int64_t first,
+                 int64_t end, int64_t images)
+{
+    for (int64_t b = 0; b < images; b++)
+        for (int64_t r = first; r < end; r++)
+            to[b * all + r] = from[r * width + b];
+}
+
+static void read_images(const Work *w)
+{
+    const Step *s = w->step;
+    const int64_t pixels = s->dense->ins;
+    const float *x = s->x + w->seed * s->batch * pixels;
+    float *to = w->passes->in;
+    int64_t first, end;
+    share(w, pixels, &first, &end);
+    for (int64_t p = first; p < end; p++) {
+        for (int64_t b = 0; b < s->batch; b++)
+            to[p * w->padded + b] = x[b * pixels + p];
+        memset(to + p * w->padded + s->batch, 0, (w->padded - s->batch) * sizeof *to);
+    }
+}
+
+/* The outputs of a layer, ReLU'd or not */
+static void forward(const Work *w, int layer, float *to, int shut)
+{
+    const Dense *d = w->step->dense + layer;
+    const float *weight = d->weight + w->seed * d->ins * d->outs;
+    const float *bias = d->bias + w->seed * d->outs;
+    int64_t first, end;
+    share(w, d->outs, &first, &end);
+    for (int64_t r = first; r < end; r++)
+        for (int64_t b = 0; b < w->padded; b += LANES)
+            store(to + r * w->padded + b, all(bias[r]), LANES);
+    product(weight, 1, d->outs, first, end, d->ins, w->passes[layer].in, to, w->padded);
+    for (int64_t i = first * w->padded; shut && i < end * w->padded; i += LANES)
+        store(to + i, positive(load(to + i, LANES)), LANES);
+}
+
+/* By which the terms of each image count in the loss; blank images do not. */
+INLINE Vector weight_of(const Work *w, int64_t b)
+{
+    const Step *s = w->step;
+    float weights[LANES];
+    for (int n = 0; n < LANES; n++)
+        weights[n] = b + n < s->batch ? s->weight[w->seed] : 0;
+    return load(weights, LANES);
+}
+
+INLINE Vector exponential_of(Vector x)
+{
+    const Vector decayed = decay(magnitude(x));
+    return select(x < 0, decayed, 1.0f / decayed);
+}
+
+/* Scale of the latents and its slope, from the encoder's output */
+INLINE Vector scale_of(const Step *s, Vector output, Vector *slope)
+{
+    if (s->exponential) {
+        const Vector scale = exponential_of(0.5f * output);
+        *slope = 0.5f * scale;
+        return scale;
+    }
+    const Vector decayed = decay(magnitude(output));
+    *slope = select(output < 0, decayed, all(1)) / (1.0f + decayed);
+    return softplus_of(output, decayed) + s->tiny;
+}
+
+INLINE Vector noise_of(const Work *w, int64_t latent, int64_t b)
+{
+    const Step *s = w->step;
+    float eps[LANES];
+    for (int n = 0; n < LANES; n++)
+        eps[n] = b + n < s->batch
+                     ? s->eps[(w->seed * s->batch + b + n) * s->latent + latent]
+                     : 0;
+    return load(eps, LANES);
+}
+
+/* Adds numbers of the images, but for the blank ones, to *sum. */
+static void add_up(const Work *w, int64_t b, Vector numbers, double *sum)
+{
+    for (int64_t n = 0; n < LANES && b + n < w->step->batch; n++)
+        *sum += (double)numbers[n];
+}
+
+/* z and the latent KL, from the encoder's outputs */
+static void draw_latents(const Work *w)
+{
+    const Step *s = w->step;
+    float *z = w->passes[s->encoder].in;
+    for (int64_t b = 0; b < w->padded; b += LANES) {
+        Vector kl = {0}, slope;
+        for (int64_t i = 0; i < s->latent; i++) {
+            const Vector mean = load(w->outputs + i * w->padded + b, LANES);
+            const Vector output = load(w->outputs + (s->latent + i) * w->padded + b, LANES);
+            const Vector scale = scale_of(s, output, &slope);
+            store(z + i * w->padded + b, mean + scale * noise_of(w, i, b), LANES);
+            kl += 0.5f * (mean * mean + scale * scale - 1.0f) - log_of(scale);
+        }
+        add_up(w, b, kl, s->latent_kl + w->seed);
+    }
+}
+
+/* The gradient of the encoder's outputs from that of z */
+static void latents_backward(const Work *w)
+{
+    const Step *s = w->step;
+    float *by_out = w->passes[s->encoder - 1].by_out;
+    for (int64_t b = 0; b < w->padded; b += LANES)
+        for (int64_t i = 0; i < s->latent; i++) {
+            const int64_t at_mean = i * w->padded + b;
+            const int64_t at_scale = (s->latent + i) * w->padded + b;
+            const Vector weight = weight_of(w, b), by = load(w->by_z + at_mean, LANES);
+            const Vector mean = load(w->outputs + at_mean, LANES);
+            Vector slope;
+            const Vector scale = scale_of(s, load(w->outputs + at_scale, LANES), &slope);
+            const Vector by_scale = by * noise_of(w, i, b) + weight * (scale - 1.0f / scale);
+            store(by_out + at_mean, by + weight * mean, LANES);
+            store(by_out + at_scale, by_scale * slope, LANES);
+        }
+    turn(by_out, w->padded, w->passes[s->encoder - 1].rows, 2 * s->latent, 0, 2 * s->latent,
+         s->batch);
+}
+
+/* Logits become their gradient, in place; the nats of each ROWS pixels go to `nats`. */
+static void likelihood(const Work *w)
+{
+    const Step *s = w->step;
+    const Pass *last = w->passes + s->layers - 1;
+    const int64_t pixels = s->dense->ins;
+    int64_t first, end;
+    share(w, pixels, &first, &end);
+    for (int64_t p = first; p < end; p += ROWS)
+        for (int64_t b = 0; b < w->padded; b += LANES) {
+            const Vector weight = weight_of(w, b);
+            Vector nats = {0}, product = all(1);
+            for (int64_t r = p; r < smaller(p + ROWS, end); r++) {
+                float *at = last->by_out + r * w->padded + b;
+                const Vector logit = load(at, LANES);
+                const Vector x = load(w->passes->in + r * w->padded + b, LANES);
+                const Vector decayed = decay(magnitude(logit)), u = 1.0f + decayed;
+                nats += positive(logit) - logit * x;
+                product *= u;
+                const Vector sigmoid = select(logit < 0, decayed, all(1)) / u;
+                store(at, weight * (sigmoid - x), LANES);
+            }
+            store(w->nats + p / ROWS * w->padded + b, nats + log_of(product), LANES);
+        }
+    turn(last->by_out, w->padded, last->rows, pixels, first, end, s->batch);
+}
+
+static void add_reconstruction(const Work *w)
+{
+    const Step *s = w->step;
+    const int64_t groups = (s->dense->ins + ROWS - 1) / ROWS;
+    for (int64_t b = 0; b < w->padded; b += LANES) {
+        Vector nats = {0};
+        for (int64_t g = 0; g < groups; g++)
+            nats += load(w->nats + g * w->padded + b, LANES);
+        add_up(w, b, nats, s->reconstruction + w->seed);
+    }
+}
+
+/* The gradient of a layer's inputs; where ReLU shut them it is zero. */
+static void backward(const Work *w, int layer, float *by_in, int shut)
+{
+    const Dense *d = w->step->dense + layer;
+    const Pass *pass = w->passes + layer;
+    int64_t first, end;
+    share(w, d->ins, &first, &end);
+    memset(by_in + first * w->padded, 0, (end - first) * w->padded * sizeof *by_in);
+    product(d->weight + w->seed * d->ins * d->outs, d->outs, 1, first, end, d->outs,
+            pass->by_out, by_in, w->padded);
+    if (!shut)
+        return;
+    for (int64_t i = first * w->padded; i < end * w->padded; i += LANES) {
+        const Vector by = load(by_in + i, LANES);
+        store(by_in + i, select(load(pass->in + i, LANES) > 0, by, all(0)), LANES);
+    }
+    turn(by_in, w->padded, w->passes[layer - 1].rows, d->ins, first, end, w->step->batch);
+}
+
+/* Some columns of a row of weights: the gradient, which is the sum over the images of
+   the input times that of the output, and Adam. The last vector ends with the row and
+   may overlap the one before: it computes the same there, from what was before. */
+INLINE void update_columns(int vectors, const Step *s, int64_t first, int64_t outs,
+                           int count, const int32_t *images, const float *in,
+                           const float *rows, float *weight, float *mean, float *square)
+{
+    Vector by[COLUMNS], weights[COLUMNS], means[COLUMNS], squares[COLUMNS];
+    int64_t at[COLUMNS];
+    for (int v = 0; v < vectors; v++) {
+        at[v] = smaller(first + v * LANES, outs - LANES);
+        by[v] = all(0);
+    }
+    for (int n = 0; n < count; n++) {
+        const float x = in[images[n]], *row = rows + images[n] * outs;
+        for (int v = 0; v < vectors; v++)
+            by[v] += x * load(row + at[v], LANES);
+    }
+    for (int v = 0; v < vectors; v++) {
+        weights[v] = load(weight + at[v], LANES);
+        means[v] = load(mean + at[v], LANES);
+        squares[v] = load(square + at[v], LANES);
+        adam(&s->adam, by[v], weights + v, means + v, squares + v);
+    }
+    for (int v = 0; v < vectors; v++) {
+        store(weight + at[v], weights[v], LANES);
+        store(mean + at[v], means[v], LANES);
+        store(square + at[v], squares[v], LANES);
+    }
+}
+
+/* A row that is shorter than a vector */
+static void update_short(const Step *s, int64_t outs, int count, const int32_t *images,
+                         const float *in, const float *rows, float *weight, float *mean,
+                         float *square)
+{
+    float by[LANES] = {0}, old[3][LANES] = {{0}};
+    float *const state[3] = {weight, mean, square};
+    for (int n = 0; n < count; n++)
+        for (int64_t i = 0; i < outs; i++)
+            by[i] += in[images[n]] * rows[images[n] * outs + i];
+    for (int k = 0; k < 3; k++)
+        for (int64_t i = 0; i < outs; i++)
+            old[k][i] = state[k][i];
+    Vector weights = load(old[0], LANES), means = load(old[1], LANES);
+    Vector squares = load(old[2], LANES);
+    adam(&s->adam, load(by, LANES), &weights, &means, &squares);
+    store(old[0], weights, LANES);
+    store(old[1], means, LANES);
+    store(old[2], squares, LANES);
+    for (int k = 0; k < 3; k++)
+        for (int64_t i = 0; i < outs; i++)
+            state[k][i] = old[k][i];
+}
+
+static void update_row(const Step *s, int64_t first, int64_t vectors, int64_t outs,
+                       int count, const int32_t *images, const float *in,
+                       const float *rows, float *weight, float *mean, float *square)
+{
+#define UPDATE(vectors)                                                                 \
+    update_columns(vectors, s, first, outs, count, images, in, rows, weight, mean, square)
+    switch (vectors) {
+    case 0: update_short(s, outs, count, images, in, rows, weight, mean, square); break;
+    case 1: UPDATE(1); break;
+    case 2: UPDATE(2); break;
+    case 3: UPDATE(3); break;
+    case 4: UPDATE(4); break;
+    case 5: UPDATE(5); break;
+    case 6: UPDATE(6); break;
+    case 7: UPDATE(7); break;
+    default: UPDATE(COLUMNS);
+    }
+#undef UPDATE
+}
+
+/* Adam of a layer's weights, and of its bias: the weights of an input that is one */
+static void update(const Work *w, int layer)
+{
+    const Step *s = w->step;
+    const Dense *d = s->dense + layer;
+    const Pass *pass = w->passes + layer;
+    const int64_t outs = d->outs, vectors = outs < LANES ? 0 : (outs + LANES - 1) / LANES;
+    const int64_t blocks = vectors ? (vectors + COLUMNS - 1) / COLUMNS : 1;
+    int64_t first, end;
+    share(w, d->ins, &first, &end);
+    for (int64_t i = first; i < end; i++) {
+        const float *in = pass->in + i * w->padded;
+        int32_t count = 0, *images = pass->images + i * w->padded;
+        for (int b = 0; b < s->batch; b++) {
+            images[count] = b;
+            count += in[b] != 0;
+        }
+        pass->busy[i] = count;
+    }
+    for (int64_t block = 0; block < blocks; block++) {
+        const int64_t from = block * vectors / blocks, to = (block + 1) * vectors / blocks;
+        for (int64_t i = first; i < end; i++) {
+            const int64_t at = (w->seed * d->ins + i) * outs;
+            update_row(s, from * LANES, to - from, outs, pass->busy[i],
+                       pass->images + i * w->padded, pass->in + i * w->padded, pass->rows,
+                       d->weight + at, d->weight_mean + at, d->weight_square + at);
+        }
+    }
+    if (w->part)
+        return;
+    float ones[s->batch];
+    int32_t each[s->batch];
+    for (int b = 0; b < s->batch; b++) {
+        ones[b] = 1;
+        each[b] = b;
+    }
+    const int64_t at = w->seed * outs;
+    for (int64_t block = 0; block < blocks; block++) {
+        const int64_t from = block * vectors / blocks, to = (block + 1) * vectors / blocks;
+        update_row(s, from * LANES, to - from, outs, (int)s->batch, each, ones, pass->rows,
+                   d->bias + at, d->bias_mean + at, d->bias_square + at);
+    }
+}
+
+/* Shares out a workspace. */
+static int64_t lay_out(const Step *s, Work *w, float *from)
+{
+    float *const start = from;
+    for (int i = 0; i < s->layers; i++) {
+        const Dense *d = s->dense + i;
+        w->passes[i].in = from;
+        w->passes[i].by_out = from += d->ins * w->padded;
+        w->passes[i].rows = from += d->outs * w->padded;
+        w->passes[i].images = (int32_t *)(from += d->outs * w->padded);
+        w->passes[i].busy = (int32_t *)(from += d->ins * w->padded);
+        from += (d->ins + LANES - 1) / LANES * LANES;
+    }
+    w->outputs = from;
+    w->by_z = from += 2 * s->latent * w->padded;
+    w->nats = from += s->latent * w->padded;
+    return from + (s->dense->ins + ROWS - 1) / ROWS * w->padded - start;
+}
+
+int64_t comvae_plain_floats(const Step *s)
+{
+    Pass passes[s->layers];
+    Work w = {.step = s, .padded = padded(s->batch), .passes = passes};
+    return lay_out(s, &w, NULL);
+}
+
+static void step_of_seed(const Step *s, int64_t seed, int part, int parts, float *workspace)
+{
+    Pass passes[s->layers];
+    Work work = {s, seed, padded(s->batch), part, parts, passes, NULL, NULL, NULL};
+    const Work *w = &work;
+    const int last = s->layers - 1;
+    lay_out(s, &work, workspace);
+    read_images(w);
+    wait_for_others(w);
+    for (int i = 0; i < s->layers; i++) {
+        float *to = i == last ? passes[i].by_out : passes[i + 1].in;
+        forward(w, i, i == s->encoder - 1 ? w->outputs : to, i != last && i != s->encoder - 1);
+        if (i == last)
+            likelihood(w);
+        wait_for_others(w);
+        if (i == s->encoder - 1) {
+            if (part == 0)
+                draw_latents(w);
+            wait_for_others(w);
+        }
+    }
+    if (part == parts - 1)
+        add_reconstruction(w);
+    for (int i = last; i > 0; i--) {
+        const int latents = i == s->encoder;
+        backward(w, i, latents ? w->by_z : passes[i - 1].by_out, !latents);
+        wait_for_others(w);
+        if (latents) {
+            if (part == 0)
+                latents_backward(w);
+            wait_for_others(w);
+        }
+        update(w, i);
+    }
+    update(w, 0);
+    wait_for_others(w);
+}
+
+void comvae_plain_step(const Step *s)
+{
+#if defined(__x86_64__)
+    const unsigned mode = __builtin_ia32_stmxcsr(); /* whether subnormals are flushed */
+#endif
+#pragma omp parallel num_threads(s->threads) if (s->threads > 1)
+    {
+        int part = 0, parts = 1;
+#ifdef _OPENMP
+        part = omp_get_thread_num();
+        parts = omp_get_num_threads();
+#endif
+#if defined(__x86_64__)
+        __builtin_ia32_ldmxcsr(mode);
+#endif
+        const int64_t whole = s->seeds / parts * parts;
+        for (int64_t seed = part; seed < whole; seed += parts)
+            step_of_seed(s, seed, 0, 1, s->workspace + part * s->floats);
+        if (whole < s->seeds) {
+#pragma omp barrier
+        }
+        for (int64_t seed = whole; seed < s->seeds; seed++)
+            step_of_seed(s, seed, part, parts, s->workspace);
+    }
+}
