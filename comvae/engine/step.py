@@ -161,19 +161,17 @@ class Engine:
 
     def _train_on(self, chosen: Tensor, weight: float | Tensor, with_kl: bool) -> None:
         """One optimiser step of all seeds on the images `chosen`, (seeds, batch)."""
+        if self._plain_step is not None:
+            read = self.images, self.dataset.pixel_max, chosen
+            if self._redrawn:
+                x = self._inputs(chosen).flatten(0, 1)
+                read = x, 1.0, torch.arange(len(x)).view_as(chosen)
+            self._plain_step(*read, self._alive, self.noise, self._sums)
+            return
         mode = Mode(
             self.noise, batch_statistics=True, update_statistics=True, weight_kl=with_kl
         )
-        images = self.images.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
-        x = self.dataset.to_float(images)
-        if self._redrawn:
-            x = self.noise.bernoulli("pixels", x)
-        if self._plain_step is not None:
-            mean = self.vae.options.data_term == "mean"
-            each = self._alive / x.shape[1] if mean else self._alive
-            self._plain_step(x, each, self.noise, self._sums)
-            return
-        terms = self.vae(x, mode)
+        terms = self.vae(self._inputs(chosen), mode)
         self.optimiser.zero_grad()
         complexity_weight = weight if with_kl else None
         losses = minibatch_loss(terms, complexity_weight, self.vae.options)
@@ -185,6 +183,12 @@ class Engine:
                     total.add_(getattr(terms, name).sum(1))
                 elif with_kl:
                     total.add_(terms.weight_kl)
+
+    def _inputs(self, chosen: Tensor) -> Tensor:
+        """The images `chosen`, (seeds, batch, pixels) in [0, 1]."""
+        images = self.images.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
+        x = self.dataset.to_float(images)
+        return self.noise.bernoulli("pixels", x) if self._redrawn else x
 
     def _train_at_position(self, with_kl: bool) -> None:
         """The step whose number is on the device: nothing of it is on the host."""

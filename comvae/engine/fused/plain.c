@@ -37,12 +37,14 @@ typedef struct {
 
 typedef struct {
     const Dense *dense; /* the encoder's, then the decoder's */
-    const float *x, *eps, *weight; /* (seeds, batch, pixels), (.., latent), (seeds) */
+    const void *images; /* (.., pixels), of `bytes` each: uint8, int16 or float32 */
+    const int64_t *chosen; /* (seeds, batch), seeds `apart` */
+    const float *eps, *alive; /* (seeds, batch, latent), (seeds) */
     double *reconstruction, *latent_kl; /* (seeds), the images' sums are added */
     float *workspace; /* `floats` for each thread */
-    int64_t seeds, batch, latent, floats;
-    int32_t encoder, layers, threads, exponential;
-    float tiny;
+    int64_t seeds, batch, apart, latent, floats;
+    int32_t bytes, encoder, layers, threads, exponential;
+    float pixel_max, share, tiny; /* `share` of an image's terms in the loss */
     Adam adam;
 } Step;
 
@@ -61,6 +63,9 @@ typedef struct {
     Pass *passes;
     float *outputs, *by_z, *nats; /* of the encoder; nats of each ROWS pixels */
 } Work;
+
+/* A loop of few turns, known to the compiler: what it indexes stays in registers. */
+#define EACH(i, count) _Pragma("GCC unroll 8") for (int i = 0; i < count; i++)
 
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -81,27 +86,29 @@ INLINE void wait_for_others(const Work *w)
     }
 }
 
-/* to[r][b] += sum over the n in `terms` of weight[r row + n term] from[n][b] */
+/* to[r][b] += sum over n of weight[r row + n term] from[n][b]; n are those in `terms`, or
+   0 .. count where there is no list. */
 INLINE void product_tile(int rows, const float *weight, int64_t row, int64_t term,
                          const int32_t *terms, int64_t count, const float *from, float *to,
                          int64_t width)
 {
     Vector sums[ROWS][ACROSS];
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < ACROSS; v++)
-            sums[r][v] = load(to + r * width + v * LANES, LANES);
+    EACH(r, rows)
+    EACH(v, ACROSS)
+    sums[r][v] = load(to + r * width + v * LANES, LANES);
     for (int64_t i = 0; i < count; i++) {
-        const float *w = weight + terms[i] * term, *inputs = from + terms[i] * width;
+        const int64_t n = terms ? terms[i] : i;
+        const float *w = weight + n * term, *inputs = from + n * width;
         Vector x[ACROSS];
-        for (int v = 0; v < ACROSS; v++)
-            x[v] = load(inputs + v * LANES, LANES);
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < ACROSS; v++)
-                sums[r][v] += w[r * row] * x[v];
+        EACH(v, ACROSS)
+        x[v] = load(inputs + v * LANES, LANES);
+        EACH(r, rows)
+        EACH(v, ACROSS)
+        sums[r][v] += w[r * row] * x[v];
     }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < ACROSS; v++)
-            store(to + r * width + v * LANES, sums[r][v], LANES);
+    EACH(r, rows)
+    EACH(v, ACROSS)
+    store(to + r * width + v * LANES, sums[r][v], LANES);
 }
 
 /* Whether any of `width` numbers is not zero */
@@ -116,22 +123,19 @@ INLINE int is_busy(const float *numbers, int64_t width)
     return total != 0;
 }
 
-/* Adds to rows first .. end of `to` the product with the `all` rows of `from`. */
-static void product(const float *weight, int64_t row, int64_t term, int64_t first,
-                    int64_t end, int64_t all, const float *from, float *to, int64_t width)
+/* Adds to rows first .. end of `to` the product with rows of `from`, all or listed. */
+INLINE void product(const float *weight, int64_t row, int64_t term, int64_t first,
+                    int64_t end, const int32_t *terms, int64_t count, const float *from,
+                    float *to, int64_t width)
 {
-    int32_t terms[all];
-    int64_t count = 0;
-    for (int64_t n = 0; n < all; n++) {
-        terms[count] = (int32_t)n;
-        count += is_busy(from + n * width, width);
-    }
     for (int64_t n = 0; n < count; n += BLOCK)
         for (int64_t b = 0; b < width; b += TOGETHER)
             for (int64_t r = first; r < end; r += ROWS) {
+                const int64_t skipped = terms ? 0 : n;
 #define TILE(rows)                                                                      \
-    product_tile(rows, weight + r * row, row, term, terms + n, smaller(BLOCK, count - n),  \
-                 from + b, to + r * width + b, width)
+    product_tile(rows, weight + r * row + skipped * term, row, term,                    \
+                 terms ? terms + n : terms, smaller(BLOCK, count - n),                  \
+                 from + skipped * width + b, to + r * width + b, width)
                 switch (smaller(ROWS, end - r)) {
                 case 1: TILE(1); break;
                 case 2: TILE(2); break;
@@ -153,18 +157,26 @@ static void turn(const float *from, int64_t width, float *to, int64_t all, int64
             to[b * all + r] = from[r * width + b];
 }
 
+/* The minibatch's images, in [0, 1] */
 static void read_images(const Work *w)
 {
     const Step *s = w->step;
-    const int64_t pixels = s->dense->ins;
-    const float *x = s->x + w->seed * s->batch * pixels;
+    const int64_t pixels = s->dense->ins, *chosen = s->chosen + w->seed * s->apart;
     float *to = w->passes->in;
     int64_t first, end;
     share(w, pixels, &first, &end);
-    for (int64_t p = first; p < end; p++) {
-        for (int64_t b = 0; b < s->batch; b++)
-            to[p * w->padded + b] = x[b * pixels + p];
-        memset(to + p * w->padded + s->batch, 0, (w->padded - s->batch) * sizeof *to);
+    for (int64_t b = 0; b < w->padded; b++) {
+        const int64_t from = b < s->batch ? chosen[b] * pixels : -1;
+#define READ(type)                                                                      \
+    for (int64_t p = first; p < end; p++)                                               \
+        to[p * w->padded + b] =                                                         \
+            from < 0 ? 0 : (float)((const type *)s->images)[from + p] / s->pixel_max
+        switch (s->bytes) {
+        case 1: READ(uint8_t); break;
+        case 2: READ(int16_t); break;
+        default: READ(float);
+        }
+#undef READ
     }
 }
 
@@ -173,13 +185,19 @@ static void forward(const Work *w, int layer, float *to, int shut)
 {
     const Dense *d = w->step->dense + layer;
     const float *weight = d->weight + w->seed * d->ins * d->outs;
-    const float *bias = d->bias + w->seed * d->outs;
+    const float *bias = d->bias + w->seed * d->outs, *in = w->passes[layer].in;
     int64_t first, end;
     share(w, d->outs, &first, &end);
     for (int64_t r = first; r < end; r++)
         for (int64_t b = 0; b < w->padded; b += LANES)
             store(to + r * w->padded + b, all(bias[r]), LANES);
-    product(weight, 1, d->outs, first, end, d->ins, w->passes[layer].in, to, w->padded);
+    int32_t busy[d->ins];
+    int64_t count = 0;
+    for (int64_t i = 0; i < d->ins; i++) {
+        busy[count] = (int32_t)i;
+        count += is_busy(in + i * w->padded, w->padded);
+    }
+    product(weight, 1, d->outs, first, end, busy, count, in, to, w->padded);
     for (int64_t i = first * w->padded; shut && i < end * w->padded; i += LANES)
         store(to + i, positive(load(to + i, LANES)), LANES);
 }
@@ -190,7 +208,7 @@ INLINE Vector weight_of(const Work *w, int64_t b)
     const Step *s = w->step;
     float weights[LANES];
     for (int n = 0; n < LANES; n++)
-        weights[n] = b + n < s->batch ? s->weight[w->seed] : 0;
+        weights[n] = b + n < s->batch ? s->alive[w->seed] * s->share : 0;
     return load(weights, LANES);
 }
 
@@ -317,7 +335,7 @@ static void backward(const Work *w, int layer, float *by_in, int shut)
     int64_t first, end;
     share(w, d->ins, &first, &end);
     memset(by_in + first * w->padded, 0, (end - first) * w->padded * sizeof *by_in);
-    product(d->weight + w->seed * d->ins * d->outs, d->outs, 1, first, end, d->outs,
+    product(d->weight + w->seed * d->ins * d->outs, d->outs, 1, first, end, NULL, d->outs,
             pass->by_out, by_in, w->padded);
     if (!shut)
         return;
@@ -328,6 +346,26 @@ static void backward(const Work *w, int layer, float *by_in, int shut)
     turn(by_in, w->padded, w->passes[layer - 1].rows, d->ins, first, end, w->step->batch);
 }
 
+/* LANES weights and their moments */
+typedef struct {
+    Vector weight, mean, square;
+} State;
+
+INLINE State updated(const Adam *a, Vector by, const float *weight, const float *mean,
+                     const float *square)
+{
+    State s = {load(weight, LANES), load(mean, LANES), load(square, LANES)};
+    adam(a, by, &s.weight, &s.mean, &s.square);
+    return s;
+}
+
+INLINE void keep(State s, float *weight, float *mean, float *square)
+{
+    store(weight, s.weight, LANES);
+    store(mean, s.mean, LANES);
+    store(square, s.square, LANES);
+}
+
 /* Some columns of a row of weights: the gradient, which is the sum over the images of
    the input times that of the output, and Adam. The last vector ends with the row and
    may overlap the one before: it computes the same there, from what was before. */
@@ -335,28 +373,24 @@ INLINE void update_columns(int vectors, const Step *s, int64_t first, int64_t ou
                            int count, const int32_t *images, const float *in,
                            const float *rows, float *weight, float *mean, float *square)
 {
-    Vector by[COLUMNS], weights[COLUMNS], means[COLUMNS], squares[COLUMNS];
-    int64_t at[COLUMNS];
-    for (int v = 0; v < vectors; v++) {
-        at[v] = smaller(first + v * LANES, outs - LANES);
-        by[v] = all(0);
-    }
+    const int64_t end = smaller(first + (vectors - 1) * LANES, outs - LANES);
+    Vector by[COLUMNS];
+    EACH(v, vectors)
+    by[v] = all(0);
     for (int n = 0; n < count; n++) {
         const float x = in[images[n]], *row = rows + images[n] * outs;
-        for (int v = 0; v < vectors; v++)
-            by[v] += x * load(row + at[v], LANES);
+        EACH(v, vectors - 1)
+        by[v] += x * load(row + first + v * LANES, LANES);
+        by[vectors - 1] += x * load(row + end, LANES);
     }
-    for (int v = 0; v < vectors; v++) {
-        weights[v] = load(weight + at[v], LANES);
-        means[v] = load(mean + at[v], LANES);
-        squares[v] = load(square + at[v], LANES);
-        adam(&s->adam, by[v], weights + v, means + v, squares + v);
+    const State last = updated(&s->adam, by[vectors - 1], weight + end, mean + end, square + end);
+    EACH(v, vectors - 1)
+    {
+        const int64_t at = first + v * LANES;
+        keep(updated(&s->adam, by[v], weight + at, mean + at, square + at), weight + at,
+             mean + at, square + at);
     }
-    for (int v = 0; v < vectors; v++) {
-        store(weight + at[v], weights[v], LANES);
-        store(mean + at[v], means[v], LANES);
-        store(square + at[v], squares[v], LANES);
-    }
+    keep(last, weight + end, mean + end, square + end);
 }
 
 /* A row that is shorter than a vector */

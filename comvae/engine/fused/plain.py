@@ -17,11 +17,12 @@ _Dense = structure(
     pointer="weight bias weight_mean bias_mean weight_square bias_square",
 )
 _Step = structure(
-    pointer="dense x eps weight reconstruction latent_kl workspace",
-    int64="seeds batch latent floats",
-    int32="encoder layers threads exponential",
-    float=f"tiny {ADAM}",
+    pointer="dense images chosen eps alive reconstruction latent_kl workspace",
+    int64="seeds batch apart latent floats",
+    int32="bytes encoder layers threads exponential",
+    float=f"pixel_max share tiny {ADAM}",
 )
+SMALL = 20_000  # a step on fewer parameters ends before a second thread wakes up
 
 
 def without_plain_step(vae: VAE) -> str:
@@ -49,8 +50,59 @@ class PlainStep:
         encoder = [*vae.encoder.hidden, vae.encoder.latents]
         layers = [*encoder, *vae.decoder.layers]
         self._dense = (_Dense * len(layers))(*map(self._addresses, layers))
-        self._encoder = len(encoder)
-        self._workspace = torch.empty(0)
+        self._step = _Step(
+            dense=addressof(self._dense),
+            seeds=len(layers[0].weight),
+            latent=vae.latent,
+            encoder=len(encoder),
+            layers=len(layers),
+            exponential=vae.options.latent_scale == "exp",
+            tiny=torch.finfo(torch.float32).tiny,
+        )
+        self._small = vae.parameters_per_seed() < SMALL
+
+    def __call__(
+        self,
+        images: Tensor,
+        pixel_max: float,
+        chosen: Tensor,
+        alive: Tensor,
+        noise: Noise,
+        totals: Tensor,
+    ) -> None:
+        """Train each seed on those of the `images` that are `chosen` for it.
+
+        `images` are uint8, int16 or float32 (images, pixels), white at `pixel_max`;
+        `chosen` is (seeds, batch); a seed that is not `alive`, (seeds,) of 1 or 0, has
+        no gradient. The sums over the images of reconstruction and latent KL are added
+        to `totals`, float64 (2 or more, seeds). Raises ValueError for other images.
+        """
+        if images.dtype not in (torch.uint8, torch.int16, torch.float32):
+            raise ValueError(
+                f"images are {images.dtype}; expected uint8, int16 or float32"
+            )
+        step, batch = self._step, chosen.shape[1]
+        eps = noise.normal("latents", batch, self.vae.latent)
+        self.optimiser.steps += 1
+        step.images, step.bytes = images.data_ptr(), images.element_size()
+        step.chosen, step.apart = chosen.data_ptr(), chosen.stride(0)
+        step.eps, step.alive = eps.data_ptr(), alive.data_ptr()
+        step.reconstruction = totals.data_ptr()
+        step.latent_kl = totals.data_ptr() + totals.stride(0) * totals.element_size()
+        step.pixel_max = pixel_max
+        step.share = 1 / batch if self.vae.options.data_term == "mean" else 1
+        numbers = adam_numbers(self.optimiser.steps, self.optimiser.lr)
+        for name, number in numbers.items():
+            setattr(step, name, number)
+        threads = torch.get_num_threads()
+        if self._small and step.seeds == 1:
+            threads = 1
+        if (batch, threads) != (step.batch, step.threads):
+            step.batch, step.threads = batch, threads
+            step.floats = library().comvae_plain_floats(byref(step))
+            self._workspace = torch.empty(threads * step.floats)
+            step.workspace = self._workspace.data_ptr()
+        library().comvae_plain_step(byref(step))
 
     def _addresses(self, layer: Linear) -> Structure:
         params = layer.weight, layer.bias
@@ -58,34 +110,3 @@ class PlainStep:
         tensors = [*params, *(m["exp_avg"] for m in moments)]
         tensors += [m["exp_avg_sq"] for m in moments]
         return _Dense(*layer.weight.shape[1:], *(t.data_ptr() for t in tensors))
-
-    def __call__(self, x: Tensor, weight: Tensor, noise: Noise, totals: Tensor) -> None:
-        """Train on images x, (seeds, batch, pixels); `weight`, (seeds,), is that of an
-        image's terms in the loss. The sums over the images of reconstruction and latent
-        KL are added to `totals`, float64 (2, seeds)."""
-        seeds, batch, _ = x.shape
-        x, eps = x.contiguous(), noise.normal("latents", batch, self.vae.latent)
-        self.optimiser.steps += 1
-        threads = torch.get_num_threads()
-        step = _Step(
-            dense=addressof(self._dense),
-            x=x.data_ptr(),
-            eps=eps.data_ptr(),
-            weight=weight.data_ptr(),
-            reconstruction=totals[0].data_ptr(),
-            latent_kl=totals[1].data_ptr(),
-            seeds=seeds,
-            batch=batch,
-            latent=self.vae.latent,
-            encoder=self._encoder,
-            layers=len(self._dense),
-            threads=threads,
-            exponential=self.vae.options.latent_scale == "exp",
-            tiny=torch.finfo(x.dtype).tiny,
-            **adam_numbers(self.optimiser.steps, self.optimiser.lr),
-        )
-        step.floats = library().comvae_plain_floats(byref(step))
-        if self._workspace.numel() < threads * step.floats:
-            self._workspace = torch.empty(threads * step.floats)
-        step.workspace = self._workspace.data_ptr()
-        library().comvae_plain_step(byref(step))

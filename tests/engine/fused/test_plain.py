@@ -55,11 +55,11 @@ def steps_in_c(config, x, seeds=slice(None)):
     vae, noise = build(config, x.shape[2]), Noise(config.seeds, "training")
     adam = FusedAdam(vae.parameters(), lr=0.01)
     step = plain_step(vae, adam, CPU)
-    x = x[seeds]
+    x = x[seeds].contiguous()
+    read = x.flatten(0, 1), 1.0, torch.arange(x[..., 0].numel()).view_as(x[..., 0])
     totals = torch.zeros(2, len(x), dtype=torch.float64)
-    each = 1 / x.shape[1] if vae.options.data_term == "mean" else 1.0
     for _ in range(2):
-        step(x, torch.full((len(x),), each), noise, totals)
+        step(*read, torch.ones(len(x)), noise, totals)
     return vae, adam, totals
 
 
@@ -148,3 +148,34 @@ def test_a_seed_that_has_stopped_stays_where_it_is(models, blobs):
     engine.take_step()
     for key, tensor in engine.vae.state_dict().items():
         assert torch.equal(tensor[1], before[key])
+
+
+def test_images_are_read_in_every_form(models):
+    """Bytes, sums of pooled bytes and numbers, which are the same in [0, 1]."""
+    bytes_ = torch.randint(0, 256, (40, 12), generator=torch.manual_seed(0)).byte()
+    chosen = torch.randperm(36, generator=torch.manual_seed(1)).view(3, 12)[:, :7]
+    found = []
+    for images, white in (
+        (bytes_, 255),
+        (4 * bytes_.to(torch.int16), 1020),
+        (bytes_ / 255, 1.0),
+    ):
+        vae, noise = build(run_config(models["vanilla"], SEEDS), 12), Noise(SEEDS, "t")
+        adam = FusedAdam(vae.parameters(), lr=0.01)
+        totals = torch.zeros(2, 3, dtype=torch.float64)
+        plain_step(vae, adam, CPU)(images, white, chosen, torch.ones(3), noise, totals)
+        found.append(totals)
+    x = (bytes_ / 255)[chosen]
+    expected = build(run_config(models["vanilla"], SEEDS), 12)(
+        x, Mode(Noise(SEEDS, "t"))
+    )
+    for totals in found:
+        assert torch.equal(totals, found[0])
+        torch.testing.assert_close(
+            totals.float(),
+            torch.stack([expected.reconstruction.sum(1), expected.latent_kl.sum(1)]),
+        )
+    with pytest.raises(ValueError, match="float64; expected uint8"):
+        plain_step(vae, adam, CPU)(
+            x.double(), 1.0, chosen, torch.ones(3), noise, totals
+        )
