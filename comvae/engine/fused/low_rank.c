@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 #include "adam.h"
+#include "product.h"
 
-enum { ROWS = 4, COLUMNS = 3 }; /* of a tile; its columns are vectors */
+enum { HIGH = 4, WIDE = 3 }; /* rows, and vectors of columns, of a tile */
 
 /* native.py has the same fields. The gradient of a map is left right. */
 typedef struct {
@@ -18,22 +19,20 @@ typedef struct {
     Adam adam;
 } LowRank;
 
-INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* The last vector ends with the row, and may overlap the one before: it computes the same
    there, from what was before. */
 INLINE void update_tile(int rows, int vectors, const LowRank *l, int64_t at, int64_t first,
                         const float *left, const float *right)
 {
-    Vector by[ROWS][COLUMNS], weight[ROWS][COLUMNS], mean[ROWS][COLUMNS], square[ROWS][COLUMNS];
-    int64_t column[COLUMNS];
+    Vector by[HIGH][WIDE], weight[HIGH][WIDE], mean[HIGH][WIDE], square[HIGH][WIDE];
+    int64_t column[WIDE];
     for (int v = 0; v < vectors; v++)
         column[v] = smaller(first + v * LANES, l->columns - LANES);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
             by[r][v] = all(0);
     for (int64_t b = 0; b < l->batch; b++) {
-        Vector x[COLUMNS];
+        Vector x[WIDE];
         for (int v = 0; v < vectors; v++)
             x[v] = load(right + b * l->columns + column[v], LANES);
         for (int r = 0; r < rows; r++)
@@ -43,6 +42,10 @@ INLINE void update_tile(int rows, int vectors, const LowRank *l, int64_t at, int
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {
             const int64_t n = at + r * l->columns + column[v];
+            const int64_t next = n + HIGH * l->columns;
+            __builtin_prefetch(l->weight + next, 1);
+            __builtin_prefetch(l->mean + next, 1);
+            __builtin_prefetch(l->square + next, 1);
             weight[r][v] = load(l->weight + n, LANES);
             mean[r][v] = load(l->mean + n, LANES);
             square[r][v] = load(l->square + n, LANES);
@@ -57,28 +60,28 @@ INLINE void update_tile(int rows, int vectors, const LowRank *l, int64_t at, int
         }
 }
 
-/* At most ROWS rows of one seed's map */
+/* At most HIGH rows of one seed's map */
 static void update_rows(const LowRank *l, int64_t seed, int64_t first)
 {
     const int64_t vectors = (l->columns + LANES - 1) / LANES;
-    const int64_t tiles = (vectors + COLUMNS - 1) / COLUMNS;
+    const int64_t tiles = (vectors + WIDE - 1) / WIDE;
     const float *left = l->left + (seed * l->rows + first) * l->batch;
     const float *right = l->right + seed * l->batch * l->columns;
     const int64_t at = (seed * l->rows + first) * l->columns;
-    const int rows = (int)smaller(ROWS, l->rows - first);
+    const int rows = (int)smaller(HIGH, l->rows - first);
     for (int64_t tile = 0; tile < tiles; tile++) {
         /* as many in each as may be, so that those that overlap are in one */
         const int64_t from = tile * vectors / tiles, to = (tile + 1) * vectors / tiles;
-        for (int r = 0; r < (rows == ROWS ? 1 : rows); r++) {
+        for (int r = 0; r < (rows == HIGH ? 1 : rows); r++) {
 #define UPDATE(rows, vectors)                                                           \
     update_tile(rows, vectors, l, at + r * l->columns, from * LANES, left + r * l->batch, right)
-            switch ((rows == ROWS) * COLUMNS + (int)(to - from)) {
+            switch ((rows == HIGH) * WIDE + (int)(to - from)) {
             case 1: UPDATE(1, 1); break;
             case 2: UPDATE(1, 2); break;
-            case COLUMNS: UPDATE(1, COLUMNS); break;
-            case COLUMNS + 1: UPDATE(ROWS, 1); break;
-            case COLUMNS + 2: UPDATE(ROWS, 2); break;
-            default: UPDATE(ROWS, COLUMNS);
+            case WIDE: UPDATE(1, WIDE); break;
+            case WIDE + 1: UPDATE(HIGH, 1); break;
+            case WIDE + 2: UPDATE(HIGH, 2); break;
+            default: UPDATE(HIGH, WIDE);
             }
 #undef UPDATE
         }
@@ -88,8 +91,25 @@ static void update_rows(const LowRank *l, int64_t seed, int64_t first)
 /* Rows have at least LANES columns. */
 void comvae_low_rank_adam(const LowRank *l)
 {
-    const int64_t groups = (l->rows + ROWS - 1) / ROWS;
+    const int64_t groups = (l->rows + HIGH - 1) / HIGH;
 #pragma omp parallel for num_threads(l->threads) if (l->threads > 1)
     for (int64_t i = 0; i < l->seeds * groups; i++)
-        update_rows(l, i / groups, i % groups * ROWS);
+        update_rows(l, i / groups, i % groups * HIGH);
+}
+
+/* to, (seeds, rows, batch), is the product of weight, (seeds, rows, columns), with from,
+   (seeds, columns, batch); the batch is a multiple of TOGETHER. */
+void comvae_product(const float *weight, const float *from, float *to, int64_t seeds,
+                    int64_t rows, int64_t columns, int64_t batch, int32_t threads)
+{
+    const int64_t groups = (rows + ROWS - 1) / ROWS;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < seeds * groups; i++) {
+        const int64_t seed = i / groups, first = i % groups * ROWS;
+        const int64_t end = smaller(first + ROWS, rows);
+        float *own = to + seed * rows * batch;
+        memset(own + first * batch, 0, (end - first) * batch * sizeof *own);
+        product(weight + seed * rows * columns, columns, 1, first, end, NULL, columns,
+                from + seed * columns * batch, own, batch);
+    }
 }

@@ -18,6 +18,7 @@ KINDS = ("none", "closed", "sampled", "mixture")
 LANES = 16  # weights of a tile, and images at a time, as in vectors.h
 # for AVX-512, for AVX2, and for any processor
 BUILDS = {"AVX512": "_native_v4", "AVX2": "_native_v3", "": "_native"}
+IMAGES = 32  # a product takes so many at a time
 OUTS_TOGETHER = 8  # the gradient of the inputs is summed over so many outputs at a time
 
 
@@ -126,6 +127,19 @@ def launch_backward(
     library().comvae_backward(byref(layer), byref(arrays))
     by_inputs = by_inputs.sum(1) if inputs_need_gradient else None
     return by_maps, by_inputs, by_scale, by_shift
+
+
+def launch_product(maps: Tensor, x: Tensor) -> Tensor:
+    """`torch.bmm`, whose library copies all of the maps first for so few images."""
+    seeds, rows, columns = maps.shape
+    batch = x.shape[2]
+    if batch % IMAGES:
+        return torch.bmm(maps, x)
+    out = maps.new_empty(seeds, rows, batch)
+    sizes = map(c_int64, (seeds, rows, columns, batch))
+    addresses = map(c_void_p, _addresses(maps, x, out))
+    library().comvae_product(*addresses, *sizes, torch.get_num_threads())
+    return out
 
 
 def launch_low_rank_adam(
