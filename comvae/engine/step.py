@@ -161,28 +161,49 @@ class Engine:
 
     def _train_on(self, chosen: Tensor, weight: float | Tensor, with_kl: bool) -> None:
         """One optimiser step of all seeds on the images `chosen`, (seeds, batch)."""
+        self.optimiser.zero_grad()
         if self._plain_step is not None:
-            read = self.images, self.dataset.pixel_max, chosen
-            if self._redrawn:
-                x = self._inputs(chosen).flatten(0, 1)
-                read = x, 1.0, torch.arange(len(x)).view_as(chosen)
-            self._plain_step(*read, self._alive, self.noise, self._sums)
+            self._train_in_c(chosen, weight, with_kl)
+        else:
+            terms = self.vae(self._inputs(chosen), self._mode(with_kl))
+            complexity_weight = weight if with_kl else None
+            losses = minibatch_loss(terms, complexity_weight, self.vae.options)
+            torch.dot(losses, self._alive).backward()
+            with torch.no_grad():
+                for name, total in zip(self.terms, self._sums, strict=True):
+                    if name != "weight_kl":
+                        total.add_(getattr(terms, name).sum(1))
+                    elif with_kl:
+                        total.add_(terms.weight_kl)
+        self.optimiser.step()
+
+    def _train_in_c(
+        self, chosen: Tensor, weight: float | Tensor, with_kl: bool
+    ) -> None:
+        """All plain layers in C, between the forward and the backward pass of those of
+        the encoder that are not."""
+        step, read = self._plain_step, (self.images, self.dataset.pixel_max, chosen)
+        if self._redrawn or not step.whole:
+            x = self._inputs(chosen)
+        if self._redrawn:
+            flat = x.flatten(0, 1)
+            read = flat, 1.0, torch.arange(len(flat)).view_as(chosen)
+        if step.whole:
+            step(*read, self._alive, self.noise, self._sums)
             return
-        mode = Mode(
+        outputs, kl = self.vae.encoder.outputs(x, self._mode(with_kl))
+        gradient = step(*read, self._alive, self.noise, self._sums, outputs)
+        if with_kl:
+            self._sums[self.terms.index("weight_kl")] += kl.detach()
+            weighted = weight * self._alive
+            torch.autograd.backward([outputs, kl], [gradient, weighted])
+        else:
+            outputs.backward(gradient)
+
+    def _mode(self, with_kl: bool) -> Mode:
+        return Mode(
             self.noise, batch_statistics=True, update_statistics=True, weight_kl=with_kl
         )
-        terms = self.vae(self._inputs(chosen), mode)
-        self.optimiser.zero_grad()
-        complexity_weight = weight if with_kl else None
-        losses = minibatch_loss(terms, complexity_weight, self.vae.options)
-        torch.dot(losses, self._alive).backward()
-        self.optimiser.step()
-        with torch.no_grad():
-            for name, total in zip(self.terms, self._sums, strict=True):
-                if name != "weight_kl":
-                    total.add_(getattr(terms, name).sum(1))
-                elif with_kl:
-                    total.add_(terms.weight_kl)
 
     def _inputs(self, chosen: Tensor) -> Tensor:
         """The images `chosen`, (seeds, batch, pixels) in [0, 1]."""

@@ -12,7 +12,8 @@ layer
   updates the maps tile by tile. Maps that are products (`dynamic.rank`) are small, as
   are those of few inputs on a CPU: their gradients are plain.
 
-A model whose layers are all plain takes its whole step in C on a CPU (`plain_step`).
+On a CPU the decoder, with all between it and the encoder, takes its step in C, and so
+does an encoder whose layers are all plain (`plain_step`).
 
 The layer of `model.layers` is what the tests hold the kernels to. Triton is imported
 only where a kernel runs: the modules named `triton_*` need it, the others do not.
@@ -30,6 +31,7 @@ from comvae.engine.fused.layer import FusedForward
 from comvae.engine.fused.low_rank import LowRankGradient
 from comvae.engine.fused.optimiser import FusedAdam
 from comvae.engine.fused.plain import PlainStep, without_plain_step
+from comvae.engine.fused.support import interpreted
 from comvae.model.layers import DynamicBayesianLinear
 from comvae.model.vae import VAE
 
@@ -66,14 +68,12 @@ def fuse(
 def plain_step(
     vae: VAE, optimiser: FusedAdam, device: torch.device
 ) -> PlainStep | None:
-    """The step in C of a model whose layers are all plain; None where there is none.
-
-    Where only a compiler is missing the log says so.
-    """
-    if device.type == "cuda" or without_plain_step(vae):
+    """The plain layers of a step, in C; None on a GPU, which captures the whole step,
+    and where C cannot run or does not know the model, which the log says."""
+    if device.type == "cuda" or interpreted():
         return None
-    reason = native.unavailable()
+    reason = native.unavailable() or without_plain_step(vae)
     if reason:
-        log.warning("The step runs without its C kernel, slower: %s", reason)
+        log.warning("The plain layers run without kernels, slower: %s", reason)
         return None
     return PlainStep(vae, optimiser)

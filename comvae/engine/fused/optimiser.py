@@ -52,6 +52,11 @@ class FusedAdam:
         self.steps = torch.zeros((), device=params[0].device)
         self._dense = [p for p in params if id(p) not in maps]
 
+    def leave_out(self, params: Iterable[nn.Parameter]) -> None:
+        """Keep the moments of some parameters, which something else updates."""
+        left_out = set(map(id, params))
+        self._dense = [p for p in self._dense if id(p) not in left_out]
+
     @torch.no_grad()
     def step(self) -> None:
         """One step of all parameters."""

@@ -1,11 +1,11 @@
-/* One training step of a model whose layers are all plain, on a CPU (section 3.1).
+/* The plain layers of one training step, on a CPU (section 3.1).
 
-   Encoder, latents, decoder, likelihood, all gradients and Adam in one call: for such
-   small layers the call of a tensor library costs more than its arithmetic. Images run
-   along the last axis, in vectors; the images of a batch that is no multiple of them
-   are filled up with blank ones of weight zero. What is zero is skipped: pixels without
-   ink, units that ReLU shuts. The gradient of a weight is never written: Adam takes it
-   from the registers.
+   Latents, decoder, likelihood, latent KL, their gradients and Adam in one call, and the
+   encoder too where it is plain: for such small layers the call of a tensor library costs
+   more than its arithmetic. Images run along the last axis, in vectors; the images of a
+   batch that is no multiple of them are filled up with blank ones of weight zero. What is
+   zero is skipped: pixels without ink, units that ReLU shuts. The gradient of a weight is
+   never written: Adam takes it from the registers.
 
    Whole seeds are shared out among the threads, and what is left over is worked at by
    all of them, row by row. No sum depends on how. */
@@ -31,7 +31,9 @@ typedef struct {
 } Dense;
 
 typedef struct {
-    const Dense *dense; /* the encoder's, then the decoder's */
+    const Dense *dense; /* of the encoder, where it is plain, then of the decoder */
+    const float *outputs; /* else what the encoder gave, (seeds, batch, 2 latent), */
+    float *by_outputs;    /* and its gradient */
     const void *images; /* (.., pixels), of `bytes` each: uint8, int16 or float32 */
     const int64_t *chosen; /* (seeds, batch), seeds `apart` */
     const float *eps, *alive; /* (seeds, batch, latent), (seeds) */
@@ -56,10 +58,13 @@ typedef struct {
     int64_t seed, padded;
     int part, parts;
     Pass *passes;
-    float *outputs, *by_z, *nats; /* of the encoder; nats of each ROWS pixels */
+    float *x, *outputs, *by_outputs, *by_z;
+    float *nats; /* of each ROWS pixels */
 } Work;
 
 INLINE int64_t padded(int64_t batch) { return (batch + TOGETHER - 1) / TOGETHER * TOGETHER; }
+
+INLINE int64_t pixels_of(const Step *s) { return s->dense[s->layers - 1].outs; }
 
 /* The rows of `count` that are this thread's, in whole groups of ROWS */
 INLINE void share(const Work *w, int64_t count, int64_t *first, int64_t *end)
@@ -101,8 +106,8 @@ static void turn(const float *from, int64_t width, float *to, int64_t all, int64
 static void read_images(const Work *w)
 {
     const Step *s = w->step;
-    const int64_t pixels = s->dense->ins, *chosen = s->chosen + w->seed * s->apart;
-    float *to = w->passes->in;
+    const int64_t pixels = pixels_of(s), *chosen = s->chosen + w->seed * s->apart;
+    float *to = w->x;
     int64_t first, end;
     share(w, pixels, &first, &end);
     for (int64_t b = 0; b < w->padded; b++) {
@@ -189,6 +194,17 @@ static void add_up(const Work *w, int64_t b, Vector numbers, double *sum)
         *sum += (double)numbers[n];
 }
 
+/* The outputs of an encoder that is not plain */
+static void read_outputs(const Work *w)
+{
+    const Step *s = w->step;
+    const int64_t outputs = 2 * s->latent;
+    for (int64_t i = 0; i < outputs; i++)
+        for (int64_t b = 0; b < w->padded; b++)
+            w->outputs[i * w->padded + b] =
+                b < s->batch ? s->outputs[(w->seed * s->batch + b) * outputs + i] : 0;
+}
+
 /* z and the latent KL, from the encoder's outputs */
 static void draw_latents(const Work *w)
 {
@@ -211,7 +227,11 @@ static void draw_latents(const Work *w)
 static void latents_backward(const Work *w)
 {
     const Step *s = w->step;
-    float *by_out = w->passes[s->encoder - 1].by_out;
+    float *by_out = w->by_outputs, *rows = s->by_outputs + w->seed * s->batch * 2 * s->latent;
+    if (s->encoder) {
+        by_out = w->passes[s->encoder - 1].by_out;
+        rows = w->passes[s->encoder - 1].rows;
+    }
     for (int64_t b = 0; b < w->padded; b += LANES)
         for (int64_t i = 0; i < s->latent; i++) {
             const int64_t at_mean = i * w->padded + b;
@@ -224,8 +244,7 @@ static void latents_backward(const Work *w)
             store(by_out + at_mean, by + weight * mean, LANES);
             store(by_out + at_scale, by_scale * slope, LANES);
         }
-    turn(by_out, w->padded, w->passes[s->encoder - 1].rows, 2 * s->latent, 0, 2 * s->latent,
-         s->batch);
+    turn(by_out, w->padded, rows, 2 * s->latent, 0, 2 * s->latent, s->batch);
 }
 
 /* Logits become their gradient, in place; the nats of each ROWS pixels go to `nats`. */
@@ -233,7 +252,7 @@ static void likelihood(const Work *w)
 {
     const Step *s = w->step;
     const Pass *last = w->passes + s->layers - 1;
-    const int64_t pixels = s->dense->ins;
+    const int64_t pixels = pixels_of(s);
     int64_t first, end;
     share(w, pixels, &first, &end);
     for (int64_t p = first; p < end; p += ROWS)
@@ -243,7 +262,7 @@ static void likelihood(const Work *w)
             for (int64_t r = p; r < smaller(p + ROWS, end); r++) {
                 float *at = last->by_out + r * w->padded + b;
                 const Vector logit = load(at, LANES);
-                const Vector x = load(w->passes->in + r * w->padded + b, LANES);
+                const Vector x = load(w->x + r * w->padded + b, LANES);
                 const Vector decayed = decay(magnitude(logit)), u = 1.0f + decayed;
                 nats += positive(logit) - logit * x;
                 product *= u;
@@ -258,7 +277,7 @@ static void likelihood(const Work *w)
 static void add_reconstruction(const Work *w)
 {
     const Step *s = w->step;
-    const int64_t groups = (s->dense->ins + ROWS - 1) / ROWS;
+    const int64_t groups = (pixels_of(s) + ROWS - 1) / ROWS;
     for (int64_t b = 0; b < w->padded; b += LANES) {
         Vector nats = {0};
         for (int64_t g = 0; g < groups; g++)
@@ -435,9 +454,15 @@ static int64_t lay_out(const Step *s, Work *w, float *from)
         from += (d->ins + LANES - 1) / LANES * LANES;
     }
     w->outputs = from;
+    w->by_outputs = from += 2 * s->latent * w->padded;
     w->by_z = from += 2 * s->latent * w->padded;
     w->nats = from += s->latent * w->padded;
-    return from + (s->dense->ins + ROWS - 1) / ROWS * w->padded - start;
+    w->x = from += (pixels_of(s) + ROWS - 1) / ROWS * w->padded;
+    if (s->encoder)
+        w->x = w->passes->in;
+    else
+        from += pixels_of(s) * w->padded;
+    return from - start;
 }
 
 int64_t comvae_plain_floats(const Step *s)
@@ -450,38 +475,47 @@ int64_t comvae_plain_floats(const Step *s)
 static void step_of_seed(const Step *s, int64_t seed, int part, int parts, float *workspace)
 {
     Pass passes[s->layers];
-    Work work = {s, seed, padded(s->batch), part, parts, passes, NULL, NULL, NULL};
+    Work work = {
+        .step = s, .seed = seed, .padded = padded(s->batch), .part = part, .parts = parts,
+        .passes = passes};
     const Work *w = &work;
     const int last = s->layers - 1;
     lay_out(s, &work, workspace);
     read_images(w);
+    if (!s->encoder && part == 0)
+        read_outputs(w);
     wait_for_others(w);
     for (int i = 0; i < s->layers; i++) {
-        float *to = i == last ? passes[i].by_out : passes[i + 1].in;
-        forward(w, i, i == s->encoder - 1 ? w->outputs : to, i != last && i != s->encoder - 1);
-        if (i == last)
-            likelihood(w);
-        wait_for_others(w);
-        if (i == s->encoder - 1) {
+        if (i == s->encoder) {
             if (part == 0)
                 draw_latents(w);
             wait_for_others(w);
         }
+        if (i == last) {
+            forward(w, i, passes[i].by_out, 0);
+            likelihood(w);
+        } else if (i == s->encoder - 1) {
+            forward(w, i, w->outputs, 0);
+        } else {
+            forward(w, i, passes[i + 1].in, 1);
+        }
+        wait_for_others(w);
     }
     if (part == parts - 1)
         add_reconstruction(w);
-    for (int i = last; i > 0; i--) {
-        const int latents = i == s->encoder;
-        backward(w, i, latents ? w->by_z : passes[i - 1].by_out, !latents);
-        wait_for_others(w);
-        if (latents) {
+    for (int i = last; i >= 0; i--) {
+        if (i == s->encoder) {
+            backward(w, i, w->by_z, 0);
+            wait_for_others(w);
             if (part == 0)
                 latents_backward(w);
+            wait_for_others(w);
+        } else if (i > 0) {
+            backward(w, i, passes[i - 1].by_out, 1);
             wait_for_others(w);
         }
         update(w, i);
     }
-    update(w, 0);
     wait_for_others(w);
 }
 

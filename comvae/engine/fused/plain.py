@@ -1,4 +1,4 @@
-"""The training step of a model of plain layers, in C on a CPU; plain.c says how."""
+"""The plain layers of a training step, in C on a CPU; plain.c says how."""
 
 from ctypes import Structure, addressof, byref
 
@@ -17,7 +17,8 @@ _Dense = structure(
     pointer="weight bias weight_mean bias_mean weight_square bias_square",
 )
 _Step = structure(
-    pointer="dense images chosen eps alive reconstruction latent_kl workspace",
+    pointer="dense outputs by_outputs images chosen eps alive "
+    "reconstruction latent_kl workspace",
     int64="seeds batch apart latent floats",
     int32="bytes encoder layers threads exponential",
     float=f"pixel_max share tiny {ADAM}",
@@ -26,28 +27,32 @@ SMALL = 20_000  # a step on fewer parameters ends before a second thread wakes u
 
 
 def without_plain_step(vae: VAE) -> str:
-    """Why the C step does not know this model; empty where it does."""
-    options, encoder = vae.options, vae.encoder
-    if vae.objective is not elbo or options.likelihood != "bernoulli":
-        return f"objective {options.objective}, likelihood {options.likelihood}"
-    known = (Encoder, Decoder, Gaussian)
-    if (type(encoder), type(vae.decoder), type(encoder.posterior)) != known:
-        return f"encoder {options.encoder}, posterior {options.posterior}"
-    layers = [*encoder.hidden, encoder.latents]
-    if encoder.norms or {type(layer) for layer in layers} != {Linear}:
-        return "its encoder is not of plain layers alone"
+    """Why C does not know what follows on this model's encoder; empty where it does."""
+    options = vae.options
+    if vae.objective is not elbo:
+        return f"there is no kernel for the objective {options.objective}"
+    if options.likelihood != "bernoulli":
+        return f"there is no kernel for the likelihood {options.likelihood}"
+    if type(vae.encoder.posterior) is not Gaussian or type(vae.decoder) is not Decoder:
+        return f"there is no kernel for the posterior {options.posterior}"
     return ""
 
 
 class PlainStep:
-    """One optimiser step of all seeds of a block: the model, its gradients and Adam.
+    """One step of the plain layers of all seeds of a block: the decoder, with all that
+    lies between it and the encoder, and the encoder where it is plain too.
 
-    Works on the tensors of `vae` and `optimiser` in place.
+    Takes gradients and Adam's step at once, on the tensors of `vae` and `optimiser` in
+    place; `optimiser` leaves these layers alone from now on.
     """
 
     def __init__(self, vae: VAE, optimiser: FusedAdam) -> None:
         self.vae, self.optimiser = vae, optimiser
         encoder = [*vae.encoder.hidden, vae.encoder.latents]
+        self.whole = type(vae.encoder) is Encoder and not vae.encoder.norms
+        self.whole &= {type(layer) for layer in encoder} == {Linear}
+        if not self.whole:
+            encoder = []
         layers = [*encoder, *vae.decoder.layers]
         self._dense = (_Dense * len(layers))(*map(self._addresses, layers))
         self._step = _Step(
@@ -59,7 +64,9 @@ class PlainStep:
             exponential=vae.options.latent_scale == "exp",
             tiny=torch.finfo(torch.float32).tiny,
         )
-        self._small = vae.parameters_per_seed() < SMALL
+        own = [param for layer in layers for param in layer.parameters()]
+        optimiser.leave_out(own)
+        self._small = sum(param[0].numel() for param in own) < SMALL
 
     def __call__(
         self,
@@ -69,13 +76,17 @@ class PlainStep:
         alive: Tensor,
         noise: Noise,
         totals: Tensor,
-    ) -> None:
+        outputs: Tensor | None = None,
+    ) -> Tensor | None:
         """Train each seed on those of the `images` that are `chosen` for it.
 
         `images` are uint8, int16 or float32 (images, pixels), white at `pixel_max`;
         `chosen` is (seeds, batch); a seed that is not `alive`, (seeds,) of 1 or 0, has
         no gradient. The sums over the images of reconstruction and latent KL are added
-        to `totals`, float64 (2 or more, seeds). Raises ValueError for other images.
+        to `totals`, float64 (2 or more, seeds). `outputs`, (seeds, batch, 2 latent), is
+        what an encoder gave that is not plain: the result is then the gradient of the
+        loss, for which `optimiser.step()` comes after this. Raises ValueError for other
+        images.
         """
         if images.dtype not in (torch.uint8, torch.int16, torch.float32):
             raise ValueError(
@@ -83,7 +94,11 @@ class PlainStep:
             )
         step, batch = self._step, chosen.shape[1]
         eps = noise.normal("latents", batch, self.vae.latent)
-        self.optimiser.steps += 1
+        by_outputs = None
+        if not self.whole:
+            outputs = outputs.detach().contiguous()
+            by_outputs = torch.empty_like(outputs)
+            step.outputs, step.by_outputs = outputs.data_ptr(), by_outputs.data_ptr()
         step.images, step.bytes = images.data_ptr(), images.element_size()
         step.chosen, step.apart = chosen.data_ptr(), chosen.stride(0)
         step.eps, step.alive = eps.data_ptr(), alive.data_ptr()
@@ -91,7 +106,7 @@ class PlainStep:
         step.latent_kl = totals.data_ptr() + totals.stride(0) * totals.element_size()
         step.pixel_max = pixel_max
         step.share = 1 / batch if self.vae.options.data_term == "mean" else 1
-        numbers = adam_numbers(self.optimiser.steps, self.optimiser.lr)
+        numbers = adam_numbers(self.optimiser.steps + 1, self.optimiser.lr)
         for name, number in numbers.items():
             setattr(step, name, number)
         threads = torch.get_num_threads()
@@ -103,6 +118,7 @@ class PlainStep:
             self._workspace = torch.empty(threads * step.floats)
             step.workspace = self._workspace.data_ptr()
         library().comvae_plain_step(byref(step))
+        return by_outputs
 
     def _addresses(self, layer: Linear) -> Structure:
         params = layer.weight, layer.bias
