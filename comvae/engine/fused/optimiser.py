@@ -57,10 +57,14 @@ class FusedAdam:
         left_out = set(map(id, params))
         self._dense = [p for p in self._dense if id(p) not in left_out]
 
-    @torch.no_grad()
     def step(self) -> None:
-        """One step of all parameters."""
+        """One step of all parameters but those left out."""
         self.steps += 1
+        if self._dense or self._low_rank:
+            self._update()
+
+    @torch.no_grad()
+    def _update(self) -> None:
         if self._dense:
             moments = [self.state[p] for p in self._dense]
             torch._fused_adam_(

@@ -162,7 +162,7 @@ def test_every_step_with_them_is_the_step_without(name, models, blobs):
             moments = ours.optimiser.state[own], plain.optimiser.state[theirs]
             ours_mean, mean = (moment["exp_avg"] for moment in moments)
             # a bias before batch norm has no gradient but rounding
-            scale = max(theirs.grad.abs().max(), 1e-4 * largest)
+            scale = max(theirs.grad.abs().max(), 1e-2 * largest)
             assert 10 * (ours_mean - mean).abs().max() < 1e-3 * scale, key
         for key, buffer in ours.vae.named_buffers():
             expected = plain.vae.get_buffer(key)
