@@ -6,13 +6,19 @@ import os
 import torch
 
 from benchmarks.cases import ROOT
-from comvae.datasets.loading import Dataset
+from comvae.datasets.loading import Dataset, pool
 from comvae.errors import DatasetError
 
 
 def named(dataset: str, first: int | None = None) -> Dataset:
-    """`digits` or `mnist`, else `mnist-synthetic`, with its `first` training images."""
-    data = digits() if dataset == "digits" else mnist() or synthetic(60_000, 28)
+    """`digits`, `mnist` or `mnist-half`, or `mnist-synthetic` in their place, with its
+    `first` training images."""
+    if dataset == "digits":
+        data = digits()
+    elif dataset == "mnist-half":
+        data = halved(mnist() or synthetic(60_000, 28))
+    else:
+        data = mnist() or synthetic(60_000, 28)
     return dataclasses.replace(data, train=data.train[:first].contiguous())
 
 
@@ -38,6 +44,19 @@ def mnist() -> Dataset | None:
         return load(folder)
     except (DatasetError, ImportError):
         return None
+
+
+def halved(data: Dataset) -> Dataset:
+    """Pooled by 2, as a study with `pool: 2` has them."""
+    height, width = data.height // 2, data.width // 2
+    train, test = (
+        torch.from_numpy(
+            pool(images.view(-1, data.height, data.width).numpy(), 2)
+        ).flatten(1)
+        for images in (data.train, data.test)
+    )
+    name = f"{data.name}-half"
+    return Dataset(name, train, test, 4 * data.pixel_max, height, width)
 
 
 def synthetic(images: int, side: int) -> Dataset:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from comvae.datasets.loading import Dataset
 from comvae.engine.build import build
-from comvae.engine.fused import FusedAdam, fuse
+from comvae.engine.fused import FusedAdam, fuse, plain_step
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import complexity_weights, minibatch_loss
@@ -46,6 +46,9 @@ class Engine:
             lr=config.training.learning_rate,
             low_rank=fuse(self.vae, device) if fused else [],
             allow_tf32=config.training.tf32,
+        )
+        self._plain_step = (
+            plain_step(self.vae, self.optimiser, device) if fused else None
         )
         size, count = config.training.batch_size, len(self.images)
         self.minibatches = math.ceil(count / size)
@@ -158,25 +161,55 @@ class Engine:
 
     def _train_on(self, chosen: Tensor, weight: float | Tensor, with_kl: bool) -> None:
         """One optimiser step of all seeds on the images `chosen`, (seeds, batch)."""
-        mode = Mode(
+        self.optimiser.zero_grad()
+        if self._plain_step is not None:
+            self._train_in_c(chosen, weight, with_kl)
+        else:
+            terms = self.vae(self._inputs(chosen), self._mode(with_kl))
+            complexity_weight = weight if with_kl else None
+            losses = minibatch_loss(terms, complexity_weight, self.vae.options)
+            torch.dot(losses, self._alive).backward()
+            with torch.no_grad():
+                for name, total in zip(self.terms, self._sums, strict=True):
+                    if name != "weight_kl":
+                        total.add_(getattr(terms, name).sum(1))
+                    elif with_kl:
+                        total.add_(terms.weight_kl)
+        self.optimiser.step()
+
+    def _train_in_c(
+        self, chosen: Tensor, weight: float | Tensor, with_kl: bool
+    ) -> None:
+        """All plain layers in C, between the forward and the backward pass of those of
+        the encoder that are not."""
+        step, read = self._plain_step, (self.images, self.dataset.pixel_max, chosen)
+        if self._redrawn or not step.whole:
+            x = self._inputs(chosen)
+        if self._redrawn:
+            flat = x.flatten(0, 1)
+            read = flat, 1.0, torch.arange(len(flat)).view_as(chosen)
+        if step.whole:
+            step(*read, self._alive, self.noise, self._sums)
+            return
+        outputs, kl = self.vae.encoder.outputs(x, self._mode(with_kl))
+        gradient = step(*read, self._alive, self.noise, self._sums, outputs)
+        if with_kl:
+            self._sums[self.terms.index("weight_kl")] += kl.detach()
+            weighted = weight * self._alive
+            torch.autograd.backward([outputs, kl], [gradient, weighted])
+        else:
+            outputs.backward(gradient)
+
+    def _mode(self, with_kl: bool) -> Mode:
+        return Mode(
             self.noise, batch_statistics=True, update_statistics=True, weight_kl=with_kl
         )
+
+    def _inputs(self, chosen: Tensor) -> Tensor:
+        """The images `chosen`, (seeds, batch, pixels) in [0, 1]."""
         images = self.images.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
         x = self.dataset.to_float(images)
-        if self._redrawn:
-            x = self.noise.bernoulli("pixels", x)
-        terms = self.vae(x, mode)
-        self.optimiser.zero_grad()
-        complexity_weight = weight if with_kl else None
-        losses = minibatch_loss(terms, complexity_weight, self.vae.options)
-        torch.dot(losses, self._alive).backward()
-        self.optimiser.step()
-        with torch.no_grad():
-            for name, total in zip(self.terms, self._sums, strict=True):
-                if name != "weight_kl":
-                    total.add_(getattr(terms, name).sum(1))
-                elif with_kl:
-                    total.add_(terms.weight_kl)
+        return self.noise.bernoulli("pixels", x) if self._redrawn else x
 
     def _train_at_position(self, with_kl: bool) -> None:
         """The step whose number is on the device: nothing of it is on the host."""

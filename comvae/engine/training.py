@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -243,16 +244,20 @@ def _joined(config: RunConfig, parts: list[Trained], pixels: int) -> Trained:
 
 def _rows(seeds: list[int], engine: Engine) -> pd.DataFrame:
     """The terms of the current epoch so far, one row per seed."""
-    means = engine.means()
-    table = pd.DataFrame({"seed": seeds, "epoch": engine.epoch} | means)
-    elbo = table["reconstruction"] + table["latent_kl"]
-    table.insert(table.columns.get_loc("weight_kl"), "negative_elbo", elbo)
-    return table
+    columns: dict[str, Any] = {"seed": seeds, "epoch": engine.epoch}
+    for term, means in engine.means().items():
+        columns[term] = means
+        if term == "latent_kl":
+            both = zip(columns["reconstruction"], means, strict=True)
+            columns["negative_elbo"] = [sum(parts) for parts in both]
+    return pd.DataFrame(columns)
 
 
 def _not_finite(rows: pd.DataFrame) -> dict[int, str]:
     """The first term that is infinite or NaN, by seed."""
     reasons: dict[int, str] = {}
+    if np.isfinite(rows.to_numpy()).all():
+        return reasons
     for row in rows.to_dict("records"):
         for term, value in row.items():
             if not math.isfinite(value):

@@ -93,6 +93,11 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, mode: Mode) -> tuple[DiagonalGaussian, Tensor]:
         """(seeds, batch, pixels) -> q(z given x, w), and the weight KL of all layers in
         nats, (seeds,)."""
+        outputs, weight_kl = self.outputs(x, mode)
+        return self.posterior(outputs), weight_kl
+
+    def outputs(self, x: Tensor, mode: Mode) -> tuple[Tensor, Tensor]:
+        """What the posterior is made of, (seeds, batch, outputs), and the weight KL."""
         h, weight_kl = self.hidden[0](x, mode)
         return self._after_first(h, weight_kl, mode)
 
@@ -116,18 +121,19 @@ class Encoder(nn.Module):
                 mean, deviation = first.moments(x, mode)
             eps = mode.noise.normal("weights", *first.noise_shape(x.shape[1], mode))
             h = torch.addcmul(mean, deviation, eps.transpose(1, 2))
-            yield self._after_first(h, x.new_zeros(len(x)), mode)
+            outputs, no_kl = self._after_first(h, x.new_zeros(len(x)), mode)
+            yield self.posterior(outputs), no_kl
 
     def _after_first(
         self, h: Tensor, weight_kl: Tensor, mode: Mode
-    ) -> tuple[DiagonalGaussian, Tensor]:
-        """The rest of the encoder, from the output of its first layer."""
+    ) -> tuple[Tensor, Tensor]:
+        """The rest of `outputs`, from the output of the first layer."""
         for index, layer in enumerate([*self.hidden[1:], self.latents]):
             if self.norms:
                 h = self.norms[index](h.transpose(1, 2), mode).transpose(1, 2)
             h, kl = layer(F.relu(h), mode)
             weight_kl = weight_kl + kl
-        return self.posterior(h), weight_kl
+        return h, weight_kl
 
     def random_weights(self) -> int:
         """Number of weights of one network that are drawn at random."""

@@ -22,7 +22,7 @@ def redrawn(blobs):
 def test_each_epoch_of_each_seed_draws_its_images_anew(models, blobs, redrawn):
     """From the grey images, with the probability of each pixel."""
     epochs, grey = 40, blobs.to_float(blobs.train)
-    config = run_config(models["vanilla"], [0, 4], batch_size=24)
+    config = run_config(models["vanilla"], [0, 4], batch_size=24, kernels="off")
     engine = Engine(config, redrawn, torch.device("cpu"))
     seen = []
     engine.vae.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -8,9 +8,12 @@ layer
 - compute all between the outputs of its maps and its own output in one pass each way:
   batch norm, softplus, noise, product with the input and weight KL (`layer`), in
   Triton on a GPU and in C on a CPU;
-- on a GPU, leave the gradient of its maps in two factors (`low_rank`), from which
-  `FusedAdam` updates the maps tile by tile. Maps that are products (`dynamic.rank`) are
-  small: their gradients are plain.
+- leave the gradient of its maps in two factors (`low_rank`), from which `FusedAdam`
+  updates the maps tile by tile. Maps that are products (`dynamic.rank`) are small, as
+  are those of few inputs on a CPU: their gradients are plain.
+
+On a CPU the decoder, with all between it and the encoder, takes its step in C, and so
+does an encoder whose layers are all plain (`plain_step`).
 
 The layer of `model.layers` is what the tests hold the kernels to. Triton is imported
 only where a kernel runs: the modules named `triton_*` need it, the others do not.
@@ -27,9 +30,12 @@ from comvae.engine.fused.formula import without_kernel
 from comvae.engine.fused.layer import FusedForward
 from comvae.engine.fused.low_rank import LowRankGradient
 from comvae.engine.fused.optimiser import FusedAdam
+from comvae.engine.fused.plain import PlainStep, without_plain_step
+from comvae.engine.fused.support import interpreted
 from comvae.model.layers import DynamicBayesianLinear
+from comvae.model.vae import VAE
 
-__all__ = ["FusedAdam", "LowRankGradient", "fuse"]
+__all__ = ["FusedAdam", "LowRankGradient", "fuse", "plain_step"]
 
 log = logging.getLogger("comvae")
 
@@ -53,6 +59,21 @@ def fuse(
         log.warning("The dynamic layers run without kernels, slower: %s", reason)
         return []
     for layer in layers:
-        layer.forward = FusedForward(layer, low_rank=on_gpu and training)
+        wide = on_gpu or layer.fan_in >= native.LANES
+        layer.forward = FusedForward(layer, low_rank=wide and training)
     gradients = (layer.forward.gradient for layer in layers)
     return [gradient for gradient in gradients if gradient is not None]
+
+
+def plain_step(
+    vae: VAE, optimiser: FusedAdam, device: torch.device
+) -> PlainStep | None:
+    """The plain layers of a step, in C; None on a GPU, which captures the whole step,
+    and where C cannot run or does not know the model, which the log says."""
+    if device.type == "cuda" or interpreted():
+        return None
+    reason = native.unavailable() or without_plain_step(vae)
+    if reason:
+        log.warning("The plain layers run without kernels, slower: %s", reason)
+        return None
+    return PlainStep(vae, optimiser)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from comvae.engine.fused import native
+
 
 class LowRankGradient:
     """The gradient left right^T of the map `param`, (seeds, rows, columns).
@@ -56,7 +58,7 @@ class _LowRankMap(torch.autograd.Function):
         ctx.gradient = gradient
         x = x.contiguous()
         ctx.save_for_backward(param, x)
-        return torch.bmm(param, x)
+        return _product(param, x)
 
     @staticmethod
     @once_differentiable
@@ -73,3 +75,10 @@ class _LowRankMap(torch.autograd.Function):
         # images need no gradient, and M is not read a second time for them
         dx = torch.bmm(param.mT, upstream) if ctx.needs_input_grad[1] else None
         return None, dx, None
+
+
+def _product(maps: Tensor, x: Tensor) -> Tensor:
+    on_cpu = maps.device.type == "cpu" and maps.dtype == torch.float32
+    if on_cpu and native.unavailable() is None:
+        return native.launch_product(maps, x)
+    return torch.bmm(maps, x)

@@ -18,14 +18,6 @@
 
 #include "vectors.h"
 
-/* The widest instructions of the machine that it runs on, not of the one that it was
-   built on. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
-#define WIDEST __attribute__((noinline, target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define WIDEST __attribute__((noinline))
-#endif
-
 enum { NO_KL, CLOSED, SAMPLED, MIXTURE }; /* in the order of KINDS in native.py */
 
 /* All shapes and numbers of a layer; native.py has the same fields. */
@@ -112,7 +104,9 @@ INLINE void statistics(int rows, int64_t batch, const float *values, float *mean
                        float *var)
 {
     const int rest = (int)(batch % LANES);
-    const Integers lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    Integers lane;
+    for (int i = 0; i < LANES; i++)
+        lane[i] = i;
     Vector lanes[LANES] = {{0}};
     for (int i = 0; i < rows; i++) {
         const float *row = values + i * batch, *end = row + batch - rest;
@@ -372,12 +366,12 @@ INLINE void backward_as(const Layer *l, const Backward *f, int64_t unit, float *
     default: call(l, __VA_ARGS__, 1, MIXTURE);                                          \
     }
 
-WIDEST static void forward_unit(const Layer *l, const Forward *f, int64_t unit)
+static void forward_unit(const Layer *l, const Forward *f, int64_t unit)
 {
     OF_KIND(l, forward_as, f, unit)
 }
 
-WIDEST static void backward_unit(const Layer *l, const Backward *f, int64_t unit,
+static void backward_unit(const Layer *l, const Backward *f, int64_t unit,
                                  float *by_inputs)
 {
     OF_KIND(l, backward_as, f, unit, by_inputs)

@@ -16,27 +16,37 @@ from comvae.model.maps import NORM_EPS, Running
 
 KINDS = ("none", "closed", "sampled", "mixture")
 LANES = 16  # weights of a tile, and images at a time, as in vectors.h
+# for AVX-512, for AVX2, and for any processor
+BUILDS = {"AVX512": "_native_v4", "AVX2": "_native_v3", "": "_native"}
+IMAGES = 32  # a product takes so many at a time
 OUTS_TOGETHER = 8  # the gradient of the inputs is summed over so many outputs at a time
 
 
-def _structure(**fields: str) -> type[Structure]:
-    """A structure of C: names of fields by their type."""
+def structure(**fields: str) -> type[Structure]:
+    """A structure of C: names of fields by their type, in order."""
     kinds = {"int64": c_int64, "int32": c_int32, "float": c_float, "pointer": c_void_p}
     listed = [(n, kinds[kind]) for kind, names in fields.items() for n in names.split()]
     return type("_Structure", (Structure,), {"_fields_": listed})
 
 
-_Layer = _structure(
+_Layer = structure(
     int64="seeds outs ins batch outs_together",
     int32="normalised each_weight kl threads",
     float="norm_eps constant half log_ratio excess",
 )
-_Forward = _structure(
+_Forward = structure(
     pointer="maps inputs eps scale shift mean var h spread nats",
 )
-_Backward = _structure(
+_Backward = structure(
     pointer="maps inputs eps ratio scale shift mean var "
     "by_h by_nats by_maps by_inputs by_scale by_shift",
+)
+ADAM = "rate root new_mean keep_square new_square epsilon"  # as in adam.h
+_LowRank = structure(
+    pointer="weight mean square left right",
+    int64="seeds rows columns batch",
+    int32="threads",
+    float=ADAM,
 )
 
 
@@ -44,7 +54,7 @@ _Backward = _structure(
 def unavailable() -> str | None:
     """Why the C kernels cannot run here; None where they can."""
     try:
-        _library()
+        library()
     except (ImportError, OSError, AttributeError) as error:
         return f"{error}; `pip install -e .` builds them with a C compiler"
     return None
@@ -74,7 +84,7 @@ def launch_forward(
     arrays = _Forward(
         *_addresses(maps, inputs, eps, scale, shift, mean, var, h, spread, nats)
     )
-    _library().comvae_forward(byref(layer), byref(arrays))
+    library().comvae_forward(byref(layer), byref(arrays))
     if running is not None:
         running_mean, running_var, momentum = running
         if running_mean is not None:
@@ -114,9 +124,40 @@ def launch_backward(
         *_addresses(maps, inputs, eps, ratio[0] if ratio else None, scale, shift),
         *_addresses(mean, var, by_h, by_nats, by_maps, by_inputs, by_scale, by_shift),
     )
-    _library().comvae_backward(byref(layer), byref(arrays))
+    library().comvae_backward(byref(layer), byref(arrays))
     by_inputs = by_inputs.sum(1) if inputs_need_gradient else None
     return by_maps, by_inputs, by_scale, by_shift
+
+
+def launch_product(maps: Tensor, x: Tensor) -> Tensor:
+    """`torch.bmm`, whose library copies all of the maps first for so few images."""
+    seeds, rows, columns = maps.shape
+    batch = x.shape[2]
+    if batch % IMAGES:
+        return torch.bmm(maps, x)
+    out = maps.new_empty(seeds, rows, batch)
+    sizes = map(c_int64, (seeds, rows, columns, batch))
+    addresses = map(c_void_p, _addresses(maps, x, out))
+    library().comvae_product(*addresses, *sizes, torch.get_num_threads())
+    return out
+
+
+def launch_low_rank_adam(
+    param: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    left: Tensor,
+    right: Tensor,
+    numbers: dict[str, float],
+) -> None:
+    """As `low_rank_adam_` of optimiser.py; rows have at least LANES columns."""
+    images_first = right.mT.contiguous()
+    tensors = param, exp_avg, exp_avg_sq, left, images_first
+    sizes = *param.shape, left.shape[-1]
+    arrays = _LowRank(
+        *_addresses(*tensors), *sizes, torch.get_num_threads(), *numbers.values()
+    )
+    library().comvae_low_rank_adam(byref(arrays))
 
 
 def _layer(
@@ -146,10 +187,17 @@ def _addresses(*tensors: Tensor | None) -> list[int | None]:
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
-    # a shared library, not a Python module, that only pip's builder treats as one; it
-    # shares the OpenMP runtime that torch has loaded
-    found = importlib.util.find_spec("comvae.engine.fused._native")
-    if found is None:
-        raise ImportError("comvae/engine/fused/native.c has not been compiled")
-    return ctypes.CDLL(found.origin)
+def library() -> ctypes.CDLL:
+    """The kernels for the widest vectors that this processor has.
+
+    A shared library, not a Python module, that only pip's builder treats as one; it
+    shares the OpenMP runtime that torch has loaded.
+    """
+    widest = torch.backends.cpu.get_cpu_capability()
+    widths = list(BUILDS)
+    first = widths.index(widest) if widest in widths else -1
+    for width in widths[first:]:
+        found = importlib.util.find_spec(f"comvae.engine.fused.{BUILDS[width]}")
+        if found is not None:
+            return ctypes.CDLL(found.origin)
+    raise ImportError("comvae/engine/fused/native.c has not been compiled")

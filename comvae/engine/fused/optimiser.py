@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from comvae.engine.fused import native
 from comvae.engine.fused.low_rank import LowRankGradient
+from comvae.engine.fused.support import interpreted
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 
@@ -50,10 +52,19 @@ class FusedAdam:
         self.steps = torch.zeros((), device=params[0].device)
         self._dense = [p for p in params if id(p) not in maps]
 
-    @torch.no_grad()
+    def leave_out(self, params: Iterable[nn.Parameter]) -> None:
+        """Keep the moments of some parameters, which something else updates."""
+        left_out = set(map(id, params))
+        self._dense = [p for p in self._dense if id(p) not in left_out]
+
     def step(self) -> None:
-        """One step of all parameters."""
+        """One step of all parameters but those left out."""
         self.steps += 1
+        if self._dense or self._low_rank:
+            self._update()
+
+    @torch.no_grad()
+    def _update(self) -> None:
         if self._dense:
             moments = [self.state[p] for p in self._dense]
             torch._fused_adam_(
@@ -116,8 +127,6 @@ def low_rank_adam_(
 
     Raises ValueError where a tensor does not fit.
     """
-    from comvae.engine.fused.triton_adam import launch
-
     seeds, rows, columns = param.shape
     batch = left.shape[-1]
     state, factors = (param, exp_avg, exp_avg_sq), (left, right)
@@ -129,6 +138,12 @@ def low_rank_adam_(
                 f"found {list(tensor.shape)} of {tensor.dtype}, expected {list(shape)} "
                 "of contiguous float32"
             )
+    if param.device.type == "cpu" and not interpreted():
+        numbers = adam_numbers(step, lr, beta1, beta2, eps)
+        native.launch_low_rank_adam(param, exp_avg, exp_avg_sq, left, right, numbers)
+        return
+    from comvae.engine.fused.triton_adam import launch
+
     launch(
         param,
         exp_avg,
@@ -139,4 +154,23 @@ def low_rank_adam_(
         (lr, beta1, beta2, 1 - beta1, 1 - beta2, math.log(beta1), math.log(beta2)),
         eps,
         "tf32" if allow_tf32 else "tf32x3",
+    )
+
+
+def adam_numbers(
+    step: Tensor,
+    lr: float,
+    beta1: float = BETA1,
+    beta2: float = BETA2,
+    eps: float = EPS,
+) -> dict[str, float]:
+    """The numbers of step number `step` in the C kernels; adam.h says what they are."""
+    number = step.item()
+    return dict(
+        rate=lr / (1 - beta1**number),
+        root=1 / math.sqrt(1 - beta2**number),
+        new_mean=1 - beta1,
+        keep_square=beta2,
+        new_square=1 - beta2,
+        epsilon=eps,
     )

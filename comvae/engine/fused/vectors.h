@@ -6,7 +6,9 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { LANES = 16 };
+#ifndef LANES
+#define LANES 16
+#endif
 
 /* As many numbers as the widest vector of any processor holds; the compiler takes two or
    four narrower ones where it must. */
@@ -86,20 +88,13 @@ INLINE Vector softplus_of(Vector x, Vector decayed)
 /* The sum of each of LANES rows of LANES numbers */
 INLINE Vector sum_rows(const Vector *rows)
 {
-    const float *numbers = (const float *)rows;
-    float eighths[LANES * 8], quarters[LANES * 4], halves[LANES * 2], sums[LANES];
+    float sums[LANES * LANES];
+    memcpy(sums, rows, sizeof sums);
+    for (int width = LANES / 2; width; width /= 2) {
 #pragma omp simd
-    for (int n = 0; n < LANES * 8; n++)
-        eighths[n] = numbers[2 * n] + numbers[2 * n + 1];
-#pragma omp simd
-    for (int n = 0; n < LANES * 4; n++)
-        quarters[n] = eighths[2 * n] + eighths[2 * n + 1];
-#pragma omp simd
-    for (int n = 0; n < LANES * 2; n++)
-        halves[n] = quarters[2 * n] + quarters[2 * n + 1];
-#pragma omp simd
-    for (int n = 0; n < LANES; n++)
-        sums[n] = halves[2 * n] + halves[2 * n + 1];
+        for (int n = 0; n < LANES * width; n++)
+            sums[n] = sums[2 * n] + sums[2 * n + 1];
+    }
     return load(sums, LANES);
 }
 

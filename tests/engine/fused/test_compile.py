@@ -48,7 +48,8 @@ def compiled(monkeypatch, tmp_path) -> list:
 
     monkeypatch.setattr(triton.JITFunction, "run", compile_only)
     monkeypatch.setattr(driver, "_active", Hopper())
-    monkeypatch.setattr("comvae.engine.fused.layer.interpreted", lambda: True)
+    for user in ("layer", "optimiser"):
+        monkeypatch.setattr(f"comvae.engine.fused.{user}.interpreted", lambda: True)
     with triton.knobs.cache.scope():
         triton.knobs.cache.dir = str(tmp_path)
         yield kernels
