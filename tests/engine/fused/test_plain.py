@@ -14,6 +14,7 @@ from tests.support import run_config
 
 CPU = torch.device("cpu")
 SEEDS = [3, 4, 5]
+RATE = 1e-4  # so small that no second gradient depends on how the first was rounded
 OPTIONS = [
     {},
     {"hidden_layers": 3},
@@ -34,7 +35,7 @@ def images_of(batch, pixels):
 def steps_by_autograd(config, x, dtype):
     """The model, Adam and the sums of the terms after two steps."""
     vae = build(config, x.shape[2]).to(dtype)
-    adam = torch.optim.Adam(vae.parameters(), lr=0.01)
+    adam = torch.optim.Adam(vae.parameters(), lr=RATE)
     noise, x = Noise(SEEDS, "training"), x.to(dtype)
     totals = torch.zeros(2, len(SEEDS), dtype=torch.float64)
     for _ in range(2):
@@ -53,7 +54,7 @@ def steps_by_autograd(config, x, dtype):
 def steps_in_c(config, x, seeds=slice(None)):
     config = config.model_copy(update={"seeds": config.seeds[seeds]})
     vae, noise = build(config, x.shape[2]), Noise(config.seeds, "training")
-    adam = FusedAdam(vae.parameters(), lr=0.01)
+    adam = FusedAdam(vae.parameters(), lr=RATE)
     step = plain_step(vae, adam, CPU)
     x = x[seeds].contiguous()
     read = x.flatten(0, 1), 1.0, torch.arange(x[..., 0].numel()).view_as(x[..., 0])
@@ -86,7 +87,7 @@ def test_a_step_is_as_good_as_one_of_pytorch(changes, batch, pixels, hidden, mod
             off = (our_adam.state[own][moment] - truth).abs().max()
             assert off <= max(4 * error, 2e-6 * truth.abs().max()), (key, moment)
         # Adam moves a weight by the sign of a gradient that is all but zero
-        assert ((own - p).abs() > 1e-5).double().mean() < 0.01, key
+        assert ((own - p).abs() > RATE / 100).double().mean() < 0.01, key
 
 
 def test_no_bit_depends_on_the_threads_or_on_the_seeds_beside(models):
@@ -158,7 +159,7 @@ def test_images_are_read_in_every_form(models):
         (bytes_ / 255, 1.0),
     ):
         vae, noise = build(run_config(models["vanilla"], SEEDS), 12), Noise(SEEDS, "t")
-        adam = FusedAdam(vae.parameters(), lr=0.01)
+        adam = FusedAdam(vae.parameters(), lr=RATE)
         totals = torch.zeros(2, 3, dtype=torch.float64)
         plain_step(vae, adam, CPU)(images, white, chosen, torch.ones(3), noise, totals)
         found.append(totals)
