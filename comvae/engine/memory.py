@@ -13,7 +13,7 @@ log = logging.getLogger("comvae")
 
 FLOAT = 4  # bytes
 PER_PARAMETER = 4  # itself, its gradient and Adam's two moments
-PER_WEIGHT = 12  # tensors of the size of all weights of a minibatch: maps, draws, grads
+PER_WEIGHT = 12  # tensors of the size of the weights that are drawn: maps, draws, grads
 PER_UNIT = 8  # tensors of the size of a layer's output
 KEPT_FREE = 0.15  # of the free memory: libraries, fragments, what others take
 
@@ -52,12 +52,17 @@ def bytes_per_seed(config: RunConfig, pixels: int) -> int:
     parameters = encoder_parameters(pixels, width, training.latent, options)
     parameters += sum((a + 1) * b for a, b in itertools.pairwise(decoder))
     units = sum(encoder) + sum(decoder)
-    per_image = PER_UNIT * units
+    per_image, drawn_once = PER_UNIT * units, 0
     kinds = [options.hidden_layer] * options.hidden_layers + [options.latent_layer]
     for kind, (fan_in, fan_out) in zip(kinds, itertools.pairwise(encoder), strict=True):
-        if kind == "dynamic":
-            per_image += PER_WEIGHT * (fan_in + 1) * fan_out
-    return FLOAT * (PER_PARAMETER * parameters + training.batch_size * per_image)
+        weights = PER_WEIGHT * (fan_in + 1) * fan_out
+        each_image = options.bayesian.draws == "image" or kind == "dynamic"
+        if kind != "linear" and each_image:
+            per_image += weights
+        elif kind == "bayesian":
+            drawn_once += weights
+    numbers = PER_PARAMETER * parameters + drawn_once + training.batch_size * per_image
+    return FLOAT * numbers
 
 
 def parts_that_fit(

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 ROUNDS = """
 import resource, torch
 from comvae.engine.memory import keep_freed_memory
@@ -26,3 +28,60 @@ def test_what_a_step_frees_is_there_for_the_next():
         [sys.executable, "-c", ROUNDS], check=True, capture_output=True, text=True
     )
     assert int(done.stdout) < 100
+
+
+STEPS = """
+import os, sys
+import torch
+from comvae.datasets.loading import Dataset
+from comvae.engine.memory import bytes_per_seed, keep_freed_memory
+from comvae.engine.step import Engine
+from comvae.study.loading import load_models
+from tests.support import run_config
+
+keep_freed_memory()
+options, side = load_models("config/models.yaml")[sys.argv[1]], int(sys.argv[2])
+images = torch.randint(0, 256, (96, side * side), dtype=torch.uint8)
+
+def train(side, hidden, latent, seeds):
+    sizes = {"hidden": hidden, "latent": latent, "batch_size": 32}
+    config = run_config(options, list(range(seeds)), 1, **sizes)
+    own = images[:, : side * side].contiguous()
+    data = Dataset("x", own, own, 255, side, side)
+    engine = Engine(config, data, torch.device("cpu"))
+    engine.begin_epoch()
+    while not engine.epoch_done:
+        engine.take_step()
+    return bytes_per_seed(config, side * side) * seeds
+
+def memory(kind):
+    lines = open("/proc/self/status").read().splitlines()
+    (line,) = (line for line in lines if line.startswith(kind))
+    return 1024 * int(line.split()[1])
+
+train(4, 4, 2, 1)  # what libraries take for themselves
+open("/proc/self/clear_refs", "w").write("5")  # forgets the peak
+before = memory("VmRSS")
+promised = train(side, 100, 5, int(sys.argv[3]))
+print((memory("VmHWM") - before) / promised)
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "seeds"),
+    [
+        ("vanilla", 28, 5),
+        ("simplified-mixture", 28, 5),
+        ("compound-mixture", 14, 1),
+        ("compound-mixture-no-batchnorm", 14, 1),
+        ("compound-mixture-rank-16", 14, 1),
+    ],
+)
+def test_a_step_takes_no_more_than_is_promised(model, side, seeds):
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS, model, str(side), str(seeds)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert float(done.stdout) < 1.2
