@@ -21,7 +21,7 @@ INSTALLED := .venv/installed
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(INSTALLED): pyproject.toml requirements.lock comvae/engine/fused/native.c comvae/engine/fused/vectors.h
+$(INSTALLED): pyproject.toml requirements.lock $(wildcard comvae/engine/fused/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock -e '.[$(EXTRAS)]'
 	touch $@
