@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from comvae.results.claims import verdict
+from comvae.results.report.paper import best_models
 from dashboard.decomposition import AT_MEANS, GAIN, MAIN_GAP, NOISE
 from dashboard.differences import difference
 from dashboard.study import Study
@@ -41,13 +42,9 @@ def lead(runs: pd.DataFrame, dataset: str, leave_out: set[str]) -> Lead | None:
     means = here.groupby("model")[METRIC].mean().dropna().sort_values()
     if means.empty:
         return None
-    first = means.index[0]
-    rivals = [
-        model
-        for model in means.index[1:]
-        if _behind(here, dataset, model, first)["verdict"] != "supported"
-    ]
-    return Lead(first, rivals, means)
+    best = best_models(here, dataset, "test", METRIC, set(means.index))
+    first, *others = means.index
+    return Lead(first, [model for model in others if model in best], means)
 
 
 def _behind(runs: pd.DataFrame, dataset: str, model: str, other: str) -> dict:
