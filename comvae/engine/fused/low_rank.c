@@ -103,13 +103,17 @@ void comvae_product(const float *weight, const float *from, float *to, int64_t s
                     int64_t rows, int64_t columns, int64_t batch, int32_t threads)
 {
     const int64_t groups = (rows + ROWS - 1) / ROWS;
+    int32_t busy[seeds][columns]; /* a pixel without ink in all images has no part */
+    int64_t counts[seeds];
+    for (int64_t seed = 0; seed < seeds; seed++)
+        counts[seed] = list_busy(from + seed * columns * batch, columns, batch, busy[seed]);
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < seeds * groups; i++) {
         const int64_t seed = i / groups, first = i % groups * ROWS;
         const int64_t end = smaller(first + ROWS, rows);
         float *own = to + seed * rows * batch;
         memset(own + first * batch, 0, (end - first) * batch * sizeof *own);
-        product(weight + seed * rows * columns, columns, 1, first, end, NULL, columns,
-                from + seed * columns * batch, own, batch);
+        product(weight + seed * rows * columns, columns, 1, first, end, busy[seed],
+                counts[seed], from + seed * columns * batch, own, batch);
     }
 }

@@ -81,18 +81,6 @@ INLINE void wait_for_others(const Work *w)
     }
 }
 
-/* Whether any of `width` numbers is not zero */
-INLINE int is_busy(const float *numbers, int64_t width)
-{
-    Vector sum = {0};
-    for (int64_t b = 0; b < width; b += LANES)
-        sum += magnitude(load(numbers + b, LANES));
-    float total = 0;
-    for (int n = 0; n < LANES; n++)
-        total += sum[n];
-    return total != 0;
-}
-
 /* Rows first .. end of from, (.., width), with the images first: to is (images, all) */
 static void turn(const float *from, int64_t width, float *to, int64_t all, int64_t first,
                  int64_t end, int64_t images)
@@ -137,11 +125,7 @@ static void forward(const Work *w, int layer, float *to, int shut)
         for (int64_t b = 0; b < w->padded; b += LANES)
             store(to + r * w->padded + b, all(bias[r]), LANES);
     int32_t busy[d->ins];
-    int64_t count = 0;
-    for (int64_t i = 0; i < d->ins; i++) {
-        busy[count] = (int32_t)i;
-        count += is_busy(in + i * w->padded, w->padded);
-    }
+    const int64_t count = list_busy(in, d->ins, w->padded, busy);
     product(weight, 1, d->outs, first, end, busy, count, in, to, w->padded);
     for (int64_t i = first * w->padded; shut && i < end * w->padded; i += LANES)
         store(to + i, positive(load(to + i, LANES)), LANES);

@@ -20,6 +20,29 @@ enum {
 
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* Whether any of `width` numbers is not zero */
+INLINE int is_busy(const float *numbers, int64_t width)
+{
+    Vector sum = {0};
+    for (int64_t b = 0; b < width; b += LANES)
+        sum += magnitude(load(numbers + b, LANES));
+    float total = 0;
+    for (int n = 0; n < LANES; n++)
+        total += sum[n];
+    return total != 0;
+}
+
+/* Which of `rows` rows of `width` numbers are not all zero; gives how many. */
+INLINE int64_t list_busy(const float *numbers, int64_t rows, int64_t width, int32_t *busy)
+{
+    int64_t count = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        busy[count] = (int32_t)r;
+        count += is_busy(numbers + r * width, width);
+    }
+    return count;
+}
+
 /* to[r][b] += sum over n of weight[r row + n term] from[n][b]; n are those in `terms`, or
    0 .. count where there is no list. */
 INLINE void product_tile(int rows, const float *weight, int64_t row, int64_t term,
