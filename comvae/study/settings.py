@@ -47,9 +47,9 @@ class Training(Settings):
     )
     kernels: Literal["auto", "off"] = Field(
         "auto",
-        description="`auto`: dynamic layers run with fused kernels, in Triton on a "
-        "GPU, in C on a CPU, where these can run: faster, the same to float32; `off`: "
-        "in plain PyTorch.",
+        description="`auto`: layers run with fused kernels where these can run, the "
+        "dynamic ones in Triton on a GPU, all but static Bayesian ones in C on a CPU: "
+        "faster, the same to float32; `off`: in plain PyTorch.",
     )
     seeds_per_block: Positive = Field(
         5, description="Most seeds that train in lockstep in one job."
