@@ -108,7 +108,7 @@ class TestCases:
         heavy = [row for row in large if "compound" in row[0]]
         assert heavy == [("compound-mixture", 1)]
         named = cases.cases("cpu", ["compound-gaussian"])
-        assert [row.dataset for row in named] == ["digits", "mnist"]
+        assert [row.dataset for row in named] == ["digits", "mnist-half", "mnist"]
 
     def test_gpu_has_all_models_at_three_sizes(self):
         rows = {(row.model, row.seeds) for row in cases.cases("cuda")}
