@@ -23,7 +23,7 @@ from tests.slow.chaos.commands import Comvae
 from tests.support import study_in
 
 MODEL = "vanilla"
-LONG = {"epochs": 20, "hidden": 16, "latent": 3}
+LONG = {"epochs": 150, "hidden": 16, "latent": 3}
 STATE = f"{run(MODEL, LONG)}/state"
 METRICS = f"{evaluation(MODEL)}/metrics.csv"
 GAPS = f"{evaluation(MODEL)}/gaps.parquet"

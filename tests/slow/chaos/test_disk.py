@@ -128,7 +128,7 @@ def test_a_disk_that_fills_up_during_training_costs_no_checkpoint(
     comvae, finished, disk, when
 ):
     study = disk.place / "study"
-    training = {"epochs": 30, "hidden": 16, "latent": 3}
+    training = {"epochs": 200, "hidden": 16, "latent": 3}
     configure(comvae, study, models=[MODEL], training=training)
     undisturbed = shutil.copytree(study, disk.place.parent / "undisturbed")
     comvae.succeeds(undisturbed, *train(MODEL, training=training))

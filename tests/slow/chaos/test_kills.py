@@ -13,7 +13,7 @@ from tests.slow.chaos.blocks import configure, run, train, trained
 from tests.slow.chaos.commands import Comvae, Done, Running
 from tests.slow.forks import forking
 
-EPOCHS = {"vanilla": 30, "compound-mixture": 8}
+EPOCHS = {"vanilla": 200, "compound-mixture": 8}
 # when each of the kills of a model comes: after any time from the start on, once this
 # process has written a checkpoint, once it writes what it has trained
 MOMENTS = ["start"] * 5 + ["training"] * 16 + ["saving"] * 4

@@ -310,7 +310,8 @@ def in_mid_training(folder: Path, study, *targets) -> Iterator[subprocess.Popen]
 def test_a_killed_study_is_completed_by_running_it_again(finished, tmp_path, how):
     folder = tmp_path.resolve()
     shutil.copytree(finished / "results" / "datasets", folder / "results" / "datasets")
-    training = {"epochs": 120, "hidden": 16}
+    # without kernels, so that there is time to hit it
+    training = {"epochs": 120, "hidden": 16, "kernels": "off"}
     changes = {"models": ["vanilla"], "training": training, "gap": {"images": 0}}
     study = write_study(folder, STUDY | changes)
     target = "results/studies/few-epochs/report/table1.md"
