@@ -6,19 +6,16 @@ import os
 import torch
 
 from benchmarks.cases import ROOT
-from comvae.datasets.loading import Dataset, pool
+from comvae.datasets.loading import Dataset
+from comvae.datasets.options import DataOptions
 from comvae.errors import DatasetError
 
 
 def named(dataset: str, first: int | None = None) -> Dataset:
     """`digits`, `mnist` or `mnist-half`, or `mnist-synthetic` in their place, with its
     `first` training images."""
-    if dataset == "digits":
-        data = digits()
-    elif dataset == "mnist-half":
-        data = halved(mnist() or synthetic(60_000, 28))
-    else:
-        data = mnist() or synthetic(60_000, 28)
+    side = 14 if dataset == "mnist-half" else 28
+    data = digits() if dataset == "digits" else mnist(side) or synthetic(60_000, side)
     return dataclasses.replace(data, train=data.train[:first].contiguous())
 
 
@@ -31,8 +28,9 @@ def digits() -> Dataset:
     return Dataset("digits", train.flatten(1), test.flatten(1), 16, 8, 8)
 
 
-def mnist() -> Dataset | None:
-    """MNIST from results/datasets, or fetched into it where COMVAE_MIRROR is set."""
+def mnist(side: int) -> Dataset | None:
+    """MNIST, pooled to side x side pixels, from results/datasets, or fetched into it
+    where COMVAE_MIRROR is set."""
     from comvae.datasets.loading import load
 
     folder = ROOT / "results" / "datasets" / "mnist"
@@ -41,22 +39,9 @@ def mnist() -> Dataset | None:
             from comvae.datasets.fetching import fetch
 
             fetch("mnist", folder)
-        return load(folder)
+        return load(folder, DataOptions(pool=28 // side))
     except (DatasetError, ImportError):
         return None
-
-
-def halved(data: Dataset) -> Dataset:
-    """Pooled by 2, as a study with `pool: 2` has them."""
-    height, width = data.height // 2, data.width // 2
-    train, test = (
-        torch.from_numpy(
-            pool(images.view(-1, data.height, data.width).numpy(), 2)
-        ).flatten(1)
-        for images in (data.train, data.test)
-    )
-    name = f"{data.name}-half"
-    return Dataset(name, train, test, 4 * data.pixel_max, height, width)
 
 
 def synthetic(images: int, side: int) -> Dataset:
