@@ -182,12 +182,12 @@ class Engine:
     ) -> None:
         """All plain layers in C, between the forward and the backward pass of those of
         the encoder that are not."""
-        step, read = self._plain_step, (self.images, self.dataset.pixel_max, chosen)
-        if self._redrawn or not step.whole:
+        step = self._plain_step
+        if step.whole and not self._redrawn:
+            read = self.images, self.dataset.pixel_max, chosen
+        else:
             x = self._inputs(chosen)
-        if self._redrawn:
-            flat = x.flatten(0, 1)
-            read = flat, 1.0, torch.arange(len(flat)).view_as(chosen)
+            read = x.flatten(0, 1), 1.0, torch.arange(chosen.numel()).view_as(chosen)
         if step.whole:
             step(*read, self._alive, self.noise, self._sums)
             return
