@@ -19,45 +19,36 @@ typedef struct {
     Adam adam;
 } LowRank;
 
-/* The last vector ends with the row, and may overlap the one before: it computes the same
-   there, from what was before. */
 INLINE void update_tile(int rows, int vectors, const LowRank *l, int64_t at, int64_t first,
                         const float *left, const float *right)
 {
-    Vector by[HIGH][WIDE], weight[HIGH][WIDE], mean[HIGH][WIDE], square[HIGH][WIDE];
-    int64_t column[WIDE];
-    for (int v = 0; v < vectors; v++)
-        column[v] = smaller(first + v * LANES, l->columns - LANES);
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-            by[r][v] = all(0);
+    Vector by[HIGH][WIDE];
+    const int64_t end = smaller(first + (vectors - 1) * LANES, l->columns - LANES);
+    EACH(r, rows)
+    EACH(v, vectors)
+    by[r][v] = all(0);
     for (int64_t b = 0; b < l->batch; b++) {
         Vector x[WIDE];
-        for (int v = 0; v < vectors; v++)
-            x[v] = load(right + b * l->columns + column[v], LANES);
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < vectors; v++)
-                by[r][v] += left[r * l->batch + b] * x[v];
+        EACH(v, vectors)
+        x[v] = load(right + b * l->columns + smaller(first + v * LANES, end), LANES);
+        EACH(r, rows)
+        EACH(v, vectors)
+        by[r][v] += left[r * l->batch + b] * x[v];
     }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) {
-            const int64_t n = at + r * l->columns + column[v];
-            const int64_t next = n + HIGH * l->columns;
+    EACH(r, rows)
+    {
+        const int64_t row = at + r * l->columns;
+        adam_columns(&l->adam, vectors, by[r], first, end, l->weight + row, l->mean + row,
+                     l->square + row);
+        EACH(v, vectors)
+        {
+            /* of the rows that come next */
+            const int64_t next = row + HIGH * l->columns + first + v * LANES;
             __builtin_prefetch(l->weight + next, 1);
             __builtin_prefetch(l->mean + next, 1);
             __builtin_prefetch(l->square + next, 1);
-            weight[r][v] = load(l->weight + n, LANES);
-            mean[r][v] = load(l->mean + n, LANES);
-            square[r][v] = load(l->square + n, LANES);
-            adam(&l->adam, by[r][v], &weight[r][v], &mean[r][v], &square[r][v]);
         }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) {
-            const int64_t n = at + r * l->columns + column[v];
-            store(l->weight + n, weight[r][v], LANES);
-            store(l->mean + n, mean[r][v], LANES);
-            store(l->square + n, square[r][v], LANES);
-        }
+    }
 }
 
 /* At most HIGH rows of one seed's map */
@@ -102,18 +93,16 @@ void comvae_low_rank_adam(const LowRank *l)
 void comvae_product(const float *weight, const float *from, float *to, int64_t seeds,
                     int64_t rows, int64_t columns, int64_t batch, int32_t threads)
 {
-    const int64_t groups = (rows + ROWS - 1) / ROWS;
-    int32_t busy[seeds][columns]; /* a pixel without ink in all images has no part */
-    int64_t counts[seeds];
-    for (int64_t seed = 0; seed < seeds; seed++)
-        counts[seed] = list_busy(from + seed * columns * batch, columns, batch, busy[seed]);
+    for (int64_t seed = 0; seed < seeds; seed++) {
+        const float *own = weight + seed * rows * columns, *x = from + seed * columns * batch;
+        float *out = to + seed * rows * batch;
+        int32_t busy[columns]; /* a pixel without ink in all images has no part */
+        const int64_t count = list_busy(x, columns, batch, busy);
 #pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < seeds * groups; i++) {
-        const int64_t seed = i / groups, first = i % groups * ROWS;
-        const int64_t end = smaller(first + ROWS, rows);
-        float *own = to + seed * rows * batch;
-        memset(own + first * batch, 0, (end - first) * batch * sizeof *own);
-        product(weight + seed * rows * columns, columns, 1, first, end, busy[seed],
-                counts[seed], from + seed * columns * batch, own, batch);
+        for (int64_t first = 0; first < rows; first += ROWS) {
+            const int64_t end = smaller(first + ROWS, rows);
+            memset(out + first * batch, 0, (end - first) * batch * sizeof *out);
+            product(own, columns, 1, first, end, busy, count, x, out, batch);
+        }
     }
 }

@@ -67,7 +67,7 @@ INLINE int64_t padded(int64_t batch) { return (batch + TOGETHER - 1) / TOGETHER 
 INLINE int64_t pixels_of(const Step *s) { return s->dense[s->layers - 1].outs; }
 
 /* The rows of `count` that are this thread's, in whole groups of ROWS */
-INLINE void share(const Work *w, int64_t count, int64_t *first, int64_t *end)
+INLINE void own_rows(const Work *w, int64_t count, int64_t *first, int64_t *end)
 {
     const int64_t groups = (count + ROWS - 1) / ROWS;
     *first = groups * w->part / w->parts * ROWS;
@@ -97,7 +97,7 @@ static void read_images(const Work *w)
     const int64_t pixels = pixels_of(s), *chosen = s->chosen + w->seed * s->apart;
     float *to = w->x;
     int64_t first, end;
-    share(w, pixels, &first, &end);
+    own_rows(w, pixels, &first, &end);
     for (int64_t b = 0; b < w->padded; b++) {
         const int64_t from = b < s->batch ? chosen[b] * pixels : -1;
 #define READ(type)                                                                      \
@@ -120,7 +120,7 @@ static void forward(const Work *w, int layer, float *to, int shut)
     const float *weight = d->weight + w->seed * d->ins * d->outs;
     const float *bias = d->bias + w->seed * d->outs, *in = w->passes[layer].in;
     int64_t first, end;
-    share(w, d->outs, &first, &end);
+    own_rows(w, d->outs, &first, &end);
     for (int64_t r = first; r < end; r++)
         for (int64_t b = 0; b < w->padded; b += LANES)
             store(to + r * w->padded + b, all(bias[r]), LANES);
@@ -238,7 +238,7 @@ static void likelihood(const Work *w)
     const Pass *last = w->passes + s->layers - 1;
     const int64_t pixels = pixels_of(s);
     int64_t first, end;
-    share(w, pixels, &first, &end);
+    own_rows(w, pixels, &first, &end);
     for (int64_t p = first; p < end; p += ROWS)
         for (int64_t b = 0; b < w->padded; b += LANES) {
             const Vector weight = weight_of(w, b);
@@ -276,9 +276,11 @@ static void backward(const Work *w, int layer, float *by_in, int shut)
     const Dense *d = w->step->dense + layer;
     const Pass *pass = w->passes + layer;
     int64_t first, end;
-    share(w, d->ins, &first, &end);
+    own_rows(w, d->ins, &first, &end);
     memset(by_in + first * w->padded, 0, (end - first) * w->padded * sizeof *by_in);
-    product(d->weight + w->seed * d->ins * d->outs, d->outs, 1, first, end, NULL, d->outs,
+    int32_t busy[d->outs];
+    const int64_t count = list_busy(pass->by_out, d->outs, w->padded, busy);
+    product(d->weight + w->seed * d->ins * d->outs, d->outs, 1, first, end, busy, count,
             pass->by_out, by_in, w->padded);
     if (!shut)
         return;
@@ -289,29 +291,8 @@ static void backward(const Work *w, int layer, float *by_in, int shut)
     turn(by_in, w->padded, w->passes[layer - 1].rows, d->ins, first, end, w->step->batch);
 }
 
-/* LANES weights and their moments */
-typedef struct {
-    Vector weight, mean, square;
-} State;
-
-INLINE State updated(const Adam *a, Vector by, const float *weight, const float *mean,
-                     const float *square)
-{
-    State s = {load(weight, LANES), load(mean, LANES), load(square, LANES)};
-    adam(a, by, &s.weight, &s.mean, &s.square);
-    return s;
-}
-
-INLINE void keep(State s, float *weight, float *mean, float *square)
-{
-    store(weight, s.weight, LANES);
-    store(mean, s.mean, LANES);
-    store(square, s.square, LANES);
-}
-
 /* Some columns of a row of weights: the gradient, which is the sum over the images of
-   the input times that of the output, and Adam. The last vector ends with the row and
-   may overlap the one before: it computes the same there, from what was before. */
+   the input times that of the output, and Adam */
 INLINE void update_columns(int vectors, const Step *s, int64_t first, int64_t outs,
                            int count, const int32_t *images, const float *in,
                            const float *rows, float *weight, float *mean, float *square)
@@ -326,14 +307,7 @@ INLINE void update_columns(int vectors, const Step *s, int64_t first, int64_t ou
         by[v] += x * load(row + first + v * LANES, LANES);
         by[vectors - 1] += x * load(row + end, LANES);
     }
-    const State last = updated(&s->adam, by[vectors - 1], weight + end, mean + end, square + end);
-    EACH(v, vectors - 1)
-    {
-        const int64_t at = first + v * LANES;
-        keep(updated(&s->adam, by[v], weight + at, mean + at, square + at), weight + at,
-             mean + at, square + at);
-    }
-    keep(last, weight + end, mean + end, square + end);
+    adam_columns(&s->adam, vectors, by, first, end, weight, mean, square);
 }
 
 /* A row that is shorter than a vector */
@@ -342,22 +316,17 @@ static void update_short(const Step *s, int64_t outs, int count, const int32_t *
                          float *square)
 {
     float by[LANES] = {0}, old[3][LANES] = {{0}};
-    float *const state[3] = {weight, mean, square};
+    float *const arrays[3] = {weight, mean, square};
     for (int n = 0; n < count; n++)
         for (int64_t i = 0; i < outs; i++)
             by[i] += in[images[n]] * rows[images[n] * outs + i];
     for (int k = 0; k < 3; k++)
         for (int64_t i = 0; i < outs; i++)
-            old[k][i] = state[k][i];
-    Vector weights = load(old[0], LANES), means = load(old[1], LANES);
-    Vector squares = load(old[2], LANES);
-    adam(&s->adam, load(by, LANES), &weights, &means, &squares);
-    store(old[0], weights, LANES);
-    store(old[1], means, LANES);
-    store(old[2], squares, LANES);
+            old[k][i] = arrays[k][i];
+    keep(updated(&s->adam, load(by, LANES), old[0], old[1], old[2]), old[0], old[1], old[2]);
     for (int k = 0; k < 3; k++)
         for (int64_t i = 0; i < outs; i++)
-            state[k][i] = old[k][i];
+            arrays[k][i] = old[k][i];
 }
 
 static void update_row(const Step *s, int64_t first, int64_t vectors, int64_t outs,
@@ -389,7 +358,7 @@ static void update(const Work *w, int layer)
     const int64_t outs = d->outs, vectors = outs < LANES ? 0 : (outs + LANES - 1) / LANES;
     const int64_t blocks = vectors ? (vectors + COLUMNS - 1) / COLUMNS : 1;
     int64_t first, end;
-    share(w, d->ins, &first, &end);
+    own_rows(w, d->ins, &first, &end);
     for (int64_t i = first; i < end; i++) {
         const float *in = pass->in + i * w->padded;
         int32_t count = 0, *images = pass->images + i * w->padded;

@@ -15,9 +15,6 @@ enum {
     TOGETHER = ACROSS * LANES /* images */
 };
 
-/* A loop of few turns, known to the compiler: what it indexes stays in registers. */
-#define EACH(i, count) _Pragma("GCC unroll 8") for (int i = 0; i < count; i++)
-
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Whether any of `width` numbers is not zero */
@@ -43,8 +40,7 @@ INLINE int64_t list_busy(const float *numbers, int64_t rows, int64_t width, int3
     return count;
 }
 
-/* to[r][b] += sum over n of weight[r row + n term] from[n][b]; n are those in `terms`, or
-   0 .. count where there is no list. */
+/* to[r][b] += sum over the n in `terms` of weight[r row + n term] from[n][b] */
 INLINE void product_tile(int rows, const float *weight, int64_t row, int64_t term,
                          const int32_t *terms, int64_t count, const float *from, float *to,
                          int64_t width)
@@ -54,7 +50,7 @@ INLINE void product_tile(int rows, const float *weight, int64_t row, int64_t ter
     EACH(v, ACROSS)
     sums[r][v] = load(to + r * width + v * LANES, LANES);
     for (int64_t i = 0; i < count; i++) {
-        const int64_t n = terms ? terms[i] : i;
+        const int64_t n = terms[i];
         const float *w = weight + n * term, *inputs = from + n * width;
         if (term == 1) /* the next rows: their weights follow on each other */
             __builtin_prefetch(weight + rows * row + n * rows);
@@ -70,7 +66,7 @@ INLINE void product_tile(int rows, const float *weight, int64_t row, int64_t ter
     store(to + r * width + v * LANES, sums[r][v], LANES);
 }
 
-/* Adds to rows first .. end of `to` the product with rows of `from`, all or listed. */
+/* Adds to rows first .. end of `to` the product with the rows of `from` in `terms`. */
 INLINE void product(const float *weight, int64_t row, int64_t term, int64_t first,
                     int64_t end, const int32_t *terms, int64_t count, const float *from,
                     float *to, int64_t width)
@@ -78,11 +74,9 @@ INLINE void product(const float *weight, int64_t row, int64_t term, int64_t firs
     for (int64_t n = 0; n < count; n += BLOCK)
         for (int64_t b = 0; b < width; b += TOGETHER)
             for (int64_t r = first; r < end; r += ROWS) {
-                const int64_t skipped = terms ? 0 : n;
 #define TILE(rows)                                                                      \
-    product_tile(rows, weight + r * row + skipped * term, row, term,                    \
-                 terms ? terms + n : terms, smaller(BLOCK, count - n),                  \
-                 from + skipped * width + b, to + r * width + b, width)
+    product_tile(rows, weight + r * row, row, term, terms + n, smaller(BLOCK, count - n),  \
+                 from + b, to + r * width + b, width)
                 switch (smaller(ROWS, end - r)) {
                 case 1: TILE(1); break;
                 case 2: TILE(2); break;

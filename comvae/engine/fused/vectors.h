@@ -1,4 +1,4 @@
-/* Vectors of LANES numbers, and what native.c does with them. */
+/* Vectors of LANES numbers, and what the kernels do with them. */
 
 #ifndef COMVAE_VECTORS_H
 #define COMVAE_VECTORS_H
@@ -6,16 +6,14 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifndef LANES
-#define LANES 16
-#endif
-
-/* As many numbers as the widest vector of any processor holds; the compiler takes two or
-   four narrower ones where it must. */
+/* Each build says by LANES how many numbers its processors' widest register holds. */
 typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
 typedef int32_t Integers __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 #define INLINE static inline __attribute__((always_inline))
+
+/* A loop of few turns, known to the compiler: what it indexes stays in registers. */
+#define EACH(i, count) _Pragma("GCC unroll 8") for (int i = 0; i < count; i++)
 
 /* `lanes` numbers, and zeros */
 INLINE Vector load(const float *from, int lanes)
