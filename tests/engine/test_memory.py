@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.support import ROOT
+
 ROUNDS = """
 import resource, torch
 from comvae.engine.memory import keep_freed_memory
@@ -81,6 +83,7 @@ def test_a_step_takes_no_more_than_is_promised(model, side, seeds):
     done = subprocess.run(
         [sys.executable, "-c", STEPS, model, str(side), str(seeds)],
         check=True,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
