@@ -101,6 +101,20 @@ def test_adam_from_two_factors_is_that_of_pytorch(rows, columns, batch):
     close(ours.double(), exact.data)
 
 
+@pytest.mark.parametrize("batch", [native.IMAGES, 2 * native.IMAGES, 45])
+@pytest.mark.parametrize(("rows", "columns"), [(5, 16), (24, 17), (31, 300)])
+def test_the_product_of_the_maps_is_that_of_pytorch(rows, columns, batch):
+    """Rows and columns that fill no tile, fill some, or leave a rest; a pixel of one
+    seed is blank in all images."""
+    generator = torch.manual_seed(0)
+    maps = torch.randn(3, rows, columns, generator=generator)
+    x = torch.randn(3, columns, batch, generator=generator)
+    x[1, columns // 2] = 0
+    exact = maps.double() @ x.double()
+    found = native.launch_product(maps, x).double()
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("rho", [-60.0, -12.0, 0.0, 15.0, 20.5, 60.0])
 def test_large_rho_and_tiny_sigma_keep_their_digits(rho):
     check_extreme_rho(rho)
