@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from comvae.results.claims import verdict
-from comvae.results.report.paper import best_models
+from comvae.results.claims import best_models, verdict
 from dashboard.decomposition import AT_MEANS, GAIN, MAIN_GAP, NOISE
 from dashboard.differences import difference
 from dashboard.study import Study

@@ -123,7 +123,7 @@ def test_a_folder_of_other_settings_is_refused(call, tmp_path):
     [({"only": "run"}, "--only: found `run`"), ({"dataset": "mnist"}, "no mnist")],
 )
 def test_what_it_cannot_do_is_refused(call, tmp_path, monkeypatch, changes, says):
-    monkeypatch.setattr(images, "mnist", lambda: None)
+    monkeypatch.setattr(images, "mnist", lambda side: None)
     with pytest.raises(SystemExit, match=says):
         run(tmp_path, **changes)
     assert not (tmp_path / "out").exists()

@@ -122,7 +122,7 @@ def dashboard(
     from comvae.results.paths import results_folder
 
     code = Path(__file__).resolve().parents[2]
-    script = code / "dashboard" / "render" / "app.py"
+    script = code / "dashboard" / "script" / "app.py"
     if not script.is_file():
         raise SettingsError(
             f"{script}: found no dashboard there; it is part of the repository: "

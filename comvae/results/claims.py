@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from comvae.results import formats
-from comvae.results.quantities import RUNNING
+from comvae.results.quantities import QUANTITIES, RUNNING
 from comvae.results.statistics import (
     CONFIDENCE,
     Term,
@@ -166,6 +166,29 @@ def verdict(found: dict[str, float], at_least: float = 0.0) -> str:
     if low > at_least:
         return "supported"
     return "contradicted" if high < at_least else "inconclusive"
+
+
+def best_models(
+    runs: pd.DataFrame, dataset: str, split: str, metric: str, rivals: set[str]
+) -> set[str]:
+    """The model of `rivals` with the best mean, and those not really worse than it.
+
+    Worse is what the rule of the claims calls so, of differences paired over seeds;
+    with one seed nothing is. Empty where no rival has a value.
+    """
+    here = runs[(runs["dataset"] == dataset) & (runs["split"] == split)]
+    here = here[here["model"].isin(rivals)].dropna(subset=metric)
+    if here.empty:
+        return set()
+    sign = -1.0 if QUANTITIES[metric].better == "higher" else 1.0
+    means = sign * here.groupby("model")[metric].mean()
+    first = means.idxmin()
+
+    def worse(model: str) -> bool:
+        terms = [(sign, model, split), (-sign, first, split)]
+        return verdict(effect(paired(here, dataset, metric, terms))) == "supported"
+
+    return {model for model in means.index if model == first or not worse(model)}
 
 
 def conjunction(verdicts: list[str]) -> str:

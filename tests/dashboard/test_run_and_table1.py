@@ -242,9 +242,11 @@ def test_dashboard_needs_no_heavy_library(tmp_path):
     assert done.stdout.strip() == "[]"
 
 
-def test_streamlit_finds_no_pages_of_its_own():
-    """A folder `pages` beside the script would be run instead of it at first."""
-    assert not (APP.parent / "pages").exists()
+def test_the_script_of_streamlit_is_alone_in_its_folder():
+    """The folder comes first on the path: a module there hides one of its name, as of
+    the standard library, and a folder `pages` would be run instead of the script."""
+    beside = {path.name for path in APP.parent.iterdir()} - {"__pycache__"}
+    assert beside == {APP.name}
 
 
 def test_plain_escapes_all_markup_and_keeps_the_words():

@@ -6,7 +6,7 @@ from streamlit.util import calc_hash
 
 from tests.support import ROOT
 
-APP = ROOT / "dashboard" / "render" / "app.py"
+APP = ROOT / "dashboard" / "script" / "app.py"
 
 
 def show(page="table-1", **query):

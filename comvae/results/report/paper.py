@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from comvae.results import paths
-from comvae.results.claims import verdict
+from comvae.results.claims import best_models
 from comvae.results.quantities import NATS, QUANTITIES, SPLITS
 from comvae.results.reading import load_json
 from comvae.results.report.pages import (
@@ -19,7 +19,6 @@ from comvae.results.report.pages import (
     model_title,
     with_interval,
 )
-from comvae.results.statistics import effect, paired
 from comvae.results.tables.attribution import PARTS
 from comvae.study.plan import Plan, name_of
 
@@ -90,29 +89,6 @@ def paper_tables(
                     f"{name}-{dataset}-{split}", caption, cells, bold, layout
                 )
         yield _claims(f"{about}: ", dataset, tables["claims"], differs)
-
-
-def best_models(
-    runs: pd.DataFrame, dataset: str, split: str, metric: str, rivals: set[str]
-) -> set[str]:
-    """The model of `rivals` with the best mean, and those not really worse than it.
-
-    Worse is what the rule of the claims calls so, of differences paired over seeds;
-    with one seed nothing is. Empty where no rival has a value.
-    """
-    here = runs[(runs["dataset"] == dataset) & (runs["split"] == split)]
-    here = here[here["model"].isin(rivals)].dropna(subset=metric)
-    if here.empty:
-        return set()
-    sign = -1.0 if QUANTITIES[metric].better == "higher" else 1.0
-    means = sign * here.groupby("model")[metric].mean()
-    first = means.idxmin()
-
-    def worse(model: str) -> bool:
-        terms = [(sign, model, split), (-sign, first, split)]
-        return verdict(effect(paired(here, dataset, metric, terms))) == "supported"
-
-    return {model for model in means.index if model == first or not worse(model)}
 
 
 def _rivals(results: Path, plan: Plan) -> set[str]:

@@ -40,7 +40,7 @@ def test_started_with_other_settings_it_says_so_and_shows_nothing(
     browser, results, tmp_path
 ):
     """From elsewhere, Streamlit would listen everywhere."""
-    script = ROOT / "dashboard" / "render" / "app.py"
+    script = ROOT / "dashboard" / "script" / "app.py"
     words = ("streamlit", "run", script, "--server.headless", "true")
     with (
         served(results, tmp_path / "log.txt", *words, folder=tmp_path) as server,

@@ -1,6 +1,7 @@
 """The script that `comvae dashboard` has Streamlit run.
 
-It is not beside `pages/`, which Streamlit would take for pages of its own.
+It is alone in its folder. Streamlit puts that folder on the path, before the standard
+library, and would take a `pages/` beside the script for pages of its own.
 """
 
 import sys
@@ -8,10 +9,9 @@ from pathlib import Path
 
 import streamlit as st
 
-# Streamlit puts this folder on the path, but not the one that holds the package. Both
-# are set at every run, since this script runs again at every click.
-HERE, ROOT = str(Path(__file__).parent), str(Path(__file__).resolve().parents[2])
-sys.path[:] = [ROOT, *(folder for folder in sys.path if folder not in (HERE, ROOT))]
+ROOT = str(Path(__file__).resolve().parents[2])  # that of the package
+if ROOT not in sys.path:  # this script runs again at every click
+    sys.path.insert(0, ROOT)
 
 from dashboard.render.streamlit import streamlit_pages  # noqa: E402 (needs the path)
 
