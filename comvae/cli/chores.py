@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from comvae.cli.command import Models, Results, command
+from comvae.cli.command import Models, Results, Study, command, read_plan
 from comvae.errors import SettingsError
 
 
@@ -89,6 +89,29 @@ def add_result(
     from comvae.study.loading import load_models
 
     print(add_external(file, results, load_models(models)))
+
+
+@command
+def publish(
+    target: Annotated[
+        Path | None,
+        typer.Option(help="The folder. Default: results/published/<study>."),
+    ] = None,
+    results: Results = Path("results"),
+    study: Study = None,
+) -> None:
+    """Write a finished study as a folder of small files that others open and check.
+
+    It is a folder of results: `comvae dashboard --results FOLDER` shows it, and `comvae
+    tables --results FOLDER` makes its tables again.
+    """
+    from comvae.results.publishing import publish as write
+
+    plan = read_plan(results, study)
+    target = target or results / "published" / plan.study
+    for path in write(results, plan, target):
+        print(f"left out: {path}", file=sys.stderr)
+    print(target)
 
 
 @command
