@@ -10,7 +10,8 @@ import pandas as pd
 from comvae.errors import ResultsError
 from comvae.results import index as runs
 from comvae.results import reading as data
-from comvae.study.plan import PLAN, last_planned, study_folder
+from comvae.results.paths import PUBLISHED
+from comvae.study.plan import PLAN, find_studies, last_planned, study_folder
 from dashboard import elements as el
 
 TRAINED = ("trained", "evaluated")  # statuses of runs that no table has yet
@@ -102,6 +103,23 @@ class Study:
             "the page Runs leads to what there is."
         )
         return [el.Notice(text)]
+
+
+def find_shown(results: Path) -> dict[str, tuple[Path, str]]:
+    """The folder of results and the name of every study to choose from, by its label.
+
+    Those planned here come first, the last planned one at their head; then those that
+    are published below them.
+    """
+    own = {name: (results, name) for name in find_studies(results)}
+    if not own and (results / "runs").exists():
+        own = {"without a plan": (results, "")}
+    published = {
+        f"{name} (published)": (folder, name)
+        for folder in sorted(results.glob(f"{PUBLISHED}/*"))
+        for name in find_studies(folder)
+    }
+    return own | published
 
 
 def load_study(results: Path, study: str | None = None) -> Study:

@@ -105,10 +105,11 @@ def publish(
     It is a folder of results: `comvae dashboard --results FOLDER` shows it, and `comvae
     tables --results FOLDER` makes its tables again.
     """
+    from comvae.results.paths import PUBLISHED
     from comvae.results.publishing import publish as write
 
     plan = read_plan(results, study)
-    target = target or results / "published" / plan.study
+    target = target or results / PUBLISHED / plan.study
     for path in write(results, plan, target):
         print(f"left out: {path}", file=sys.stderr)
     print(target)

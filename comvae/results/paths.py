@@ -11,6 +11,7 @@ from pathlib import Path
 
 from comvae.errors import ResultsError
 
+PUBLISHED = "published"  # studies, each a folder of results of its own
 # In the folder of a block's run
 CONFIG = "run.json"
 WEIGHTS = "weights.safetensors"

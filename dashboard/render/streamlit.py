@@ -11,12 +11,12 @@ import pandas as pd
 import streamlit as st
 
 from comvae.results.paths import results_folder
-from comvae.study.plan import find_studies, study_folder
+from comvae.study.plan import study_folder
 from dashboard import elements as el
 from dashboard import theme
 from dashboard.pages import PAGES, Page
 from dashboard.render.visitor import Visitor, sortable
-from dashboard.study import Study, load_study
+from dashboard.study import Study, find_shown, load_study
 
 HOLDS, FAILS = ("green", ":material/check:"), ("red", ":material/close:")
 VERDICTS = {  # colour and icon
@@ -50,8 +50,7 @@ def plain(text: object) -> str:
 
 def streamlit_pages() -> dict[str, st.Page]:
     """Every page as Streamlit's own, by its path."""
-    results = results_folder()
-    studies = [study_folder(results, name) for name in find_studies(results)]
+    studies = [study_folder(*shown) for shown in find_shown(results_folder()).values()]
     linked = [page for page in PAGES if page.linked and page.is_there(*studies)]
     return {
         page.path: st.Page(
@@ -68,11 +67,11 @@ def streamlit_pages() -> dict[str, st.Page]:
 def show_page(page: Page) -> None:
     """The whole page, for its visitor."""
     visitor, results = Visitor(page.path), results_folder()
-    studies = find_studies(results)
-    name = None
-    if len(studies) > 1:
-        name = visitor.one(el.Choice("Study", "study", studies))
-    study = load_study(results, name)
+    shown = find_shown(results)
+    chosen = next(iter(shown), None)
+    if len(shown) > 1:
+        chosen = visitor.one(el.Choice("Study", "study", list(shown)))
+    study = load_study(*shown.get(chosen, (results, None)))
     visitor.end_line()
     st.title(plain(page.head(study)))
     Shown(study, visitor).show(page.elements(study, visitor))
