@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from comvae.results.claims import best_models, verdict
+from comvae.results.headline import gain as gain_over_vanilla
 from dashboard.decomposition import AT_MEANS, GAIN, MAIN_GAP, NOISE
-from dashboard.differences import difference
 from dashboard.study import Study
 from dashboard.summary import METRIC
 from dashboard.text import counted, effect_text, listed, number, signed
@@ -46,11 +46,6 @@ def lead(runs: pd.DataFrame, dataset: str, leave_out: set[str]) -> Lead | None:
     return Lead(first, [model for model in others if model in best], means)
 
 
-def _behind(runs: pd.DataFrame, dataset: str, model: str, other: str) -> dict:
-    """How much larger the test negative ELBO of a model is than that of another."""
-    return difference(runs, dataset, "test", METRIC, (model, other))
-
-
 def candidate(found: Lead) -> str | None:
     """The best model that is not vanilla itself."""
     return next((model for model in found.means.index if model != BASELINE), None)
@@ -79,17 +74,21 @@ def best_model(study: Study, runs: pd.DataFrame, dataset: str, found: Lead) -> F
 
 
 def against_vanilla(
-    study: Study, runs: pd.DataFrame, dataset: str, model: str | None
+    study: Study,
+    runs: pd.DataFrame,
+    attribution: pd.DataFrame | None,
+    dataset: str,
+    model: str | None,
 ) -> Finding:
     """Is the best model's difference to vanilla real?"""
     if model is None:
         text = "Only vanilla has a finished run: nothing can be compared with it."
         return "Nothing to compare", text
-    gain = _behind(runs, dataset, BASELINE, model)
-    name = study.title(model)
+    gain = gain_over_vanilla(runs, attribution, dataset, model).iloc[0]
+    name, found = study.title(model), verdict(gain)
     if gain["n_seeds"] == 0:
-        text = f"{name} and the vanilla VAE have no finished seed in common."
-        return "Cannot be told", text
+        text = f"{name} and the vanilla VAE have no finished seed in common, or one "
+        return "Cannot be told", f"{text}of them has no measured gaps."
     answers = {
         "supported": "Yes",
         "contradicted": "No: vanilla is better",
@@ -98,17 +97,17 @@ def against_vanilla(
     effect = effect_text(gain["effect"], gain["ci_low"], gain["ci_high"])
     measured = f"(95% interval, paired over {counted(gain['n_seeds'], 'seed')})"
     if gain["effect"] > 0:
-        text = f"{name} gains {effect} nats per image over vanilla in test negative "
-        text += f"ELBO {measured}."
+        text = f"{name} gains {effect} nats per image over vanilla in test ELBO "
+        text += f"{measured}."
     else:
         text = f"{name} comes closest, but gains nothing: {effect} nats per image in "
-        text += f"test negative ELBO {measured}, where minus is worse than vanilla."
-    if gain["verdict"] == "inconclusive":
+        text += f"test ELBO {measured}, where minus is worse than vanilla."
+    if found == "inconclusive":
         if gain["n_seeds"] < 2:
             text += " One seed has no interval."
         else:
             text += " That is inside the noise, or too small to be told from 0."
-    return answers[gain["verdict"]], text
+    return answers[found], text
 
 
 def amortization(

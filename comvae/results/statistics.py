@@ -89,3 +89,11 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p[order] * times).clip(max=1)
     return corrected
+
+
+def with_interval(mean: float, high: float, n_seeds: float, sign: str = "") -> str:
+    """`mean ± half of the interval`, with as much of it as there is; or nothing."""
+    if not n_seeds or np.isnan(mean):
+        return ""
+    text = f"{mean:{sign}.2f}"
+    return text if n_seeds < 2 else f"{text} ± {high - mean:.2f}"

@@ -3,29 +3,78 @@
 from collections.abc import Iterator
 from functools import partial
 
+import pandas as pd
+
+from comvae.results.headline import headline
 from dashboard import elements as el
-from dashboard import findings, progress, summary
+from dashboard import findings, progress, records, summary
 from dashboard.charts.means import means
 from dashboard.differences import RULE
 from dashboard.forecast import forecast
+from dashboard.leaderboard import leaderboard
 from dashboard.study import Study, bounds_alone
+from dashboard.text import counted
+
+PAPER = "Su, Lin and Chen, Compound Variational Auto-Encoder (ICASSP 2019)"
 
 
 def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     """The whole page."""
-    yield el.Text(
-        "Variational auto-encoders whose encoders have fixed, random, or dynamic "
-        "weights, each trained across seeds. Do they explain unseen images better, and "
-        "is it because they narrow the amortization gap?"
-    )
     datasets = study.datasets
     dataset = datasets[0]
     if len(datasets) > 1:
         dataset = ask.one(el.Choice("Dataset", "dataset", datasets))
+    yield from _headline(study, dataset)
     yield from _progress(study, dataset)
+    yield from _leaderboard(study, dataset)
     yield from _findings(study, dataset)
     yield from _chart(study, dataset)
     yield from _claims(study, dataset)
+
+
+def _headline(study: Study, dataset: str) -> Iterator[el.Element]:
+    """What is found, in a sentence; of which paper, and in which setting."""
+    runs = study.table("runs")
+    if runs is not None:
+        said = headline(runs, study.table("attribution"), dataset)
+        if said:
+            yield el.Heading(said)
+    yield el.Text(
+        "Variational auto-encoders whose encoders have fixed, random, or dynamic "
+        "weights: do they explain unseen images better, and is it because they narrow "
+        f"the amortization gap? {PAPER}, run again. {_setting(study, dataset)}"
+    )
+
+
+def _setting(study: Study, dataset: str) -> str:
+    """Images, seeds, epochs, commit and date of what was run."""
+    datasets, _ = records.load_datasets(study.results)  # Provenance warns
+    record, here = datasets.get(dataset, {}), study.runs_on(dataset)
+    parts = [dataset]
+    if {"height", "width"} <= record.keys():
+        parts.append(f"{record['height']} x {record['width']} pixels")
+    if isinstance(record.get("counts"), dict):
+        parts += [
+            f"{count:,} {split} images" for split, count in record["counts"].items()
+        ]
+    parts.append(counted(len({run.seed for run in here}), "seed"))
+    settings = records.load_settings(here[:1])
+    for shared in settings.values():
+        parts.append(f"{shared.get('training.epochs', '?')} epochs")
+    runs = study.of("runs", dataset)
+    commits = [] if runs is None else runs["git_commit"].dropna().unique()
+    if len(commits) == 1:
+        parts.append(f"commit {commits[0][:7]}")
+    blocks, _ = records.load_blocks(here)
+    if not blocks.empty and pd.notna(blocks["finished"].max()):
+        parts.append(f"{blocks['finished'].max():%Y-%m-%d}")
+    return f"{', '.join(parts)}."
+
+
+def _leaderboard(study: Study, dataset: str) -> Iterator[el.Element]:
+    runs = study.table("runs")
+    if runs is not None:
+        yield from leaderboard(study, runs, dataset, bounds_alone(study))
 
 
 def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
@@ -74,7 +123,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
         ),
         (
             "Is the gain over vanilla real?",
-            findings.against_vanilla(study, runs, dataset, model),
+            findings.against_vanilla(study, runs, attribution, dataset, model),
             el.Link("compare", "More: Compare", pair),
         ),
         (

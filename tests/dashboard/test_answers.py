@@ -5,6 +5,8 @@ import math
 import pandas as pd
 import pytest
 
+from comvae.results.report import write_report
+from comvae.study.plan import Plan
 from tests.dashboard.studies import FEW, edit, edit_json, write_study
 from tests.dashboard.visitor import (
     buttons,
@@ -16,7 +18,7 @@ from tests.dashboard.visitor import (
     text,
     warned,
 )
-from tests.results.written import GAP_IMAGES, value
+from tests.results.written import GAP_IMAGES
 from tests.support import study_in
 
 ANSWERS = ["overview", "claims", "gaps", "compare"]
@@ -30,17 +32,46 @@ def test_overview_answers_the_three_questions(whole):
     app = show("overview")
     words = text(app)
     assert "Study: test" in words
-    assert headers(app)[:2] == ["Compound, mixture prior", "Yes"]
-    assert headers(app)[2] == "+0.60 of +1.00 nats"
+    assert headers(app)[2:4] == ["Compound, mixture prior", "Yes"]
+    assert headers(app)[4] == "+0.60 of +1.00 nats"
     # place 0 and 2: 25.7 and 25.1 nats; per place the gap narrows by 0.2, of which
     # drawing the weights costs 0.1
     assert "with the weights at their means, the weight noise \u22120.20" in words
-    gain = value(0, 0, "negative_elbo", "test") - value(2, 0, "negative_elbo", "test")
-    assert gain == pytest.approx(0.6)
-    assert "gains +0.60 [+0.60, +0.60] nats per image" in words
+    assert "gains +1.00 [+1.00, +1.00] nats per image" in words
     assert "Of 9 claims of the paper: holds here 4, not run 5." in words
     assert not app.warning and len(charts(app)) == 1
     assert app.query_params == {}
+
+
+def test_the_first_sentence_is_that_of_the_report(whole):
+    report = write_report(whole, Plan.read(whole))["table1"].read_text("utf-8")
+    [said, *_] = headers(show("overview"))
+    assert said == report.split("\n\n")[1]
+    assert said.startswith("On digits, the compound VAE explains test images 1.00")
+
+
+def test_overview_ranks_the_models(whole):
+    app = show("overview")
+    shown = app.dataframe[0].value
+    assert list(shown["Rank"]) == [1, 2, 3]
+    assert list(shown["Negative ELBO"]) == sorted(shown["Negative ELBO"])
+    best = shown.set_index("Model").loc["Compound, mixture prior"]
+    parts = best[["by model", "by approximation", "by amortization", "by noise"]]
+    assert parts.sum() == pytest.approx(best["Gain"]) == pytest.approx(1.0)
+    assert best["Than vanilla"] == "better"
+    assert "digits, 8 x 8 pixels, 3 seeds, 3 epochs, commit synthet" in text(app)
+
+
+def test_models_that_cannot_be_told_apart_share_a_rank(whole):
+    def mix(runs):
+        noise = runs["seed"].map({0: -2.0, 1: 3.0, 2: 0.0})
+        best = runs["model"].eq("compound-mixture")
+        return runs.assign(negative_elbo=runs["negative_elbo"] + noise * best)
+
+    edit(whole, "runs", mix)
+    shown = show("overview").dataframe[0].value.set_index("Model")["Rank"]
+    assert shown["Compound, mixture prior"] == shown["Simplified, mixture prior"] == 1
+    assert shown["Vanilla VAE"] == 2
 
 
 def test_overview_calls_no_winner_inside_the_noise(whole):
@@ -54,7 +85,7 @@ def test_overview_calls_no_winner_inside_the_noise(whole):
 
     edit(whole, "runs", mix)
     app = show("overview")
-    assert headers(app)[0] == "No single winner"
+    assert headers(app)[2] == "No single winner"
     assert "cannot be told apart from" in text(app)
 
 
@@ -62,7 +93,7 @@ def test_overview_says_that_one_seed_shows_nothing(results):
     lost = [("digits", model, 1) for model in FEW]
     write_study(results, seeds=(0, 1), failed=lost)
     app = show("overview")
-    assert headers(app)[:2] == ["No single winner", "Not shown"]
+    assert headers(app)[2:4] == ["No single winner", "Not shown"]
     assert "One seed has no interval" in text(app)
 
 
@@ -209,7 +240,7 @@ def test_ends_of_the_scale_are_no_rivals(results):
     models = ("vanilla", "compound-mixture", "vanilla-optimal-encoder")
     write_study(results, models=models)
     app = show("overview")
-    assert headers(app)[0] == "Compound, mixture prior"
+    assert headers(app)[2] == "Compound, mixture prior"
     assert "Not among the rivals" in text(app)
     names = frame(charts(app)[0], "title")["title"]
     assert set(names) == {"Vanilla VAE", "Compound, mixture prior"}

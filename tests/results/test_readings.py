@@ -104,11 +104,11 @@ def test_a_seed_counts_where_it_has_all_terms(runs):
 def test_the_report_has_a_section_on_them(runs):
     table = readings_table(PLAN, runs)
     nothing = pd.DataFrame(columns=[*STATUS, "departures"])
-    page = table1_page(PLAN, nothing, nothing, table, nothing)
+    page = table1_page(PLAN, nothing, nothing, table, nothing, [])
     [line] = [line for line in page.splitlines() if "As-In-The-Paper" in line]
     assert "1.26 [1.26]" in line and "0.67 [0.67]" in line and "**" in line
     assert page.count("**") == 2
-    assert "readings" not in table1_page(PLAN, nothing, nothing, None, nothing)
+    assert "readings" not in table1_page(PLAN, nothing, nothing, None, nothing, [])
 
 
 def test_the_study_of_readings_has_every_row_and_every_reading():

@@ -9,6 +9,7 @@ from rich.markdown import Markdown
 from comvae.errors import ResultsError
 from comvae.files import write_text
 from comvae.results import paths
+from comvae.results.headline import headline
 from comvae.results.reading import load_study_table
 from comvae.results.report.forms import RENDERED
 from comvae.results.report.pages import claims_page, gaps_page, table1_page
@@ -36,13 +37,16 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
     Raises ResultsError where tables are missing.
     """
     folder = plan.folder(results)
-    table1, gaps, attribution, claims, cells = (
+    runs, table1, gaps, attribution, claims, cells = (
         read_table(folder, name)
-        for name in ("table1", "gaps", "attribution", "claims", "cells")
+        for name in ("runs", "table1", "gaps", "attribution", "claims", "cells")
     )
     readings = load_study_table(folder, "readings")
+    said = [headline(runs, attribution, each) for each in plan.datasets]
     pages = {
-        "table1": table1_page(plan, table1, claims, readings, cells),
+        "table1": table1_page(
+            plan, table1, claims, readings, cells, [text for text in said if text]
+        ),
         "gaps": gaps_page(plan, gaps, attribution, cells),
         "claims": claims_page(plan, claims),
     }

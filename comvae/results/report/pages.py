@@ -5,7 +5,7 @@ import pandas as pd
 from comvae.results.claims import RESOLUTION, in_words
 from comvae.results.formats import BOTH, STATUS
 from comvae.results.quantities import QUANTITIES, RUNNING, SPLITS, markdown_table
-from comvae.results.statistics import COVERS, p_text
+from comvae.results.statistics import COVERS, p_text, with_interval
 from comvae.results.tables.attribution import PARTS
 from comvae.study.plan import Plan
 
@@ -56,9 +56,10 @@ def table1_page(
     claims: pd.DataFrame,
     readings: pd.DataFrame | None,
     cells: pd.DataFrame,
+    headlines: list[str],
 ) -> str:
-    """Ours beside the paper's, by dataset and split; other readings of the paper's
-    rows, where there are any; and what did not finish."""
+    """What is found, in a sentence on each dataset; ours beside the paper's, by dataset
+    and split; other readings of its rows, where there are any; what did not finish."""
     sections = {
         f"{dataset}, {SPLITS[split].images}": _by_model(
             plan, of_dataset[of_dataset["split"] == split], _metrics
@@ -73,7 +74,7 @@ def table1_page(
         }
     unfinished = cells.loc[cells["status"] != "finished", STATUS]
     sections |= {"Not finished": unfinished.astype(str)}
-    legend = "\n\n".join([TABLE1, *departures(claims).values()])
+    legend = "\n\n".join([*headlines, *departures(claims).values(), TABLE1])
     return _page(f"Table 1 of the study `{plan.study}`", legend, sections)
 
 
@@ -123,14 +124,6 @@ def _page(title: str, legend: str, sections: dict[str, pd.DataFrame]) -> str:
         if len(table):
             parts += [f"## {heading}", markdown_table(table, table.to_numpy())]
     return "\n\n".join(parts) + "\n"
-
-
-def with_interval(mean: float, high: float, n_seeds: float, sign: str = "") -> str:
-    """`mean ± half of the interval`, with as much of it as there is; or nothing."""
-    if not n_seeds or pd.isna(mean):
-        return ""
-    text = f"{mean:{sign}.2f}"
-    return text if n_seeds < 2 else f"{text} ± {high - mean:.2f}"
 
 
 def model_title(plan: Plan, model: str, rows: pd.DataFrame) -> str:

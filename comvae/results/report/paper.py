@@ -17,8 +17,8 @@ from comvae.results.report.pages import (
     claim_rows,
     departures,
     model_title,
-    with_interval,
 )
+from comvae.results.statistics import with_interval
 from comvae.results.tables.attribution import PARTS
 from comvae.study.plan import Plan, name_of
 

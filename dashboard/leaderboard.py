@@ -1,0 +1,111 @@
+"""The leaderboard of the first page: a row per model, the best one first."""
+
+import math
+from collections.abc import Set
+
+import pandas as pd
+
+from comvae.results.claims import verdict
+from comvae.results.headline import gain
+from comvae.results.statistics import effect
+from comvae.results.tables.attribution import BASELINE
+from dashboard import elements as el
+from dashboard.decomposition import MAIN_GAP
+from dashboard.study import Study
+from dashboard.summary import METRIC
+
+LESS, MORE, THAN, GAP = "Negative ELBO", "Gain", "Than vanilla", "Amortization gap"
+TIME = "s per seed"
+BY = dict(
+    log_px="by model",
+    approximation_gap="by approximation",
+    amortization_gap_mean_weights="by amortization",
+    weight_noise_gap="by noise",
+)
+"""The heads of the parts of a gain."""
+FORMATS = {
+    "Rank": ".0f",
+    "Model": "",
+    LESS: ".2f",
+    MORE: "+.2f",
+    "±": ".2f",
+    THAN: "",
+    **dict.fromkeys(BY.values(), "+.2f"),
+    GAP: ".2f",
+    "Parameters": ",.0f",
+    TIME: ",.0f",
+}
+"""The columns in their order, and how their numbers are written."""
+WORDS = {
+    "supported": "better",
+    "contradicted": "worse",
+    "inconclusive": "not shown",
+    "not run": "not measured",
+}
+"""What the rule of the claims says of a gain over vanilla."""
+HOW = (
+    "Nats per image on test images. Rank: 1 + the number of models that are really "
+    "better, by the rule below. The negative ELBO is over all test images; lower is "
+    "better. Gains over vanilla, plus is better, are paired over seeds, with half of "
+    "the 95% interval; "
+)
+AS_TRAINED = "Time is that of training, shared by the seeds of a block."
+
+
+def leaderboard(
+    study: Study, runs: pd.DataFrame, dataset: str, left_out: Set[str]
+) -> list[el.Element]:
+    """The table and how to read it; nothing where no model has a finished run."""
+    here = runs[(runs["dataset"] == dataset) & (runs["split"] == "test")]
+    here = here[~here["model"].isin(left_out)].dropna(subset=METRIC)
+    if here.empty:
+        return []
+    values = here.pivot(index="seed", columns="model", values=METRIC)
+    attribution, gaps = study.table("attribution"), study.of("gaps", dataset)
+    rows = []
+    for model in values.mean().sort_values().index:
+        of_model = here[here["model"] == model]
+        row = {
+            "Rank": 1 + sum(_better(values, other, model) for other in values),
+            "Model": study.title(model),
+            LESS: of_model[METRIC].mean(),
+        }
+        if model != BASELINE and BASELINE in values:
+            found = gain(here, attribution, dataset, model)
+            whole = found.iloc[0]
+            row |= {
+                MORE: whole["effect"],
+                "±": whole["ci_high"] - whole["effect"],
+                THAN: WORDS[verdict(whole)],
+            }
+            row |= {BY[name]: part for name, part in found["effect"].iloc[1:].items()}
+        row[GAP] = _amortization_gap(gaps, model)
+        row["Parameters"] = of_model["parameters"].mean()
+        row[TIME] = of_model["train_seconds"].mean()
+        rows.append(row)
+    table = pd.DataFrame(rows).dropna(axis="columns", how="all")
+    table = table[[name for name in FORMATS if name in table]]
+    says = f"{len(table)} models on {dataset}, the lowest test negative ELBO first."
+    of = "they and their parts, which add up, are over the images of the gaps. "
+    parts = of if set(BY.values()) & set(table) else "they are over all test images. "
+    return [
+        el.Heading("Leaderboard"),
+        el.SortableTable(table, says, {k: form for k, form in FORMATS.items() if form}),
+        el.Caption(f"{HOW}{parts}{AS_TRAINED}"),
+    ]
+
+
+def _better(values: pd.DataFrame, model: str, than: str) -> bool:
+    """Whether a model's loss is really lower than another's, by seed."""
+    return verdict(effect((values[than] - values[model]).dropna())) == "supported"
+
+
+def _amortization_gap(gaps: pd.DataFrame | None, model: str) -> float:
+    if gaps is None:
+        return math.nan
+    found = gaps[
+        (gaps["model"] == model)
+        & (gaps["split"] == "test")
+        & (gaps["quantity"] == MAIN_GAP)
+    ]["mean"]
+    return found.iloc[0] if len(found) else math.nan
