@@ -12,7 +12,7 @@ from comvae.results import reading as data
 from comvae.results.formats import HISTORY
 from dashboard.charts.curves import COLUMNS, over_seeds
 from dashboard.charts.effects import effect_row
-from dashboard.differences import VERDICTS, by_seed, difference
+from dashboard.differences import by_seed, difference
 from dashboard.study import Study
 
 
@@ -51,7 +51,8 @@ def epochs(
 def differences(
     table: pd.DataFrame, study: Study, view: tuple[str, str, str], models: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every model minus the first of `models`: effects, and the values by seed.
+    """By how much every model is better than the first of `models`, or higher in what
+    has no better side: effects, and the values by seed.
 
     `view` is dataset, split and metric.
     """
@@ -59,10 +60,8 @@ def differences(
     first = models[0]
     for model in models[1:]:
         found = difference(table, *view, (model, first))
-        title = f"{study.title(model)} \N{MINUS SIGN} {study.title(first)}"
-        verdict = VERDICTS[str(found["verdict"])]
-        more = {"n_seeds": found["n_seeds"], "verdict": verdict}
-        rows.append(effect_row(model, title, model, found) | more)
+        more = {name: found[name] for name in ("n_seeds", "verdict")}
+        rows.append(effect_row(model, study.title(model), model, found) | more)
         for seed, value in by_seed(table, *view, (model, first)).items():
             values.append({"group": model, "part": "", "seed": seed, "value": value})
     columns = ["group", "part", "seed", "value"]

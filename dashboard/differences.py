@@ -6,15 +6,14 @@ The statistics are those of results/statistics.py, the rule that of results/clai
 import pandas as pd
 
 from comvae.results.claims import RESOLUTION, verdict
+from comvae.results.quantities import QUANTITIES
 from comvae.results.statistics import COVERS, effect, paired
 
-VERDICTS = {
-    "supported": "clearly positive",
-    "contradicted": "clearly negative",
-    "inconclusive": "inside the noise",
-    "not run": "no seed in common",
-}
-"""What the rule says of a difference that nobody claimed to be positive."""
+UNSURE = {"inconclusive": "inside the noise", "not run": "no seed in common"}
+GAIN = {"supported": "better", "contradicted": "worse"} | UNSURE
+"""What the rule says of a difference whose plus is better."""
+CHANGE = {"supported": "higher", "contradicted": "lower"} | UNSURE
+"""What it says of one in a quantity that has no better side."""
 
 RULE = (
     "A difference counts as real where its 95% interval (Student's t over the seeds "
@@ -28,14 +27,17 @@ RULE = (
 def by_seed(
     runs: pd.DataFrame, dataset: str, split: str, metric: str, models: tuple[str, str]
 ) -> pd.Series:
-    """The first model minus the second in `metric`, by seed, in its unit."""
-    terms = [(1.0, models[0], split), (-1.0, models[1], split)]
+    """By how much the first model is better than the second in `metric`, by seed, in
+    its unit; by how much higher, where neither side is better."""
+    sign = -1.0 if QUANTITIES[metric].better == "lower" else 1.0
+    terms = [(sign, models[0], split), (-sign, models[1], split)]
     return paired(runs, dataset, metric, terms)
 
 
 def difference(
     runs: pd.DataFrame, dataset: str, split: str, metric: str, models: tuple[str, str]
 ) -> dict[str, float | str]:
-    """effect, ci_low, ci_high, n_seeds and verdict of the first minus the second."""
+    """effect, ci_low, ci_high and n_seeds of that, and what the rule says of it."""
     found = effect(by_seed(runs, dataset, split, metric, models))
-    return found | {"verdict": verdict(found)}
+    words = GAIN if QUANTITIES[metric].better else CHANGE
+    return found | {"verdict": words[verdict(found)]}

@@ -11,6 +11,7 @@ from comvae.results.statistics import effect
 from comvae.results.tables.attribution import BASELINE
 from dashboard import elements as el
 from dashboard.decomposition import MAIN_GAP
+from dashboard.differences import GAIN as VERDICTS
 from dashboard.study import Study
 from dashboard.summary import METRIC
 
@@ -36,13 +37,6 @@ FORMATS = {
     TIME: ",.0f",
 }
 """The columns in their order, and how their numbers are written."""
-WORDS = {
-    "supported": "better",
-    "contradicted": "worse",
-    "inconclusive": "not shown",
-    "not run": "not measured",
-}
-"""What the rule of the claims says of a gain over vanilla."""
 HOW = (
     "Nats per image on test images. Rank: 1 + the number of models that are really "
     "better, by the rule below. The negative ELBO is over all test images; lower is "
@@ -76,7 +70,7 @@ def leaderboard(
             row |= {
                 MORE: whole["effect"],
                 "±": whole["ci_high"] - whole["effect"],
-                THAN: WORDS[verdict(whole)],
+                THAN: VERDICTS[verdict(whole)],
             }
             row |= {BY[name]: part for name, part in found["effect"].iloc[1:].items()}
         row[GAP] = _amortization_gap(gaps, model)

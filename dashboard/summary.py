@@ -10,7 +10,7 @@ from comvae.results.claims import VERDICTS, in_words
 from comvae.results.quantities import QUANTITIES, SPLITS
 from dashboard import elements as el
 from dashboard.study import Study
-from dashboard.text import listed, number, signed, with_interval
+from dashboard.text import number, signed, with_interval
 
 METRIC = "negative_elbo"  # what models are compared by, unless the reader chooses
 
@@ -160,8 +160,8 @@ def ours_text(row) -> str:
 def finding(rows: pd.DataFrame, metric: str) -> str:
     """What the rows of one metric say, in one or two sentences for the page and `alt`.
 
-    It names the best mean together with every model whose interval overlaps its own,
-    so that nothing is called better inside the noise. External models are left out.
+    Seeds are paired, so that these intervals alone call nothing better. External models
+    are left out.
     """
     quantity = QUANTITIES[metric]
     name = quantity.title.replace("Negative", "negative")
@@ -182,19 +182,11 @@ def finding(rows: pd.DataFrame, metric: str) -> str:
     )
     if quantity.better is None:
         return text
-    lower = quantity.better == "lower"
-    best, word = (first, "lowest") if lower else (last, "highest")
-    others = shown[shown["model"] != best["model"]]
-    unsure = others[others["low"].isna()] if pd.notna(best["high"]) else others
-    if len(unsure):
+    if shown["low"].isna().any():
         return (
             f"{text} Where one seed stands alone, nothing tells how sure the order is."
         )
-    reach = others["low"] <= best["high"] if lower else others["high"] >= best["low"]
-    rivals = others[reach]["title"].tolist()
-    if not rivals:
-        return f"{text} The 95% interval of the {word} overlaps no other."
-    return f"{text} The 95% interval of the {word} overlaps that of {listed(rivals)}."
+    return f"{text} Compare tells which differences are real."
 
 
 def verdicts(claims: pd.DataFrame) -> str:

@@ -95,7 +95,7 @@ def _differences(
     models: Sequence[str],
     ask: el.Ask,
 ) -> Iterator[el.Element]:
-    """Every model minus the first; `view` is dataset and split."""
+    """Every model against the first; `view` is dataset and split."""
     metrics = [
         name
         for name in summary.measured_in(runs[runs["split"] == view[1]])
@@ -125,27 +125,24 @@ def _difference(
 ) -> Iterator[el.Element]:
     """The differences in one quantity to the first model."""
     quantity = QUANTITIES[metric]
-    real = found["verdict"].str.startswith("clearly").sum()
-    message = (
-        f"{real} of {len(found)} differences to {first} in {quantity.title} are "
-        "clearly different from 0."
-    )
+    counts = found["verdict"].value_counts()
+    told = ", ".join(f"{counts[word]} {word}" for word in found["verdict"].unique())
+    message = f"{quantity.title} beside {first}: {told}."
     yield el.Text(message)
-    title = f"Difference in {with_unit(metric)}"
+    title, sense = f"{with_unit(metric)} above {first}", ""
+    if quantity.better:
+        title = f"Gain over {first}, {quantity.unit}: to the right is better"
+        sense = " Plus, to the right, is better than the first model."
     draw = partial(effects, found, x_title=title, seeds=seeds)
     yield el.Chart(f"differences-{metric}", draw, message, download=False)
-    caption = (
+    yield el.Caption(
         "How to read it: each thin tick is one seed's difference, the mark their mean, "
-        "the line its 95% interval."
+        f"the line its 95% interval.{sense}"
     )
-    if quantity.better:
-        sense = "positive" if quantity.better == "higher" else "negative"
-        caption += f" A {sense} difference is better than the first model."
-    yield el.Caption(caption)
     table = pd.DataFrame(
         {
-            "Difference": found["title"].tolist(),
-            "Mean and 95% interval": found["text"].tolist(),
+            "Model": found["title"].tolist(),
+            "Gain" if quantity.better else "Difference": found["text"].tolist(),
             "Seeds": [number(n, 0) for n in found["n_seeds"]],
             "Which is": found["verdict"].tolist(),
         }

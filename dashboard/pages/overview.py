@@ -159,8 +159,8 @@ def _chart(study: Study, dataset: str) -> Iterator[el.Element]:
     yield el.Chart("means", partial(means, rows, summary.METRIC), message)
     caption = (
         "How to read it: a filled mark is the mean over seeds, the line its 95% "
-        "interval. Lower is better. Overlapping intervals decide nothing, since seeds "
-        "are paired: Compare shows the differences."
+        "interval. Lower is better. Seeds are paired: the leaderboard and Compare tell "
+        "which differences are real."
     )
     if rows["paper"].notna().any():
         caption += " A hollow diamond is the paper's value, which has no interval."
