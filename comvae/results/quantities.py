@@ -60,6 +60,13 @@ def _of_training(
     return Quantity(name, title, unit, description=description, **more)
 
 
+def _metric(
+    name: str, title: str, unit: str, description: str, **more: Any
+) -> Quantity:
+    more |= {"metric": True, "optional": True}
+    return Quantity(name, title, unit, description=description, **more)
+
+
 def _bound(name: str, title: str, description: str, **more: Any) -> Quantity:
     bound = {"better": "higher", "source": "gap", "tables": ("runs", "gaps")} | more
     return Quantity(name, title, description=description, **bound)
@@ -111,6 +118,27 @@ _ENTRIES = [
         "nats",
         description="KL(q(w given x) to p(w)) of a network, not divided by images",
         tables=("runs",),
+    ),
+    _metric(
+        "active_units",
+        "Active units",
+        "",
+        "Latents whose mean varies over images by more than 0.01 (variance)",
+        short="active",
+    ),
+    _metric(
+        "mutual_information",
+        "Mutual information",
+        NATS,
+        "I(x, z) under q, at most the log of the images: latent_kl - aggregate_kl",
+        short="I(x, z)",
+    ),
+    _metric(
+        "aggregate_kl",
+        "KL of the aggregate posterior",
+        NATS,
+        "KL(q(z) to p(z)), q(z) the mean of q(z given x) over the images",
+        short="KL(q(z))",
     ),
     Quantity(
         "negative_bound",

@@ -14,8 +14,8 @@ import json, sys
 from pathlib import Path
 from comvae.results.quantities import QUANTITIES, Quantity
 
-NAME = "active_units"
-QUANTITIES[NAME] = Quantity(NAME, "Active units", unit="", better="higher")
+NAME = "sharpness"
+QUANTITIES[NAME] = Quantity(NAME, "Sharpness", unit="", better="higher")
 
 from comvae.results.mlflow import track
 from comvae.results.report import write_report
@@ -83,7 +83,7 @@ def shown(tmp_path_factory):
 def test_a_metric_of_one_entry_is_a_column_of_runs(shown):
     assert shown["cells"] == ["finished"] * 4
     found = {
-        (row["model"], row["seed"], row["split"]): row["active_units"]
+        (row["model"], row["seed"], row["split"]): row["sharpness"]
         for row in shown["runs"]
     }
     assert found["vanilla", 1, "test"] == 4 and found["vanilla", 0, "train"] == 3
@@ -94,15 +94,15 @@ def test_a_metric_of_one_entry_is_a_column_of_runs(shown):
 def test_a_metric_of_one_entry_is_in_table1_where_it_was_measured(shown):
     assert shown["table1"] == [["vanilla", "train", 3.5], ["vanilla", "test", 3.5]]
     test, training = shown["report"].split("## digits, ")[2:0:-1]
-    assert "| Active units |" in test and "3.50" in test and "| - |" in test
-    assert "Active units" not in training
+    assert "| Sharpness |" in test and "3.50" in test and "| - |" in test
+    assert "Sharpness" not in training
 
 
 def test_a_metric_of_one_entry_is_in_mlflow(shown):
     runs = shown["mlflow"]
-    assert runs["vanilla-digits-seed-1"]["test_active_units"] == 4
+    assert runs["vanilla-digits-seed-1"]["test_sharpness"] == 4
     other = runs["compound-mixture-digits-seed-1"]
-    assert "test_active_units" not in other and other["test_negative_elbo"] == 6
+    assert "test_sharpness" not in other and other["test_negative_elbo"] == 6
 
 
 def test_the_bound_of_an_objective_is_recorded_where_it_has_one(shown):
