@@ -1,0 +1,49 @@
+"""What is published: whole, as its manifest says, and its tables from its own files."""
+
+import json
+import shutil
+
+import pytest
+
+from comvae.files import sha256_of
+from comvae.results.publishing import LARGEST, MANIFEST
+from comvae.results.report import write_report
+from comvae.results.tables import write_tables
+from comvae.study.plan import Plan
+from tests.support import ROOT
+
+PUBLISHED = ROOT / "results" / "published"
+STUDIES = sorted(path.parent.name for path in PUBLISHED.glob("*/studies"))
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_each_file_is_as_the_manifest_says(study):
+    folder = PUBLISHED / study
+    found = {
+        path.relative_to(folder).as_posix(): sha256_of(path)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MANIFEST
+    }
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    assert found == manifest["sha256"]
+    assert max(path.stat().st_size for path in folder.rglob("*")) <= LARGEST
+    assert not any(commit.endswith("-dirty") for commit in manifest["commits"])
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_its_tables_and_report_are_made_again_byte_for_byte(study, tmp_path):
+    folder = tmp_path / study
+    shutil.copytree(PUBLISHED / study, folder)
+    plan = Plan.read(folder)
+    before = {path: path.read_bytes() for path in plan.folder(folder).rglob("*.*")}
+    shutil.rmtree(plan.folder(folder) / "tables")
+    shutil.rmtree(plan.folder(folder) / "report")
+    write_tables(folder, plan)
+    write_report(folder, plan)
+    assert before == {p: p.read_bytes() for p in plan.folder(folder).rglob("*.*")}
+
+
+def test_the_readme_begins_with_what_is_published():
+    report = PUBLISHED / "digits" / "studies" / "digits" / "report" / "table1.md"
+    said = report.read_text("utf-8").split("\n\n")[1]
+    assert said in (ROOT / "README.md").read_text("utf-8").split("\n## ")[0]
