@@ -10,35 +10,14 @@ from comvae.errors import ResultsError
 from comvae.results import index as runs
 from dashboard.arrays import Arrays, load_arrays
 from dashboard.charts.tiles import Row
-from dashboard.findings import BASELINE
-from dashboard.study import Study, bounds_alone
-from dashboard.summary import METRIC
+from dashboard.study import Study
 from dashboard.text import number
 
 Found = dict[str, Arrays]  # by model
-BEST = 3  # models shown beside the baseline, until others are chosen
 SHOWN = 40  # images of a row: more than any screen has room for
 WIDEST = 20  # of the images with the widest gaps
 DIMENSIONS = 10  # latents of a posterior that are drawn: the most used ones
 USED = 0.1  # nats: a latent of less KL hardly tells images apart
-
-
-def default_models(study: Study, dataset: str, here: Sequence[str]) -> list[str]:
-    """The baseline and the best few of the models `here`, in the study's order."""
-    rivals = [model for model in here if model not in bounds_alone(study)] or list(here)
-    best = [model for model in rivals if model != BASELINE]
-    table = study.of("runs", dataset)
-    if table is not None:
-        means = (
-            table[table["split"] == "test"]
-            .groupby("model")[METRIC]
-            .mean()
-            .dropna()
-            .sort_values()
-        )
-        best = [m for m in means.index if m in best] or best
-    chosen = {BASELINE, *best[:BEST]}
-    return [model for model in here if model in chosen]
 
 
 def load(

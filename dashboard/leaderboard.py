@@ -64,7 +64,9 @@ def leaderboard(
             "Model": study.title(model),
             LESS: of_model[METRIC].mean(),
         }
-        if model != BASELINE and BASELINE in values:
+        if model == BASELINE:
+            row |= {MORE: 0.0, THAN: "the reference"}
+        elif BASELINE in values:
             found = gain(here, attribution, dataset, model)
             whole = found.iloc[0]
             row |= {

@@ -1,17 +1,20 @@
 """From table1.csv to what is said of one dataset and split: rows, text, message."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from comvae.results.claims import VERDICTS, in_words
+from comvae.results.headline import MODEL
 from comvae.results.quantities import QUANTITIES, SPLITS
+from comvae.results.tables.attribution import BASELINE
 from dashboard import elements as el
-from dashboard.study import Study
+from dashboard.study import Study, bounds_alone
 from dashboard.text import number, signed, with_interval
 
+FIRST = 4  # models that a page shows at first
 METRIC = "negative_elbo"  # what models are compared by, unless the reader chooses
 
 
@@ -141,6 +144,20 @@ def display_table(study: Study, dataset: str, split: str) -> pd.DataFrame:
     if "paper" not in table.columns.get_level_values(1):
         table.columns = [metric or head for metric, head in table.columns]
     return table
+
+
+def default_models(study: Study, dataset: str, here: Sequence[str]) -> list[str]:
+    """The models of `here` that a page shows at first, in the study's order: vanilla,
+    the paper's own, and the best of the others."""
+    fixed = [model for model in (BASELINE, MODEL) if model in here]
+    others = [m for m in here if m not in fixed and m not in bounds_alone(study)]
+    table = study.of("runs", dataset)
+    if table is not None:
+        of_test = table[table["split"] == "test"]
+        means = of_test.groupby("model")[METRIC].mean().dropna().sort_values()
+        others = [model for model in means.index if model in others] or others
+    chosen = {*fixed, *others[: FIRST - len(fixed)]}
+    return [model for model in here if model in chosen]
 
 
 def seeds_text(row) -> str:

@@ -36,7 +36,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
             "models",
             names,
             study.title,
-            default=names[:3],
+            default=summary.default_models(study, dataset, names),
             written=sorted(rivals, key=lambda model: model != BASELINE),
         )
     )

@@ -8,7 +8,7 @@ from PIL import Image
 
 from comvae.results.index import STATUSES, Run
 from dashboard import elements as el
-from dashboard import gallery
+from dashboard import gallery, summary
 from dashboard.arrays import Arrays, sharp
 from dashboard.charts import tiles
 from dashboard.charts.posterior import posterior
@@ -35,7 +35,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     seeds = sorted({run.seed for run in here}) or [0]
     seed = ask.one(el.Choice("Seed", "seed", seeds))
     names = study.in_order(run.model for run in here)
-    first = gallery.default_models(study, dataset, names)
+    first = summary.default_models(study, dataset, names)
     models = ask.some(
         el.Choice("Models", "models", names, study.title, default=first, written=names)
     )
