@@ -6,6 +6,7 @@ from comvae.datasets.options import DataOptions
 from comvae.datasets.registry import REGISTRY
 from comvae.files import write_text
 from comvae.results import paths
+from comvae.results.tables import write_tables
 from comvae.results.tables.departures import departures
 from comvae.study.loading import load_study
 from comvae.study.plan import Plan
@@ -24,8 +25,8 @@ CHANGES = {
 }
 
 
-def found(results, dataset, training=PAPER, data=DataOptions(), **record):  # noqa: B008
-    """The departures of a study of one block."""
+def written(results, dataset, training=PAPER, data=DataOptions(), **record):  # noqa: B008
+    """A block and the record of its dataset."""
     config = RunConfig(
         dataset=dataset,
         model="vanilla",
@@ -39,6 +40,12 @@ def found(results, dataset, training=PAPER, data=DataOptions(), **record):  # no
     facts = {"height", "width", "counts"}
     known = REGISTRY[dataset].model_copy(update=record).model_dump_json(include=facts)
     write_text(paths.dataset_record(results, dataset), known)
+    return block
+
+
+def found(results, dataset, *settings, **more):
+    """The departures of a study of one block."""
+    block = written(results, dataset, *settings, **more)
     return departures(results, Plan("t", [dataset], {}, [block], None))[dataset]
 
 
@@ -63,6 +70,15 @@ def test_other_images_are_named(tmp_path):
     assert binary == "binarize threshold (none)"
     other = found(tmp_path, "fashion-mnist")
     assert other == "dataset fashion-mnist (mnist, emnist-mnist)"
+
+
+@pytest.mark.parametrize(
+    "data,shown", [({}, True), ({"pool": 2}, False), ({"binarize": "dynamic"}, False)]
+)
+def test_the_papers_values_stand_beside_its_own_images_alone(tmp_path, data, shown):
+    block = written(tmp_path, "mnist", data=DataOptions(**data))
+    table = write_tables(tmp_path, Plan("t", ["mnist"], {}, [block], None))["table1"]
+    assert len(table) and table["paper"].notna().any() == shown
 
 
 def test_what_is_damaged_or_missing_is_not_guessed_at(tmp_path):

@@ -13,7 +13,7 @@ from comvae.results.external import with_external
 from comvae.results.formats import RUNS
 from comvae.results.quantities import QUANTITIES
 from comvae.results.tables.attribution import attribution
-from comvae.results.tables.departures import departures
+from comvae.results.tables.departures import departures, with_other_images
 from comvae.results.tables.finished import collect
 from comvae.results.tables.gaps import add_gaps, collect_gaps, gaps_table
 from comvae.results.tables.paper import table1
@@ -49,7 +49,7 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
     ]
     tables = {
         "runs": shown.drop(columns=optional),
-        "table1": table1(shown),
+        "table1": table1(shown, with_other_images(results, plan)),
         "gaps": gaps_table(plan, gaps, intervals),
         "attribution": attribution(plan, runs),
         "claims": claims_table(plan, runs, departures(results, plan)),

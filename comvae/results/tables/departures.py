@@ -32,6 +32,17 @@ def departures(results: Path, plan: Plan) -> dict[str, str]:
     }
 
 
+def with_other_images(results: Path, plan: Plan) -> set[str]:
+    """The datasets of a study whose images, pooled or binary, are not those that the
+    paper has values of."""
+    return {
+        dataset
+        for dataset in plan.datasets
+        if (config := _config(results, plan, dataset))
+        and chosen(config.data, exclude=NO_DEPARTURE["data"])
+    }
+
+
 def _departures(results: Path, plan: Plan, dataset: str) -> Iterator[str]:
     papers = dict.fromkeys(name for name, *_ in paper_values())
     if dataset not in papers:

@@ -1,5 +1,6 @@
 """Table 1 of the study beside the paper's."""
 
+from collections.abc import Container
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +12,10 @@ from comvae.results.statistics import summary
 PAPER = Path(__file__).parents[1] / "paper.csv"
 
 
-def table1(runs: pd.DataFrame) -> pd.DataFrame:
+def table1(runs: pd.DataFrame, without_paper: Container[str] = ()) -> pd.DataFrame:
     """Mean, standard deviation and 95% interval over seeds, and the paper's value.
+
+    The datasets `without_paper` have none: their images are others.
 
     A metric that the paper lacks has a row wherever a run has a value, and so has any
     metric of an external model.
@@ -27,7 +30,9 @@ def table1(runs: pd.DataFrame) -> pd.DataFrame:
             found = summary(group[metric])
             if found["n_seeds"] or (metric in PAPER_METRICS and not source):
                 cell = dict(dataset=dataset, model=model, split=split, metric=metric)
-                value = paper.get((dataset, model, split, metric))
+                value = None
+                if dataset not in without_paper:
+                    value = paper.get((dataset, model, split, metric))
                 rows.append(cell | found | dict(paper=value, source=source))
     return pd.DataFrame(rows, columns=TABLE1.columns)
 
