@@ -72,12 +72,12 @@ def test_the_first_page_leads_to_its_reasons(visitor):
 def test_models_are_added_and_taken_away(visitor):
     seen = visitor()
     seen.open("compare?models=vanilla,simplified-mixture")
-    assert "of 1 differences" in seen.words()
+    assert "beside Vanilla VAE: 1 better." in seen.words()
     box = seen.page.get_by_label("Models, the first is what the others are compared")
     box.fill("compound, mix")
     seen.click(seen.page.get_by_role("option", name="Compound, mixture prior"))
     assert seen.query() == "models=vanilla%2Csimplified-mixture%2Ccompound-mixture"
-    assert "of 2 differences" in seen.words()
+    assert "beside Vanilla VAE: 2 better." in seen.words()
 
 
 def test_a_run_is_opened(visitor, results):
