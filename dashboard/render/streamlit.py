@@ -73,6 +73,8 @@ def show_page(page: Page) -> None:
         chosen = visitor.one(el.Choice("Study", "study", list(shown)))
     study = load_study(*shown.get(chosen, (results, None)))
     visitor.end_line()
+    tab = f"{page.title} \N{EN DASH} {PAGES[0].head(study)}"
+    st.set_page_config(page_title=tab)
     st.title(plain(page.head(study)))
     Shown(study, visitor).show(page.elements(study, visitor))
 

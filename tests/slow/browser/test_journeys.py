@@ -19,6 +19,7 @@ def test_back_forward_and_a_copied_link_show_the_same(visitor):
     assert seen.query() == "split=train-running&metric=latent_kl"
     link, words = seen.page.url, seen.words()
     assert "Latent KL on digits, train, running average" in words
+    assert seen.page.title() == "Table 1 \N{EN DASH} Study: test"
 
     seen.page.reload()
     seen.settle()
