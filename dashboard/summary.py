@@ -213,6 +213,12 @@ def verdicts(claims: pd.DataFrame) -> str:
     return f"Of {counts.sum()} claims of the paper: {', '.join(found)}."
 
 
+def judged(claims: pd.DataFrame) -> el.Verdicts:
+    """Each claim with its verdict."""
+    first = claims.drop_duplicates("claim")
+    return el.Verdicts(list(zip(first["verdict"], first["statement"], strict=True)))
+
+
 def departures(study: Study, dataset: str) -> list[el.Element]:
     """What of a dataset's runs is not as in the paper, if the claims tell it."""
     claims = study.of("claims", dataset)

@@ -24,8 +24,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
         yield from study.lacking("claims")
         return
     yield from summary.departures(study, dataset)
-    first = claims.drop_duplicates("claim")
-    yield el.Verdicts(list(zip(first["verdict"], first["statement"], strict=True)))
+    yield summary.judged(claims)
     yield from _rule()
     yield from _chart(claims)
     yield el.Heading("The numbers")

@@ -168,7 +168,7 @@ def _chart(study: Study, dataset: str) -> Iterator[el.Element]:
 
 
 def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
-    """How many of the paper's claims have which verdict, if the table is there."""
+    """The paper's claims with their verdicts, if the table is there."""
     claims = study.of("claims", dataset)
     if claims is None:
         yield from study.damage("claims")
@@ -176,4 +176,5 @@ def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
     yield el.Heading("The paper's claims")
     yield from summary.departures(study, dataset)
     yield el.Text(summary.verdicts(claims))
+    yield summary.judged(claims)
     yield el.Link("claims", "More: Claims", {"dataset": dataset})
