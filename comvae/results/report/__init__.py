@@ -37,9 +37,9 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
     Raises ResultsError where tables are missing.
     """
     folder = plan.folder(results)
-    runs, table1, gaps, attribution, claims, cells = (
+    table1, runs, gaps, attribution, claims, cells = (
         read_table(folder, name)
-        for name in ("runs", "table1", "gaps", "attribution", "claims", "cells")
+        for name in ("table1", "runs", "gaps", "attribution", "claims", "cells")
     )
     readings = load_study_table(folder, "readings")
     said = [headline(runs, attribution, each) for each in plan.datasets]
