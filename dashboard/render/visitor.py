@@ -124,7 +124,9 @@ def _keep(key: str, chosen: Sequence[Any], first: Sequence[Any]) -> None:
 def sortable(table: SortableTable, **options: Any):
     """A table of values; a click on a head sorts its rows."""
     columns: dict[str, Any] = {
-        name: st.column_config.NumberColumn(format=f"%{shown.lstrip(',')}")
+        name: st.column_config.NumberColumn(
+            format="localized" if shown == ",.0f" else f"%{shown.lstrip(',')}"
+        )
         for name, shown in table.formats.items()
         if name in table.rows
     }
