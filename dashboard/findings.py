@@ -8,7 +8,7 @@ from comvae.results.claims import best_models, verdict
 from comvae.results.headline import gain as gain_over_vanilla
 from dashboard.decomposition import AT_MEANS, GAIN, MAIN_GAP, NOISE
 from dashboard.study import Study
-from dashboard.summary import METRIC
+from dashboard.summary import METRIC, compared
 from dashboard.text import counted, effect_text, listed, number, signed
 
 BASELINE = "vanilla"
@@ -41,7 +41,8 @@ def lead(runs: pd.DataFrame, dataset: str, leave_out: set[str]) -> Lead | None:
     means = here.groupby("model")[METRIC].mean().dropna().sort_values()
     if means.empty:
         return None
-    best = best_models(here, dataset, "test", METRIC, set(means.index))
+    rivals = compared(here[here["model"].isin(means.index)].dropna(subset=METRIC))
+    best = best_models(rivals, dataset, "test", METRIC, set(means.index))
     first, *others = means.index
     return Lead(first, [model for model in others if model in best], means)
 

@@ -13,9 +13,10 @@ from dashboard import elements as el
 from dashboard.decomposition import MAIN_GAP
 from dashboard.differences import GAIN as VERDICTS
 from dashboard.study import Study
-from dashboard.summary import METRIC
+from dashboard.summary import METRIC, compared
 
-LESS, MORE, THAN, GAP = "Negative ELBO", "Gain", "Than vanilla", "Amortization gap"
+LESS, MORE, GAP = "Negative ELBO", "Gain", "Amortization gap"
+HALF, THAN = "± 95%", "Beside vanilla"
 TIME = "s per seed"
 BY = dict(
     log_px="by model",
@@ -29,17 +30,17 @@ FORMATS = {
     "Model": "",
     LESS: ".2f",
     MORE: "+.2f",
-    "±": ".2f",
+    HALF: ".2f",
     THAN: "",
     **dict.fromkeys(BY.values(), "+.2f"),
     GAP: ".2f",
     "Parameters": ",.0f",
-    TIME: ",.0f",
+    TIME: ".1f",
 }
 """The columns in their order, and how their numbers are written."""
 HOW = (
-    "Nats per image on test images. Rank: 1 + the number of models that are really "
-    "better, by the rule below. The negative ELBO is over all test images; lower is "
+    "Nats per image on test images. Rank: 1 + the number of models that gain really "
+    "more, by the rule below. The negative ELBO is over all test images; lower is "
     "better. Gains over vanilla, plus is better, are paired over seeds, with half of "
     "the 95% interval; "
 )
@@ -54,24 +55,26 @@ def leaderboard(
     here = here[~here["model"].isin(left_out)].dropna(subset=METRIC)
     if here.empty:
         return []
-    values = here.pivot(index="seed", columns="model", values=METRIC)
+    losses = compared(here).pivot(index="seed", columns="model", values=METRIC)
     attribution, gaps = study.table("attribution"), study.of("gaps", dataset)
+    measured = gaps is not None and gaps["mean"].notna().any()
     rows = []
-    for model in values.mean().sort_values().index:
+    for model in losses:
         of_model = here[here["model"] == model]
         row = {
-            "Rank": 1 + sum(_better(values, other, model) for other in values),
+            "Rank": 1 + sum(_better(losses, other, model) for other in losses),
             "Model": study.title(model),
             LESS: of_model[METRIC].mean(),
         }
         if model == BASELINE:
-            row |= {MORE: 0.0, THAN: "the reference"}
-        elif BASELINE in values:
+            row |= {MORE: 0.0, HALF: 0.0, THAN: "the reference"}
+            row |= dict.fromkeys(BY.values(), 0.0) if measured else {}
+        elif BASELINE in losses:
             found = gain(here, attribution, dataset, model)
             whole = found.iloc[0]
             row |= {
                 MORE: whole["effect"],
-                "±": whole["ci_high"] - whole["effect"],
+                HALF: whole["ci_high"] - whole["effect"],
                 THAN: VERDICTS[verdict(whole)],
             }
             row |= {BY[name]: part for name, part in found["effect"].iloc[1:].items()}
@@ -80,9 +83,14 @@ def leaderboard(
         row[TIME] = of_model["train_seconds"].mean()
         rows.append(row)
     table = pd.DataFrame(rows).dropna(axis="columns", how="all")
-    table = table[[name for name in FORMATS if name in table]]
-    says = f"{len(table)} models on {dataset}, the lowest test negative ELBO first."
-    of = "they and their parts, which add up, are over the images of the gaps. "
+    table = table.sort_values(["Rank", LESS], ignore_index=True)[
+        [name for name in FORMATS if name in table]
+    ]
+    says = f"{len(table)} models on {dataset}, the best first."
+    of = (
+        "they and their parts, which add up, are over the images of the gaps. The "
+        "amortization gap includes the weight noise. "
+    )
     parts = of if set(BY.values()) & set(table) else "they are over all test images. "
     return [
         el.Heading("Leaderboard"),
@@ -91,9 +99,9 @@ def leaderboard(
     ]
 
 
-def _better(values: pd.DataFrame, model: str, than: str) -> bool:
+def _better(losses: pd.DataFrame, model: str, than: str) -> bool:
     """Whether a model's loss is really lower than another's, by seed."""
-    return verdict(effect((values[than] - values[model]).dropna())) == "supported"
+    return verdict(effect((losses[than] - losses[model]).dropna())) == "supported"
 
 
 def _amortization_gap(gaps: pd.DataFrame | None, model: str) -> float:

@@ -160,6 +160,14 @@ def default_models(study: Study, dataset: str, here: Sequence[str]) -> list[str]
     return [model for model in here if model in chosen]
 
 
+def compared(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one dataset and split with the negative ELBO that models are compared
+    by: on the images of the gaps, as their gains are, where every row has it."""
+    if runs["elbo"].notna().all():
+        return runs.assign(**{METRIC: -runs["elbo"]})
+    return runs
+
+
 def seeds_text(row) -> str:
     """How many seeds stand behind a row, and what became of the others."""
     text = f"{row.n_seeds:.0f}"

@@ -44,6 +44,7 @@ def _headline(study: Study, dataset: str) -> Iterator[el.Element]:
         "weights: do they explain unseen images better, and is it because they narrow "
         f"the amortization gap? {PAPER}, run again. {_setting(study, dataset)}"
     )
+    yield from summary.departures(study, dataset)
 
 
 def _setting(study: Study, dataset: str) -> str:
@@ -174,7 +175,6 @@ def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
         yield from study.damage("claims")
         return
     yield el.Heading("The paper's claims")
-    yield from summary.departures(study, dataset)
     yield el.Text(summary.verdicts(claims))
     yield summary.judged(claims)
     yield el.Link("claims", "More: Claims", {"dataset": dataset})
