@@ -6,6 +6,7 @@ for one draw of the weights; it gives a number for each seed, (seeds,).
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ def active_units(vae: VAE, posterior: DiagonalGaussian) -> Tensor:
     return (posterior.mean.double().var(1) > ACTIVE).sum(-1).double()
 
 
+@lru_cache(1)  # `aggregate_kl` asks for the same once more
 def mutual_information(vae: VAE, posterior: DiagonalGaussian) -> Tensor:
     """I(x, z) under q in nats (Hoffman and Johnson 2016), where q(z) is the mean of
     q(z given x) over images: the mean of log q(z given x) - log q(z) over a draw from

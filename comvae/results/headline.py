@@ -7,7 +7,7 @@ from comvae.results.quantities import NATS
 from comvae.results.statistics import effect, paired, with_interval
 from comvae.results.tables.attribution import BASELINE, PARTS
 
-MODEL = "compound-mixture"  # the paper's own: section 3.2, and the last line of Table 1
+MODEL = "compound-mixture"  # the paper's own, with all of its section 2
 NAMES = dict(
     log_px="the generative model",
     approximation_gap="the approximation gap",

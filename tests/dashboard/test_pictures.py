@@ -233,9 +233,26 @@ def flipped(path):
     path.write_bytes(bytes(content))
 
 
+def zipped(offset, bit):
+    """A bit flipped in each entry of the archive's directory, and before each array."""
+
+    def damage(path):
+        content = bytearray(path.read_bytes())
+        for mark, more in ((b"PK\x01\x02", 2), (b"PK\x03\x04", 0)):
+            start = content.find(mark)
+            while start >= 0:
+                content[start + offset + more] ^= bit
+                start = content.find(mark, start + 4)
+        path.write_bytes(bytes(content))
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
+        (zipped(6, 1), "is no readable archive"),  # asks for a password
+        (zipped(8, 64), "is no readable archive"),  # a compression that is none
         (lambda path: path.write_bytes(b""), "is no readable archive"),
         (lambda path: path.write_bytes(b"not,a\ntable\n"), "is no readable archive"),
         (cut, "is no readable archive"),
