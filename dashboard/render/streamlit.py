@@ -69,7 +69,8 @@ def show_page(page: Page) -> None:
     visitor, results = Visitor(page.path), results_folder()
     shown = find_shown(results)
     chosen = next(iter(shown), None)
-    if len(shown) > 1:
+    published = any(folder != results for folder, _ in shown.values())
+    if len(shown) > 1 or published:  # nobody takes what is published for their own
         chosen = visitor.one(el.Choice("Study", "study", list(shown)))
     study = load_study(*shown.get(chosen, (results, None)))
     visitor.end_line()

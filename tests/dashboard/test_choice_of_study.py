@@ -23,7 +23,8 @@ def test_a_published_study_is_shown_where_nothing_has_run(results, published):
     app = show("overview")
     assert "Study: test" in text(app)
     assert "9 of 9 runs finished" in text(app)
-    assert not app.selectbox and not app.warning
+    [choice] = app.selectbox
+    assert choice.options == ["test (published)"] and not app.warning
 
 
 def test_a_study_of_this_folder_comes_first(results, published):
