@@ -27,8 +27,8 @@ AXES = {  # n images of h x w pixels, l latents, k draws, t traversals of s step
     "traversal_image": "t",
     "traversal_step": "s",
 }
-# What numpy and zipfile raise on a damaged file: a RuntimeError where a flipped bit asks
-# for a password, or for a compression that zipfile lacks.
+# What numpy and zipfile raise on a damaged file. A RuntimeError: a flipped bit asks for
+# a password, or for a compression that zipfile lacks.
 UNREADABLE = (
     OSError,
     ValueError,
