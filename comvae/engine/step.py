@@ -50,6 +50,8 @@ class Engine:
         self._plain_step = (
             plain_step(self.vae, self.optimiser, device) if fused else None
         )
+        in_c = self._plain_step is not None and self._plain_step.whole
+        self._several = in_c and not self._redrawn
         size, count = config.training.batch_size, len(self.images)
         self.minibatches = math.ceil(count / size)
         weights = complexity_weights(
@@ -82,18 +84,26 @@ class Engine:
         self._order.copy_(self.noise.permutation("order", len(self.images)))
         self._sums.zero_()
 
-    def take_step(self) -> None:
-        """One minibatch of every seed."""
+    def take_steps(self, most: int = 1) -> None:
+        """The next minibatch of every seed, and up to `most` of them where one call in
+        C takes several."""
         size = self.config.training.batch_size
         with_kl = self._with_kl[self.step]
         start = self.step * size
-        if self.device.type == "cuda" and start + size <= len(self.images):
+        whole = (len(self.images) - start) // size  # minibatches that are not short
+        count = 1
+        if self.device.type == "cuda" and whole:
             self._position.fill_(self.step)
             self._replay(with_kl)
+        elif self._several and whole:
+            count = min(most, whole)
+            chosen = self._order[:, start : start + count * size]
+            self._train_in_c(chosen, 0, False, count)
+            self.optimiser.step(count)
         else:
             chosen = self._order[:, start : start + size]
             self._train_on(chosen, self._weights[self.step], with_kl)
-        self.step += 1
+        self.step += count
 
     def means(self) -> dict[str, list[float]]:
         """Means of the terms over the steps of this epoch so far, of each seed.
@@ -178,18 +188,18 @@ class Engine:
         self.optimiser.step()
 
     def _train_in_c(
-        self, chosen: Tensor, weight: float | Tensor, with_kl: bool
+        self, chosen: Tensor, weight: float | Tensor, with_kl: bool, count: int = 1
     ) -> None:
         """All plain layers in C, between the forward and the backward pass of those of
         the encoder that are not."""
         step = self._plain_step
-        if step.whole and not self._redrawn:
+        if self._several:
             read = self.images, self.dataset.pixel_max, chosen
         else:
             x = self._inputs(chosen)
             read = x.flatten(0, 1), 1.0, torch.arange(chosen.numel()).view_as(chosen)
         if step.whole:
-            step(*read, self._alive, self.noise, self._sums)
+            step(*read, self._alive, self.noise, self._sums, steps=count)
             return
         outputs, kl = self.vae.encoder.outputs(x, self._mode(with_kl))
         gradient = step(*read, self._alive, self.noise, self._sums, outputs)

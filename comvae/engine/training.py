@@ -25,6 +25,7 @@ from comvae.study.run_config import RunConfig
 log = logging.getLogger("comvae")
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
+STEPS_AT_ONCE = 32  # of a small model, between two looks at whether to stop
 
 
 @dataclass
@@ -134,7 +135,7 @@ class _Run:
                 if len(self.failed) == len(seeds):
                     break
                 engine.begin_epoch()
-            engine.take_step()
+            engine.take_steps(STEPS_AT_ONCE)
             now = time.perf_counter()
             self.seconds = before + now - start
             if engine.epoch_done:

@@ -4,6 +4,7 @@ A seed's draws never depend on which seeds train beside it, nor one purpose on a
 two models with the same seed see the same data order and the same latent noise.
 """
 
+import math
 import zlib
 from collections.abc import Sequence
 
@@ -33,9 +34,16 @@ class Noise:
 
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """Standard normal draws, (seeds, *shape)."""
-        out = torch.empty(len(self.seeds), *shape, device=self.device)
+        return self.normals(purpose, 1, *shape).squeeze(1)
+
+    def normals(self, purpose: str, count: int, *shape: int) -> Tensor:
+        """What `count` calls of `normal` give, (seeds, count, *shape)."""
+        out = torch.empty(len(self.seeds), count, *shape, device=self.device)
+        # on a CPU torch draws 16 at a time: where these fit, one call is as several
+        in_16s = math.prod(shape) % 16 == 0 and self.device.type == "cpu"
         for own, generator in zip(out, self._stream(purpose), strict=True):
-            own.normal_(generator=generator)
+            for part in [own] if count == 1 or in_16s else own:
+                part.normal_(generator=generator)
         return out
 
     def uniform(self, purpose: str, bound: float, *shape: int) -> Tensor:

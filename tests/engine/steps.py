@@ -21,10 +21,10 @@ def stopped_after(steps):
 class OnDevice(Engine):
     """What a GPU captures as a graph: image order and weights by a number on it."""
 
-    def take_step(self):
+    def take_steps(self, most=1):
         start = self.step * self.config.training.batch_size
         if start + self.config.training.batch_size > len(self.images):
-            return super().take_step()
+            return super().take_steps()
         self._position.fill_(self.step)
         self._train_at_position(self._with_kl[self.step])
         self.step += 1

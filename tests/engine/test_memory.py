@@ -53,7 +53,7 @@ def train(side, hidden, latent, seeds):
     engine = Engine(config, data, torch.device("cpu"))
     engine.begin_epoch()
     while not engine.epoch_done:
-        engine.take_step()
+        engine.take_steps()
     return bytes_per_seed(config, side * side) * seeds
 
 def memory(kind):

@@ -30,7 +30,7 @@ def test_each_epoch_of_each_seed_draws_its_images_anew(models, blobs, redrawn):
     for epoch in range(epochs):
         engine.begin_epoch()
         while not engine.epoch_done:
-            engine.take_step()
+            engine.take_steps()
         for seed, order in enumerate(engine._order):
             drawn[epoch, seed, order] = torch.cat([x[seed] for x in seen])
         seen.clear()

@@ -21,6 +21,16 @@ def test_draws_are_those_of_the_distributions_they_are_named_for():
         assert uniform[s].std().item() == pytest.approx(0.5 / math.sqrt(3), abs=0.01)
 
 
+@pytest.mark.parametrize("shape", [(32, 5), (7, 5), (3,)])
+def test_several_draws_at_once_are_those_one_by_one(shape):
+    at_once, singly = Noise([0, 4], "t"), Noise([0, 4], "t")
+    for count in (1, 3, 2):
+        expected = [singly.normal("a", *shape) for _ in range(count)]
+        assert torch.equal(
+            at_once.normals("a", count, *shape), torch.stack(expected, 1)
+        )
+
+
 def test_what_is_one_with_a_probability_is_one_that_often():
     p = torch.tensor([0.0, 0.2, 0.9, 1.0]).expand(2, 100_000, 4)
     drawn = Noise([0, 1], "t").bernoulli("a", p)

@@ -57,9 +57,9 @@ class FusedAdam:
         left_out = set(map(id, params))
         self._dense = [p for p in self._dense if id(p) not in left_out]
 
-    def step(self) -> None:
-        """One step of all parameters but those left out."""
-        self.steps += 1
+    def step(self, count: int = 1) -> None:
+        """One step of all parameters but those left out, which take `count`."""
+        self.steps += count
         if self._dense or self._low_rank:
             self._update()
 
@@ -139,7 +139,7 @@ def low_rank_adam_(
                 "of contiguous float32"
             )
     if param.device.type == "cpu" and not interpreted():
-        numbers = adam_numbers(step, lr, beta1, beta2, eps)
+        numbers = adam_numbers(step.item(), lr, beta1, beta2, eps)
         native.launch_low_rank_adam(param, exp_avg, exp_avg_sq, left, right, numbers)
         return
     from comvae.engine.fused.triton_adam import launch
@@ -158,14 +158,13 @@ def low_rank_adam_(
 
 
 def adam_numbers(
-    step: Tensor,
+    number: float,
     lr: float,
     beta1: float = BETA1,
     beta2: float = BETA2,
     eps: float = EPS,
 ) -> dict[str, float]:
-    """The numbers of step number `step` in the C kernels; adam.h says what they are."""
-    number = step.item()
+    """What the C kernels need for step `number`, from 1; adam.h says what it is."""
     return dict(
         rate=lr / (1 - beta1**number),
         root=1 / math.sqrt(1 - beta2**number),

@@ -1,14 +1,15 @@
-/* The plain layers of one training step, on a CPU (section 3.1).
+/* The plain layers of training steps, on a CPU (section 3.1).
 
    Latents, decoder, likelihood, latent KL, their gradients and Adam in one call, and the
    encoder too where it is plain: for such small layers the call of a tensor library costs
-   more than its arithmetic. Images run along the last axis, in vectors; the images of a
+   more than its arithmetic, and so does each call of this one, which therefore takes
+   several steps where all layers are plain. Images run along the last axis, in vectors; the images of a
    batch that is no multiple of them are filled up with blank ones of weight zero. What is
    zero is skipped: pixels without ink, units that ReLU shuts. The gradient of a weight is
    never written: Adam takes it from the registers.
 
-   Whole seeds are shared out among the threads, and what is left over is worked at by
-   all of them, row by row. No sum depends on how. */
+   Whole seeds, with all steps, are shared out among the threads, and what is left over is
+   worked at by all of them, row by row. No sum depends on how. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -35,14 +36,14 @@ typedef struct {
     const float *outputs; /* else what the encoder gave, (seeds, batch, 2 latent), */
     float *by_outputs;    /* and its gradient */
     const void *images; /* (.., pixels), of `bytes` each: uint8, int16 or float32 */
-    const int64_t *chosen; /* (seeds, batch), seeds `apart` */
-    const float *eps, *alive; /* (seeds, batch, latent), (seeds) */
+    const int64_t *chosen; /* (seeds, steps, batch), seeds `apart` */
+    const float *eps, *alive; /* (seeds, steps, batch, latent), (seeds) */
+    const Adam *adam; /* (steps) */
     double *reconstruction, *latent_kl; /* (seeds), the images' sums are added */
     float *workspace; /* `floats` for each thread */
-    int64_t seeds, batch, apart, latent, floats;
+    int64_t seeds, steps, batch, apart, latent, floats;
     int32_t bytes, encoder, layers, threads, exponential;
     float pixel_max, share, tiny; /* `share` of an image's terms in the loss */
-    Adam adam;
 } Step;
 
 /* What one seed's pass through a layer leaves, each with the images last; `rows` is
@@ -52,10 +53,10 @@ typedef struct {
     int32_t *busy, *images; /* of each input: how many images are not zero, and which */
 } Pass;
 
-/* One of `parts` threads at work on a seed */
+/* One of `parts` threads at work on a seed's step number `now` */
 typedef struct {
     const Step *step;
-    int64_t seed, padded;
+    int64_t seed, now, padded;
     int part, parts;
     Pass *passes;
     float *x, *outputs, *by_outputs, *by_z;
@@ -94,7 +95,7 @@ static void turn(const float *from, int64_t width, float *to, int64_t all, int64
 static void read_images(const Work *w)
 {
     const Step *s = w->step;
-    const int64_t pixels = pixels_of(s), *chosen = s->chosen + w->seed * s->apart;
+    const int64_t pixels = pixels_of(s), *chosen = s->chosen + w->seed * s->apart + w->now * s->batch;
     float *to = w->x;
     int64_t first, end;
     own_rows(w, pixels, &first, &end);
@@ -166,7 +167,7 @@ INLINE Vector noise_of(const Work *w, int64_t latent, int64_t b)
     float eps[LANES];
     for (int n = 0; n < LANES; n++)
         eps[n] = b + n < s->batch
-                     ? s->eps[(w->seed * s->batch + b + n) * s->latent + latent]
+                     ? s->eps[((w->seed * s->steps + w->now) * s->batch + b + n) * s->latent + latent]
                      : 0;
     return load(eps, LANES);
 }
@@ -293,7 +294,7 @@ static void backward(const Work *w, int layer, float *by_in, int shut)
 
 /* Some columns of a row of weights: the gradient, which is the sum over the images of
    the input times that of the output, and Adam */
-INLINE void update_columns(int vectors, const Step *s, int64_t first, int64_t outs,
+INLINE void update_columns(int vectors, const Adam *adam, int64_t first, int64_t outs,
                            int count, const int32_t *images, const float *in,
                            const float *rows, float *weight, float *mean, float *square)
 {
@@ -307,11 +308,11 @@ INLINE void update_columns(int vectors, const Step *s, int64_t first, int64_t ou
         by[v] += x * load(row + first + v * LANES, LANES);
         by[vectors - 1] += x * load(row + end, LANES);
     }
-    adam_columns(&s->adam, vectors, by, first, end, weight, mean, square);
+    adam_columns(adam, vectors, by, first, end, weight, mean, square);
 }
 
 /* A row that is shorter than a vector */
-static void update_short(const Step *s, int64_t outs, int count, const int32_t *images,
+static void update_short(const Adam *adam, int64_t outs, int count, const int32_t *images,
                          const float *in, const float *rows, float *weight, float *mean,
                          float *square)
 {
@@ -323,20 +324,20 @@ static void update_short(const Step *s, int64_t outs, int count, const int32_t *
     for (int k = 0; k < 3; k++)
         for (int64_t i = 0; i < outs; i++)
             old[k][i] = arrays[k][i];
-    keep(updated(&s->adam, load(by, LANES), old[0], old[1], old[2]), old[0], old[1], old[2]);
+    keep(updated(adam, load(by, LANES), old[0], old[1], old[2]), old[0], old[1], old[2]);
     for (int k = 0; k < 3; k++)
         for (int64_t i = 0; i < outs; i++)
             arrays[k][i] = old[k][i];
 }
 
-static void update_row(const Step *s, int64_t first, int64_t vectors, int64_t outs,
+static void update_row(const Adam *adam, int64_t first, int64_t vectors, int64_t outs,
                        int count, const int32_t *images, const float *in,
                        const float *rows, float *weight, float *mean, float *square)
 {
 #define UPDATE(vectors)                                                                 \
-    update_columns(vectors, s, first, outs, count, images, in, rows, weight, mean, square)
+    update_columns(vectors, adam, first, outs, count, images, in, rows, weight, mean, square)
     switch (vectors) {
-    case 0: update_short(s, outs, count, images, in, rows, weight, mean, square); break;
+    case 0: update_short(adam, outs, count, images, in, rows, weight, mean, square); break;
     case 1: UPDATE(1); break;
     case 2: UPDATE(2); break;
     case 3: UPDATE(3); break;
@@ -353,6 +354,7 @@ static void update_row(const Step *s, int64_t first, int64_t vectors, int64_t ou
 static void update(const Work *w, int layer)
 {
     const Step *s = w->step;
+    const Adam *adam = s->adam + w->now;
     const Dense *d = s->dense + layer;
     const Pass *pass = w->passes + layer;
     const int64_t outs = d->outs, vectors = outs < LANES ? 0 : (outs + LANES - 1) / LANES;
@@ -372,7 +374,7 @@ static void update(const Work *w, int layer)
         const int64_t from = block * vectors / blocks, to = (block + 1) * vectors / blocks;
         for (int64_t i = first; i < end; i++) {
             const int64_t at = (w->seed * d->ins + i) * outs;
-            update_row(s, from * LANES, to - from, outs, pass->busy[i],
+            update_row(adam, from * LANES, to - from, outs, pass->busy[i],
                        pass->images + i * w->padded, pass->in + i * w->padded, pass->rows,
                        d->weight + at, d->weight_mean + at, d->weight_square + at);
         }
@@ -388,7 +390,7 @@ static void update(const Work *w, int layer)
     const int64_t at = w->seed * outs;
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t from = block * vectors / blocks, to = (block + 1) * vectors / blocks;
-        update_row(s, from * LANES, to - from, outs, (int)s->batch, each, ones, pass->rows,
+        update_row(adam, from * LANES, to - from, outs, (int)s->batch, each, ones, pass->rows,
                    d->bias + at, d->bias_mean + at, d->bias_square + at);
     }
 }
@@ -425,12 +427,13 @@ int64_t comvae_plain_floats(const Step *s)
     return lay_out(s, &w, NULL);
 }
 
-static void step_of_seed(const Step *s, int64_t seed, int part, int parts, float *workspace)
+static void step_of_seed(const Step *s, int64_t seed, int64_t now, int part, int parts,
+                         float *workspace)
 {
     Pass passes[s->layers];
     Work work = {
-        .step = s, .seed = seed, .padded = padded(s->batch), .part = part, .parts = parts,
-        .passes = passes};
+        .step = s, .seed = seed, .now = now, .padded = padded(s->batch), .part = part,
+        .parts = parts, .passes = passes};
     const Work *w = &work;
     const int last = s->layers - 1;
     lay_out(s, &work, workspace);
@@ -472,7 +475,7 @@ static void step_of_seed(const Step *s, int64_t seed, int part, int parts, float
     wait_for_others(w);
 }
 
-void comvae_plain_step(const Step *s)
+void comvae_plain_steps(const Step *s)
 {
 #if defined(__x86_64__)
     const unsigned mode = __builtin_ia32_stmxcsr(); /* whether subnormals are flushed */
@@ -489,11 +492,13 @@ void comvae_plain_step(const Step *s)
 #endif
         const int64_t whole = s->seeds / parts * parts;
         for (int64_t seed = part; seed < whole; seed += parts)
-            step_of_seed(s, seed, 0, 1, s->workspace + part * s->floats);
+            for (int64_t now = 0; now < s->steps; now++)
+                step_of_seed(s, seed, now, 0, 1, s->workspace + part * s->floats);
         if (whole < s->seeds) {
 #pragma omp barrier
         }
         for (int64_t seed = whole; seed < s->seeds; seed++)
-            step_of_seed(s, seed, part, parts, s->workspace);
+            for (int64_t now = 0; now < s->steps; now++)
+                step_of_seed(s, seed, now, part, parts, s->workspace);
     }
 }

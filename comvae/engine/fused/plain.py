@@ -1,11 +1,11 @@
-"""The plain layers of a training step, in C on a CPU; plain.c says how."""
+"""The plain layers of training steps, in C on a CPU; plain.c says how."""
 
 from ctypes import Structure, addressof, byref
 
 import torch
 from torch import Tensor
 
-from comvae.engine.fused.native import ADAM, library, structure
+from comvae.engine.fused.native import library, structure
 from comvae.engine.fused.optimiser import FusedAdam, adam_numbers
 from comvae.model.layers import Linear
 from comvae.model.noise import Noise
@@ -17,11 +17,11 @@ _Dense = structure(
     pointer="weight bias weight_mean bias_mean weight_square bias_square",
 )
 _Step = structure(
-    pointer="dense outputs by_outputs images chosen eps alive "
+    pointer="dense outputs by_outputs images chosen eps alive adam "
     "reconstruction latent_kl workspace",
-    int64="seeds batch apart latent floats",
+    int64="seeds steps batch apart latent floats",
     int32="bytes encoder layers threads exponential",
-    float=f"pixel_max share tiny {ADAM}",
+    float="pixel_max share tiny",
 )
 SMALL = 20_000  # a step on fewer parameters ends before a second thread wakes up
 
@@ -39,8 +39,9 @@ def without_plain_step(vae: VAE) -> str:
 
 
 class PlainStep:
-    """One step of the plain layers of all seeds of a block: the decoder, with all that
-    lies between it and the encoder, and the encoder where it is plain too.
+    """Steps of the plain layers of all seeds of a block: the decoder, with all that
+    lies between it and the encoder, and the encoder where it is plain too. The model is
+    `whole` then, and takes several steps at once.
 
     Takes gradients and Adam's step at once, on the tensors of `vae` and `optimiser` in
     place; `optimiser` leaves these layers alone from now on.
@@ -77,23 +78,24 @@ class PlainStep:
         noise: Noise,
         totals: Tensor,
         outputs: Tensor | None = None,
+        steps: int = 1,
     ) -> Tensor | None:
         """Train each seed on those of the `images` that are `chosen` for it.
 
         `images` are uint8, int16 or float32 (images, pixels), white at `pixel_max`;
-        `chosen` is (seeds, batch); a seed that is not `alive`, (seeds,) of 1 or 0, has
-        no gradient. The sums over the images of reconstruction and latent KL are added
-        to `totals`, float64 (2 or more, seeds). `outputs`, (seeds, batch, 2 latent), is
-        what an encoder gave that is not plain: the result is then the gradient of the
-        loss, for which `optimiser.step()` comes after this. Raises ValueError for other
-        images.
+        `chosen` is (seeds, steps x batch), in order; a seed that is not `alive`,
+        (seeds,) of 1 or 0, has no gradient. The sums over the images of reconstruction
+        and latent KL are added to `totals`, float64 (2 or more, seeds). `outputs`,
+        (seeds, batch, 2 latent), is what an encoder gave that is not plain: the result
+        is then the gradient of the loss, for which `optimiser.step()` comes after this.
+        Raises ValueError for other images.
         """
         if images.dtype not in (torch.uint8, torch.int16, torch.float32):
             raise ValueError(
                 f"images are {images.dtype}; expected uint8, int16 or float32"
             )
-        step, batch = self._step, chosen.shape[1]
-        eps = noise.normal("latents", batch, self.vae.latent)
+        step, batch = self._step, chosen.shape[1] // steps
+        eps = noise.normals("latents", steps, batch, self.vae.latent)
         by_outputs = None
         if not self.whole:
             outputs = outputs.detach().contiguous()
@@ -106,9 +108,10 @@ class PlainStep:
         step.latent_kl = totals.data_ptr() + totals.stride(0) * totals.element_size()
         step.pixel_max = pixel_max
         step.share = 1 / batch if self.vae.options.data_term == "mean" else 1
-        numbers = adam_numbers(self.optimiser.steps + 1, self.optimiser.lr)
-        for name, number in numbers.items():
-            setattr(step, name, number)
+        done, lr = int(self.optimiser.steps), self.optimiser.lr
+        numbers = [adam_numbers(done + n, lr) for n in range(1, steps + 1)]
+        adam = torch.tensor([list(each.values()) for each in numbers])
+        step.adam, step.steps = adam.data_ptr(), steps
         threads = torch.get_num_threads()
         if self._small and step.seeds == 1:
             threads = 1
@@ -117,7 +120,7 @@ class PlainStep:
             step.floats = library().comvae_plain_floats(byref(step))
             self._workspace = torch.empty(threads * step.floats)
             step.workspace = self._workspace.data_ptr()
-        library().comvae_plain_step(byref(step))
+        library().comvae_plain_steps(byref(step))
         return by_outputs
 
     def _addresses(self, layer: Linear) -> Structure:

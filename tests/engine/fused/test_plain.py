@@ -137,13 +137,28 @@ def test_training_uses_it_where_asked(models, blobs, monkeypatch, caplog):
     assert "no compiler" in caplog.text
 
 
+@pytest.mark.parametrize("batch_size", [7, 16])
+@pytest.mark.parametrize("seeds", [[0], [0, 4, 2]])
+def test_steps_at_once_are_those_one_by_one(seeds, batch_size, models, blobs):
+    config = run_config(models["vanilla"], seeds, batch_size=batch_size)
+    several, singly = Engine(config, blobs, CPU), Engine(config, blobs, CPU)
+    for engine, most in ((several, 3), (singly, 1)):
+        for _ in range(2):
+            engine.begin_epoch()
+            while not engine.epoch_done:
+                engine.take_steps(most)
+    for key, tensor in singly.state().items():
+        assert torch.equal(several.state()[key], tensor), key
+    assert several.means() == singly.means()
+
+
 def test_a_seed_that_has_stopped_stays_where_it_is(models, blobs):
     engine = Engine(run_config(models["vanilla"], [0, 4]), blobs, CPU)
     engine.begin_epoch()
-    engine.take_step()
+    engine.take_steps()
     engine.stop_seed(1, None)
     before = {k: v[1].clone() for k, v in engine.vae.state_dict().items()}
-    engine.take_step()
+    engine.take_steps()
     for key, tensor in engine.vae.state_dict().items():
         assert torch.equal(tensor[1], before[key])
 

@@ -156,7 +156,7 @@ def test_each_step_is_exact(name, kernels, low_rank, captured, models, monkeypat
         training.load_state(reference.state(), reference.epoch, reference.step)
         before = first_moment(reference)
         for each in (training, reference):
-            each.take_step()
+            each.take_steps()
         # a tenth of the gradient, of mu and of rho
         right = first_moment(reference) - 0.9 * before
         off = first_moment(training) - first_moment(reference)
@@ -222,7 +222,7 @@ def test_a_captured_step_is_faster_than_twice_its_floor(models):
     """The maps are read forwards, and with both moments read and written by Adam."""
     training = engine(models, "compound-mixture", 100 * BATCH)
     training.begin_epoch()
-    took = milliseconds(training.take_step)
+    took = milliseconds(training.take_steps)
     bytes_moved = 28 * training.vae.encoder.hidden[0].maps.map.numel()
     floor = bytes_moved / terabytes_a_second() / 1e9
     print(f"\ncompound-mixture, 784 -> 100: {took:.3f} ms, floor {floor:.3f} ms")
@@ -238,6 +238,6 @@ def test_images_drawn_anew_are_the_same_in_a_graph(models, monkeypatch):
         training._redrawn = True
         training.begin_epoch()
         for _ in range(13):
-            training.take_step()
+            training.take_steps()
         found.append(training.means()["reconstruction"])
     assert found[0] == pytest.approx(found[1], rel=1e-5)

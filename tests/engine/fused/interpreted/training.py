@@ -39,7 +39,7 @@ def test_fused_steps_are_the_plain_steps(name, models, blobs, monkeypatch):
         engine.begin_epoch()
     for _ in range(plain.minibatches):
         for engine in (plain, fused):
-            engine.take_step()
+            engine.take_steps()
         for term, means in plain.means().items():
             assert fused.means()[term] == pytest.approx(means, rel=1e-5)
         for (key, theirs), ours in zip(
