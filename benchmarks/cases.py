@@ -65,8 +65,8 @@ def cases(
         # weights per image: 123 million parameters, and a step takes seconds
         if known[name].hidden_layer == "dynamic":
             if not quick and (models or name == "compound-mixture"):
-                rows.append(Case(name, "mnist-half", 1, steps=60))
-                rows.append(Case(name, "mnist", 1, steps=3))
+                rows.append(Case(name, "mnist-half", 1, steps))
+                rows.append(Case(name, "mnist", 1, steps=200))
         elif name == "vanilla" or not quick:
             rows += [Case(name, "mnist", size, steps) for size in seeds or [1, 5]]
     return rows
