@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from comvae.files import sha256_of
+from comvae.results.datasheet import README, datasheet
 from comvae.results.publishing import LARGEST, MANIFEST
 from comvae.results.report import write_report
 from comvae.results.tables import write_tables
@@ -41,6 +42,14 @@ def test_its_tables_and_report_are_made_again_byte_for_byte(study, tmp_path):
     write_tables(folder, plan)
     write_report(folder, plan)
     assert before == {p: p.read_bytes() for p in plan.folder(folder).rglob("*.*")}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_its_readme_is_what_its_files_say(study):
+    folder = PUBLISHED / study
+    made = json.loads((folder / MANIFEST).read_text("utf-8"))
+    expected = datasheet(folder, Plan.read(folder), made)
+    assert (folder / README).read_text("utf-8") == expected
 
 
 def test_the_readme_begins_with_what_is_published():
