@@ -1,8 +1,9 @@
 """Every code block of README.md and docs/: Python and settings run as written, and each
 command of a shell is one that is there, with options that it has.
 
-The queries of MLflow run in tests/results/mlflow, the stages of the README in
-tests/slow/integration, the additions of CONTRIBUTING.md in tests/extending.
+The queries of MLflow run in tests/results/mlflow; the stages of the README, and the
+workflow in another one, in tests/slow/integration; the additions of CONTRIBUTING.md in
+tests/extending.
 """
 
 import re
@@ -46,13 +47,8 @@ def commands(text: str) -> list[list[str]]:
 
 
 def test_blocks_are_of_kinds_that_are_checked():
-    assert {block.values[0] for block in BLOCKS} <= {
-        "",
-        "bash",
-        "nginx",
-        "python",
-        "yaml",
-    }
+    kinds = {"", "bash", "nginx", "python", "snakemake", "yaml"}
+    assert {block.values[0] for block in BLOCKS} <= kinds
     assert len(BLOCKS) > 25
 
 
