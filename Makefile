@@ -12,7 +12,7 @@ STUDY ?= config/config.yaml
 NAMED = $(if $(filter file,$(origin STUDY)),,--study $(STUDY))
 # jobs that train take turns on a GPU, where there is one
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),--resources gpu=1)
-EXTRAS := workflow,tracking,dashboard,data,peers,test,dev
+EXTRAS := workflow,tracking,dashboard,data,crate,docs,peers,test,dev
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
