@@ -12,11 +12,11 @@ STUDY ?= config/config.yaml
 NAMED = $(if $(filter file,$(origin STUDY)),,--study $(STUDY))
 # jobs that train take turns on a GPU, where there is one
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),--resources gpu=1)
-EXTRAS := workflow,tracking,dashboard,data,peers,test,dev
+EXTRAS := workflow,tracking,dashboard,data,crate,docs,peers,test,dev
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help study tables gap-selftest dashboard mlflow site report test integration histories slurm-test server-test browser-test chaos gpu-test lint format schemas lock bench bench-study bench-large gpu-campaign clean
+.PHONY: help study tables gap-selftest dashboard mlflow site report test integration histories slurm-test server-test browser-test chaos gpu-test lint format schemas release lock bench bench-study bench-large gpu-campaign clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ format: $(INSTALLED) ## put every file into the house style
 
 schemas: $(INSTALLED) ## generate the JSON schemas and docs/settings.md
 	python -m comvae schemas
+
+release: $(INSTALLED) ## what must hold before a version is released
+	python .ci/release.py
 
 lock: $(INSTALLED) ## pin what is installed now
 	python -m pip freeze --exclude-editable > requirements.lock

@@ -9,7 +9,7 @@ from tests.support import ROOT
 
 # each imports those before it alone
 ORDER = ["errors", "files", "datasets", "study", "engine", "results", "evaluation"]
-ORDER += ["schemas", "cli", "__main__"]
+ORDER += ["nn", "api", "schemas", "cli", "__main__"]
 PATHS = sorted((ROOT / "comvae").glob("**/*.py"))
 
 

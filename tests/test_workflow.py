@@ -235,3 +235,27 @@ def test_the_tables_are_made_again_for_an_external_result(tmp_path):
     done = snakemake("-n", "--directory", tmp_path)
     aggregate = done.stdout.partition("rule aggregate:")[2].partition("output:")[0]
     assert "results/external/others.csv" in aggregate, done.stderr
+
+
+def test_it_has_what_the_catalog_asks_of_standardized_usage():
+    """The rules of "Adding workflows" in the catalog's documentation."""
+    readme = (ROOT / "README.md").read_text("utf-8").lower()
+    assert "snakemake" in readme and "workflow" in readme
+    assert (ROOT / "workflow" / "Snakefile").is_file()
+    assert list((ROOT / "workflow" / "rules").glob("*.smk"))
+    assert (ROOT / "config" / "README.md").is_file()
+    shown = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())
+    usage = shown.pop("usage")
+    assert shown == {} and set(usage) == {
+        "mandatory-flags",
+        "software-stack-deployment",
+    }
+    assert isinstance(usage["mandatory-flags"]["flags"], (list, str))
+    kinds = ["conda", "apptainer", "apptainer+conda", "report"]
+    assert list(usage["software-stack-deployment"]) == kinds
+    assert all(type(usage["software-stack-deployment"][kind]) is bool for kind in kinds)
+
+
+def test_the_snakefile_of_the_catalog_is_the_same_workflow(tmp_path):
+    found = planned(tmp_path, "--snakefile", ROOT / "workflow" / "Snakefile")
+    assert found == jobs(8, 1)

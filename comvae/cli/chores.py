@@ -116,6 +116,18 @@ def publish(
 
 
 @command
+def crate(
+    folder: Annotated[
+        Path, typer.Argument(help="A published study, as `comvae publish` writes it.")
+    ],
+) -> None:
+    """Describe a published study as a Workflow Run RO-Crate, in its folder."""
+    from comvae.results.crate import write_crate
+
+    print(write_crate(folder, Path(__file__).resolve().parents[2]))
+
+
+@command
 def gap_selftest() -> None:
     """Check the gap estimators against models with known answers."""
     from comvae.evaluation.gap import selftest

@@ -26,6 +26,11 @@ GAPS = "gaps.parquet"
 PICTURES = "pictures"
 
 
+def weights_of(seed: int) -> str:
+    """The weights of one seed, in the folder of a published run."""
+    return f"weights-seed-{seed}.safetensors"
+
+
 def results_folder() -> Path:
     """The folder of results: COMVAE_RESULTS, or `results` where the command runs."""
     return Path(os.environ.get("COMVAE_RESULTS") or "results")

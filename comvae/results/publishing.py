@@ -6,16 +6,19 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from comvae.errors import ResultsError
 from comvae.files import sha256_of, write_text
 from comvae.results import paths
 from comvae.results.blocks import BlockFiles
+from comvae.results.datasheet import README, datasheet
 from comvae.results.report import write_report
 from comvae.results.tables import lacking, write_tables
+from comvae.results.weights import save_first_seed
 from comvae.study.plan import PLAN, Plan
 
-LARGEST = 1_000_000  # bytes of a file that is published
+LARGEST = 2_000_000  # bytes of a file that is published
 MANIFEST = "manifest.json"
 
 
@@ -23,10 +26,12 @@ def publish(results: Path, plan: Plan, target: Path) -> list[Path]:
     """Write `target`, a folder of results with this study alone; what is left out.
 
     It has all that tables, report and dashboard are made of, of pictures those of a
-    block's first seed, and no file of more than LARGEST bytes, which most weights are.
-    Its tables and report are made there, from the published files. `manifest.json`
-    says how the study was made, and has the checksum of each file, also of those left
-    out. What was published of the study before is replaced once all is there.
+    block's first seed, and no file of more than LARGEST bytes; of weights that are
+    larger, those of the first seed where these are not.
+    Its tables and report are made there, from the published files. `README.md` says
+    what the study is, `manifest.json` how it was made, with the checksum of each file,
+    also of those left out. What was published of the study before is replaced once all
+    is there.
 
     Raises ResultsError where a run of the study is missing or damaged, and where
     `target` holds anything but this study.
@@ -46,6 +51,10 @@ def publish(results: Path, plan: Plan, target: Path) -> list[Path]:
             copy = new / path.relative_to(results)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
+        for path in left_out:
+            if path.name == paths.WEIGHTS:
+                run = path.parent
+                save_first_seed(run, new / run.relative_to(results), LARGEST)
         reasons = lacking(write_tables(new, plan)["cells"])
         if reasons:
             raise ResultsError(
@@ -53,10 +62,12 @@ def publish(results: Path, plan: Plan, target: Path) -> list[Path]:
                 "finish it first: make study"
             )
         write_report(new, plan)
+        made = _made(results, plan)
+        write_text(new / README, datasheet(new, plan, made))
         manifest = {
             "study": plan.study,
             "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            **_made(results, plan),
+            **made,
             "sha256": _checksums(new, new.rglob("*")),
             "left_out": _checksums(results, left_out),
         }
@@ -96,7 +107,7 @@ def _files(results: Path, plan: Plan) -> Iterator[Path]:
     yield from (path for path in dict.fromkeys(there) if path.is_file())
 
 
-def _made(results: Path, plan: Plan) -> dict[str, object]:
+def _made(results: Path, plan: Plan) -> dict[str, Any]:
     """With which versions of code and libraries, on what, and by when."""
     trained = [
         BlockFiles.at(results, block.folder, block.measured).training

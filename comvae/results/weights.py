@@ -27,7 +27,7 @@ from comvae.files import (
 from comvae.model.vae import VAE
 from comvae.results import paths
 from comvae.results.blocks import Training, trained_with
-from comvae.study.run_config import RunConfig
+from comvae.study.run_config import RunConfig, load_run_config
 
 LIBRARIES = ("comvae", "torch", "numpy", "safetensors", "scikit-learn")
 NOT_THESE = (
@@ -88,18 +88,22 @@ def load_vae(
 ) -> VAE:
     """The trained VAE of a block, of `seeds` or of all its seeds.
 
-    Raises ResultsError, also for weights that were trained with another config.
+    Where the weights of one seed alone are there, as in a published study, `seeds` may
+    be that one. Raises ResultsError, also for weights that were trained with another
+    config.
     """
-    path = folder / paths.WEIGHTS
     wanted = config.seeds if seeds is None else list(seeds)
-    index = torch.tensor([config.seeds.index(seed) for seed in wanted], device=device)
+    path, held = folder / paths.WEIGHTS, config.seeds
+    if not path.exists() and wanted == held_seeds(folder, config):
+        path, held = folder / paths.weights_of(wanted[0]), wanted
+    index = torch.tensor([held.index(seed) for seed in wanted], device=device)
     vae = build(config.model_copy(update={"seeds": wanted}), pixels, device)
     training = trained_with(folder, config)
     try:
         check_sha256(path, training.sha256.get(path.name))
         state = load_file(path, device=str(device))
-        if {len(tensor) for tensor in state.values()} != {len(config.seeds)}:
-            raise ValueError(f"it does not hold the {len(config.seeds)} seeds")
+        if {len(tensor) for tensor in state.values()} != {len(held)}:
+            raise ValueError(f"it does not hold the {len(held)} seeds")
         vae.load_state_dict({name: state[name][index] for name in state})
     except NOT_THESE as error:
         raise ResultsError(
@@ -107,6 +111,38 @@ def load_vae(
             f"{AGAIN}, or train the block again"
         ) from None
     return vae
+
+
+def held_seeds(folder: Path, config: RunConfig) -> list[int]:
+    """The seeds of a block whose weights are there: all, the first one, or none."""
+    if (folder / paths.WEIGHTS).is_file():
+        return config.seeds
+    first = config.seeds[0]
+    return [first] if (folder / paths.weights_of(first)).is_file() else []
+
+
+def save_first_seed(run: Path, target: Path, largest: int) -> None:
+    """Write the weights of a block's first seed into the folder `target`, where a copy
+    of its training.json is, which gets their SHA-256; nothing where they have more
+    than `largest` bytes.
+
+    Raises ResultsError where the block's weights are missing or damaged.
+    """
+    config, source = load_run_config(run / paths.CONFIG), run / paths.WEIGHTS
+    training = trained_with(run, config)
+    if source.stat().st_size / len(config.seeds) > largest:
+        return
+    try:
+        check_sha256(source, training.sha256.get(source.name))
+        state = load_file(source)
+    except NOT_THESE as error:
+        raise ResultsError(f"{source} is damaged: {error}; train it again") from None
+    first = {name: tensor[:1].clone() for name, tensor in state.items()}
+    path, record = target / paths.weights_of(config.seeds[0]), target / paths.TRAINING
+    said = write_tensors(path, first, {"config_hash": config.config_hash})
+    values = json.loads(record.read_bytes())
+    values["sha256"] = training.sha256 | {path.name: said}
+    write_text(record, json.dumps(values, indent=2))
 
 
 def pick_device(name: str) -> torch.device:

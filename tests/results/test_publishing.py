@@ -1,10 +1,14 @@
 """A published study is a folder of results: small, whole, and with the same tables."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from comvae.engine.tensors import write_tensors
 from comvae.errors import ResultsError
 from comvae.files import sha256_of
 from comvae.results import publishing
@@ -13,11 +17,16 @@ from comvae.results.report import write_report
 from comvae.results.tables import write_tables
 from comvae.study.plan import Plan
 from tests.dashboard.studies import write_study
+from tests.support import ROOT
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    return write_study(tmp_path / "results", models=["vanilla", "compound-mixture"])
+    folder = tmp_path / "results"
+    write_study(folder, models=["vanilla", "compound-mixture"])
+    record = "datasets/digits/dataset.json"  # a whole one
+    shutil.copy(ROOT / "results" / "published" / "digits" / record, folder / record)
+    return folder
 
 
 @pytest.fixture
@@ -58,10 +67,24 @@ def test_its_tables_are_made_again_from_its_files_byte_for_byte(
     assert content(target) == before
 
 
-def test_the_manifest_names_each_file_and_what_is_left_out(results, plan, tmp_path):
-    [block, *_] = plan.blocks
-    weights = results / "runs" / block.folder / "weights.safetensors"
-    weights.write_bytes(bytes(publishing.LARGEST + 1))
+def make_large(results, plan, monkeypatch, largest: int):
+    """The first block of a plan with real weights of its seeds, 64 kB each; a file may
+    have `largest` bytes."""
+    run = results / "runs" / plan.blocks[0].folder
+    (run / "weights.safetensors").unlink(missing_ok=True)
+    state = {"w": torch.rand(len(plan.blocks[0].seeds), 16_000)}
+    training = json.loads((run / "training.json").read_text())
+    said = write_tensors(run / "weights.safetensors", state)
+    training["sha256"] = {"weights.safetensors": said}
+    (run / "training.json").write_text(json.dumps(training))
+    monkeypatch.setattr(publishing, "LARGEST", largest)
+    return run / "weights.safetensors", state["w"]
+
+
+def test_the_manifest_names_each_file_and_what_is_left_out(
+    results, plan, tmp_path, monkeypatch
+):
+    weights, _ = make_large(results, plan, monkeypatch, 60_000)
     target = tmp_path / "published"
     assert publish(results, plan, target) == [weights]
     manifest = json.loads((target / "manifest.json").read_text())
@@ -74,6 +97,33 @@ def test_the_manifest_names_each_file_and_what_is_left_out(results, plan, tmp_pa
     name = weights.relative_to(results).as_posix()
     assert manifest["left_out"] == {name: sha256_of(weights)}
     assert manifest["commits"] == ["synthetic"]
+    assert not list(target.rglob("weights-seed-*"))
+
+
+def test_of_large_weights_those_of_the_first_seed_are_published(
+    results, plan, tmp_path, monkeypatch
+):
+    weights, w = make_large(results, plan, monkeypatch, 70_000)
+    target = tmp_path / "published"
+    assert publish(results, plan, target) == [weights]
+    run = target / weights.parent.relative_to(results)
+    [one] = run.glob("weights*")
+    assert one.name == f"weights-seed-{plan.blocks[0].seeds[0]}.safetensors"
+    assert torch.equal(load_file(one)["w"], w[:1])
+    said = json.loads((run / "training.json").read_text())["sha256"]
+    assert said[one.name] == sha256_of(one)
+    lines = (target / "README.md").read_text("utf-8").splitlines()
+    [row] = [line for line in lines if line.startswith("| `vanilla` ")]
+    assert row.endswith(f"| seed {plan.blocks[0].seeds[0]} |")
+
+
+def test_damaged_weights_are_not_published_in_part(
+    results, plan, tmp_path, monkeypatch
+):
+    weights, _ = make_large(results, plan, monkeypatch, 70_000)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(ResultsError, match=r"weights.safetensors is damaged"):
+        publish(results, plan, tmp_path / "published")
 
 
 def test_pictures_are_those_of_the_first_seed(results, plan, tmp_path):

@@ -17,7 +17,11 @@ from snakemake.logging import logger
 if sys.getfilesystemencoding() != "utf-8":
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
-sys.path.insert(0, str(workflow.basedir))
+# The code beside this workflow runs, installed or not; that of a module from elsewhere
+# is what is installed.
+CODE = HERE.parent if HERE.is_dir() else None
+if CODE:
+    sys.path.insert(0, str(CODE))
 
 from comvae.study.loading import load_study
 from comvae.errors import ComvaeError
@@ -27,10 +31,15 @@ from comvae.study.plan import parse_seeds, plan_blocks, study_folder, study_json
 from comvae.study.running import run_alone
 
 RESULTS = Path("results")
+
+
+def beside(name):
+    """The path of a file of this repository, fetched where the workflow is elsewhere."""
+    return Path(CODE, name) if CODE else Path(workflow.source_path(f"../../{name}"))
+
+
 # Snakemake fills in wildcards here: braces in the name of this folder are no wildcards.
-ENVIRONMENT = (
-    str(Path(workflow.basedir, "environment.yml")).replace("{", "{{").replace("}", "}}")
-)
+ENVIRONMENT = str(beside("environment.yml")).replace("{", "{{").replace("}", "}}")
 
 # Snakemake keeps every job that it plans: to look for garbage among them again and again
 # takes a sixth of the time of a large study.
@@ -49,7 +58,7 @@ try:
     STUDY = load_study(
         config,
         source=", ".join(short_path(path) for path in workflow.configfiles),
-        models=short_path(Path(workflow.basedir, "config", "models.yaml")),
+        models=short_path(beside("config/models.yaml")),
     )
     BLOCKS = plan_blocks(STUDY, RESULTS)
     PLAN = study_json(STUDY, BLOCKS)
@@ -82,12 +91,11 @@ if workflow.is_main_process:
             "can be removed: results/runs/*/*/seeds-*"
         )
 
-# Jobs run the interpreter that runs this workflow, activated or not, and the code beside
-# it, installed or not.
+# Jobs run the interpreter that runs this workflow, activated or not, and its code.
 os.environ.update(
     PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.getenv('PATH', os.defpath)}",
-    PYTHONPATH=str(workflow.basedir),
     PYTHONUTF8="1",
+    **({"PYTHONPATH": str(CODE)} if CODE else {}),
 )
 # The mirror is no parameter of a rule: another mirror holds the same verified bytes.
 if STUDY.study.datasets.mirror:

@@ -12,7 +12,7 @@ from comvae.evaluation.gap.annealing import SCHEDULES, anneal
 from comvae.evaluation.gap.bounds import bounds
 from comvae.evaluation.gap.importance import log_evidence
 from comvae.evaluation.gap.local import local_optimum
-from comvae.evaluation.gap.target import DecoderTarget
+from comvae.evaluation.gap.target import DecoderTarget, Target
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.posterior import DiagonalGaussian
@@ -65,29 +65,42 @@ def measure(
 
         x = dataset.to_float(images[chosen].to(device))
         noise = Noise(config.seeds, f"gap {split}", device)
-        columns = _measure_split(vae, config, x, settings, noise, stage)
+        columns = measure_images(vae, x, settings, noise, stage)
         tables.append(_table(config.seeds, split, chosen, columns))
     table = pd.concat(tables, ignore_index=True)
     return table.sort_values(["seed", "split", "image"], ignore_index=True)
 
 
-def _measure_split(
+@torch.no_grad()
+def measure_images(
     vae: VAE,
-    config: RunConfig,
     x: Tensor,
     settings: Gap,
     noise: Noise,
-    stage: Callable[[int], None],
+    stage: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Tensor]:
-    """The columns of one split, (seeds, images) each."""
-    target = DecoderTarget(vae.decoder, config.options.likelihood, x)
+    """The columns of `measure`, (seeds, images) each, for images x, (images, pixels) in
+    [0, 1]; `stage` is told of each of STAGES that is done."""
+    target = DecoderTarget(vae.decoder, vae.options.likelihood, x)
     at_mean_weights = encode(vae, x, noise, 1, sample_weights=False)
-    random_weights = config.options.weight_prior is not None
     sampled = at_mean_weights
-    if random_weights:
+    if vae.options.weight_prior is not None:
         sampled = encode(vae, x, noise, settings.marginal_draws, sample_weights=True)
     stage(1)
+    return decompose(target, at_mean_weights, sampled, settings, noise, stage)
 
+
+@torch.no_grad()
+def decompose(
+    target: Target,
+    at_mean_weights: list[DiagonalGaussian],
+    sampled: list[DiagonalGaussian],
+    settings: Gap,
+    noise: Noise,
+    stage: Callable[[int], None] = lambda done: None,
+) -> dict[str, Tensor]:
+    """The same for any target, and what its encoder gave for each draw of its weights:
+    one list where these are not random."""
     optimum = local_optimum(
         target,
         at_mean_weights[0],
@@ -102,7 +115,7 @@ def _measure_split(
     draws = settings.final_draws
     elbo, marginal = bounds(target, sampled, draws, noise, "elbo")
     at_mean = elbo
-    if random_weights:
+    if sampled is not at_mean_weights:
         at_mean, _ = bounds(target, at_mean_weights, draws, noise, "elbo-mean-weights")
     optimal, _ = bounds(target, [q], draws, noise, "elbo-optimal")
     stage(3)
@@ -119,9 +132,9 @@ def _measure_split(
     log_px_ais = torch.full_like(log_px_is, torch.nan)
     if settings.ais != "off":
         some = slice(0, settings.ais_images)
-        index = torch.arange(len(x), device=x.device)[some].expand(len(elbo), -1)
+        index = torch.arange(elbo.shape[1], device=elbo.device)[some]
         log_px_ais[:, some] = anneal(
-            target.select(index),
+            target.select(index.expand(len(elbo), -1)),
             modes[:, :, some],
             widths[:, :, some],
             SCHEDULES[settings.ais],

@@ -1,0 +1,1 @@
+"""What `import comvae` offers: trained models, and the gap of any VAE (docs/api.md)."""
