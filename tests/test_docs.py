@@ -105,7 +105,7 @@ def check(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        "python -m comvae tabels",
+        "python -m comvae tablets",
         "comvae tables --stduy x",
         "make stduy",
         "snakemake --coers 8",
