@@ -84,6 +84,7 @@ lint: $(INSTALLED) ## every check of style
 	python -m snakefmt --check Snakefile workflow
 	python -m snakemake --lint
 	python -m codespell_lib
+	python -m mypy
 
 format: $(INSTALLED) ## put every file into the house style
 	python -m ruff check --fix .
@@ -114,7 +115,7 @@ gpu-campaign: $(INSTALLED) ## kernels, bench, MNIST and its gaps on a GPU, 9 min
 	python -m benchmarks.campaign $(CAMPAIGN)
 
 clean: ## remove results, logs and caches, through links too; the installation stays
-	@for path in results/* .snakemake logs .pytest_cache .ruff_cache .hypothesis; do \
+	@for path in results/* .snakemake logs .pytest_cache .ruff_cache .mypy_cache .hypothesis; do \
 	  case "$$path" in results/README.md | results/published) continue ;; esac; \
 	  if [ -L "$$path" ] && [ -d "$$path" ]; then find -H "$$path" -mindepth 1 -delete; \
 	  else rm -rf "$$path"; fi; \

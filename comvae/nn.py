@@ -60,7 +60,7 @@ class DynamicBayesianLinear(nn.Module):
         options = ModelOptions(
             title="comvae.nn",
             hidden_layer="dynamic",
-            weight_prior="gaussian",
+            weight_prior=GaussianPrior(),
             batch_norm_maps=batch_norm,
             dynamic=DynamicBayesian(rank=rank),
         ).model_copy(update={"weight_prior": prior})  # also one that has no name
