@@ -9,9 +9,9 @@ from typing import Any
 import typer
 
 from comvae.cli.command import app
-from comvae.schemas import GENERATED
 
 PAGE = "docs/reference.md"
+MADE = "Generated from the code by `make schemas`; do not edit."
 API = {  # where each part of the public API is
     "comvae.load": "api/trained.py",
     "comvae.TrainedModel": "api/trained.py",
@@ -23,7 +23,7 @@ API = {  # where each part of the public API is
 
 def reference_page() -> str:
     """The text of docs/reference.md."""
-    parts = ["# Reference", f"<!-- {GENERATED} -->", "## Python"]
+    parts = ["# Reference", f"<!-- {MADE} -->", "## Python"]
     parts.append("How they are used: [api.md](api.md).")
     for name, place in API.items():
         parts += _python(name, place)
