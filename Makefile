@@ -16,7 +16,7 @@ EXTRAS := workflow,tracking,dashboard,data,crate,docs,peers,test,dev
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help study tables gap-selftest dashboard mlflow site report test integration histories slurm-test server-test browser-test chaos gpu-test lint format schemas release lock bench bench-study bench-large gpu-campaign clean
+.PHONY: help study tables gap-selftest dashboard mlflow site report test integration histories slurm-test server-test browser-test chaos gpu-test lint format schemas docs release lock bench bench-study bench-large gpu-campaign clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,14 +84,18 @@ lint: $(INSTALLED) ## every check of style
 	python -m snakefmt --check Snakefile workflow
 	python -m snakemake --lint
 	python -m codespell_lib
+	python -m mypy
 
 format: $(INSTALLED) ## put every file into the house style
 	python -m ruff check --fix .
 	python -m ruff format .
 	python -m snakefmt Snakefile workflow
 
-schemas: $(INSTALLED) ## generate the JSON schemas and docs/settings.md
+schemas: $(INSTALLED) ## generate the JSON schemas, docs/settings.md and docs/reference.md
 	python -m comvae schemas
+
+docs: $(INSTALLED) ## the documentation as a site, build/docs/site/index.html; links are checked
+	python .ci/docs.py
 
 release: $(INSTALLED) ## what must hold before a version is released
 	python .ci/release.py
@@ -114,7 +118,7 @@ gpu-campaign: $(INSTALLED) ## kernels, bench, MNIST and its gaps on a GPU, 9 min
 	python -m benchmarks.campaign $(CAMPAIGN)
 
 clean: ## remove results, logs and caches, through links too; the installation stays
-	@for path in results/* .snakemake logs .pytest_cache .ruff_cache .hypothesis; do \
+	@for path in results/* .snakemake logs .pytest_cache .ruff_cache .mypy_cache .hypothesis; do \
 	  case "$$path" in results/README.md | results/published) continue ;; esac; \
 	  if [ -L "$$path" ] && [ -d "$$path" ]; then find -H "$$path" -mindepth 1 -delete; \
 	  else rm -rf "$$path"; fi; \

@@ -10,15 +10,10 @@ from torch import Tensor, nn
 from comvae.model import layers
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
-from comvae.model.options import DynamicBayesian, ModelOptions
+from comvae.model.options import ModelOptions
 from comvae.model.priors import GaussianPrior, Prior, ScaleMixturePrior
 
 __all__ = ["DynamicBayesianLinear", "GaussianPrior", "Prior", "ScaleMixturePrior"]
-
-PRIORS: dict[str, type[Prior]] = {
-    "gaussian": GaussianPrior,
-    "mixture": ScaleMixturePrior,
-}
 
 
 class DynamicBayesianLinear(nn.Module):
@@ -48,22 +43,20 @@ class DynamicBayesianLinear(nn.Module):
         2 r (in + 1) out.
         """
         super().__init__()
-        if isinstance(prior, str):
-            if prior not in PRIORS:
-                raise ValueError(
-                    f"prior: found `{prior}`, expected one of {', '.join(PRIORS)}, or "
-                    "an instance of comvae.nn.Prior"
-                )
-            prior = PRIORS[prior]()
         self.in_features, self.out_features = in_features, out_features
-        self.prior, self.draw_weights = prior, True
-        options = ModelOptions(
-            title="comvae.nn",
-            hidden_layer="dynamic",
-            weight_prior="gaussian",
-            batch_norm_maps=batch_norm,
-            dynamic=DynamicBayesian(rank=rank),
-        ).model_copy(update={"weight_prior": prior})  # also one that has no name
+        self.draw_weights = True
+        options = ModelOptions.model_validate(
+            {
+                "title": "comvae.nn",
+                "hidden_layer": "dynamic",
+                "weight_prior": prior if isinstance(prior, str) else "gaussian",
+                "batch_norm_maps": batch_norm,
+                "dynamic": {"rank": rank},
+            }
+        )
+        if isinstance(prior, Prior):  # also one that has no name
+            options = options.model_copy(update={"weight_prior": prior})
+        self.prior = options.weight_prior
         self.layer = layers.DynamicBayesianLinear(
             in_features, out_features, options, _TorchNoise()
         )

@@ -18,10 +18,10 @@ from comvae.nn import DynamicBayesianLinear
 EPOCHS, BATCH, DRAWS = 15, 64, 20
 
 
-def weight_kl(net: nn.Module) -> Tensor | float:
+def weight_kl(net: nn.Module) -> Tensor:
     """The weight KL of all Bayesian layers after a forward pass, in nats."""
     layers = [m for m in net.modules() if isinstance(m, DynamicBayesianLinear)]
-    return sum(layer.kl() for layer in layers)
+    return torch.stack([layer.kl() for layer in layers]).sum()
 
 
 def train(net: nn.Module, x: Tensor, y: Tensor) -> None:
@@ -49,7 +49,7 @@ def calibration_error(p: Tensor, y: Tensor, bins: int = 10) -> float:
     place = (confidence * bins).long().clamp_max(bins - 1)
     right = (guess == y).float()
     apart = [(right - confidence)[place == b].sum().abs() for b in range(bins)]
-    return (sum(apart) / len(y)).item()
+    return torch.stack(apart).sum().item() / len(y)
 
 
 def main() -> dict[str, tuple[float, float]]:

@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from comvae.cli import app
+from comvae.cli.reference import PAGE, reference_page
 from comvae.datasets.registry import REGISTRY
 from comvae.results.paths import evaluation_folder, gap_images
 from comvae.study.loading import Catalogue, load_models
@@ -290,3 +291,13 @@ def test_data_with_another_checksum_are_refused(study, tmp_path):
     message = refused(folder, "train", f"{RUN}/run.json", "--dataset", DATASET)
     assert f"{DATASET}: is data with checksum 000" in message
     assert "comvae fetch digits --output d/digits" in message
+
+
+def test_the_reference_is_generated_and_names_every_command():
+    text = reference_page()
+    assert (ROOT / PAGE).read_text("utf-8") == text, "run `make schemas`"
+    for name in typer.main.get_command(app).commands:
+        assert f"### `comvae {name}`" in text
+    for name in ("load", "TrainedModel", "amortization_gap"):
+        assert f"### `comvae.{name}`" in text
+    assert "gap(x: Images, **settings: Any) -> pd.DataFrame" in text

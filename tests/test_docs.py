@@ -28,6 +28,10 @@ BLOCKS = [
 ]
 # of other programs, which a test cannot start: servers, logins, installations
 OTHERS = {"ssh", "sudo", "curl", "sbatch", "read", "export", "source", "mlflow"}
+INSIDE = {  # what a container runs
+    "docker": re.compile(r".*? comvae(?::cuda)? (.*)"),
+    "apptainer": re.compile(r".*? comvae.sif (.*)"),
+}
 PARTS = re.compile(r"\s*(?:&&|\|)\s*")
 ASSIGNED = re.compile(r"^(?:\w+=(?:\$\((?=.* )|\S*)\s*)+")
 
@@ -96,6 +100,11 @@ def check(words: list[str]) -> None:
             assert all((ROOT / name).exists() for name in named)
         case ["python", script] if script.endswith(".py"):
             assert (ROOT / script).is_file()
+        case ["docker" | "apptainer", "build", *_]:
+            pass
+        case ["docker" | "apptainer" as program, *rest]:
+            inner = INSIDE[program].fullmatch(" ".join(rest))[1]
+            check(shlex.split(inner.replace("/comvae/", "")))
         case ["python", "-m", "pip", "install", *_] | ["head" | "dirname", *_]:
             pass
         case [program, *_]:
@@ -105,7 +114,7 @@ def check(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        "python -m comvae tablets",
+        "python -m comvae tablez",
         "comvae tables --stduy x",
         "make stduy",
         "snakemake --coers 8",

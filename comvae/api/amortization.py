@@ -60,7 +60,7 @@ def amortization_gap(
 
 def gap_settings(changes: dict[str, Any]) -> Gap:
     """The settings of a measurement on given images; annealing is off by itself."""
-    return Gap(**({"ais": "off", "ais_images": 2**31} | changes))
+    return Gap.model_validate({"ais": "off", "ais_images": 2**31} | changes)
 
 
 def as_table(columns: dict[str, Tensor], seed: int = 0) -> pd.DataFrame:

@@ -174,7 +174,10 @@ def dashboard(
 def schemas(
     root: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path(),
 ) -> None:
-    """Write the settings' JSON schemas and documentation from their classes."""
+    """Write JSON schemas and documentation from the classes and the commands."""
+    from comvae.cli.reference import PAGE, reference_page
+    from comvae.files import write_text
     from comvae.schemas import write_schemas
 
     write_schemas(root)
+    write_text(root / PAGE, reference_page())

@@ -111,3 +111,24 @@ def test_no_file_names_a_path_of_a_machine():
 def test_such_a_path_would_be_seen(folder):
     for text in ("see {}", "path={}", '"{}"', "file://{}", "({})"):
         assert MACHINE_PATH.search(text.format(f"/{folder}/someone")), text
+
+
+def test_the_image_is_built_of_what_is_there(lock):
+    """No daemon builds it here: files, extras and pins are looked at, and each step is
+    read by the shell."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    steps = [line.partition(" ") for line in text.splitlines() if line[:1].isupper()]
+    for kind, _, rest in steps:
+        if kind == "COPY":
+            *sources, _target = rest.split()
+            assert all((ROOT / source).exists() for source in sources), rest
+        if kind == "RUN":
+            subprocess.run(["sh", "-n"], input=rest, text=True, check=True)
+    values = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    [extras] = re.findall(r"'\.\[(.+)\]'", text)
+    assert set(extras.split(",")) <= set(values["optional-dependencies"])
+    assert {"torch", "torchvision"} <= set(lock)
+    [base] = [rest for kind, _, rest in steps if kind == "FROM"]
+    version = base.removeprefix("python:").partition("-")[0]
+    wanted = Requirement(f"python{values['requires-python']}")
+    assert wanted.specifier.contains(version)

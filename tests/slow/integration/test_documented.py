@@ -1,5 +1,5 @@
-"""What README and docs show, run as it stands there: the stages, and the workflow as a
-module of another one."""
+"""What README and docs show, run as it stands there: the stages, the workflow as a
+module of another one, and the site."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
-from tests.slow.support import run
+from tests.slow.support import copy_repository, run
 from tests.support import ROOT
 
 
@@ -66,3 +66,30 @@ def test_the_stages_of_the_readme_run_one_by_one(tmp_path):
     assert "Vanilla VAE" in done.stdout and "Amortization" in done.stdout.title()
     [gaps] = tmp_path.glob("results/evaluations/digits/vanilla/*/*/gaps.parquet")
     assert pd.read_parquet(gaps)["elbo"].notna().all()
+
+
+@pytest.mark.parametrize(
+    "page,broken,complaint",
+    [
+        ("README.md", None, None),
+        ("docs/api.md", "[x](none.md)", "none.md"),
+        ("CONTRIBUTING.md", "[x](README.md#none)", "none"),
+    ],
+)
+def test_the_site_is_built_and_a_link_that_leads_nowhere_fails_it(
+    tmp_path, page, broken, complaint
+):
+    project = copy_repository(tmp_path)
+    if broken:
+        with (project / page).open("a") as file:
+            file.write(f"\n{broken}\n")
+    done = run([sys.executable, str(project / ".ci" / "docs.py")], project)
+    if broken:
+        assert done.returncode != 0 and complaint in done.stdout
+        return
+    assert done.returncode == 0, done.stdout
+    site = project / "build" / "docs" / "site"
+    assert "datasheet" in (site / "index.html").read_text("utf-8").lower()
+    loaded = r'<(?:script|img|iframe)[^>]+src="https?:|<link[^>]+href="https?:'
+    for html in site.rglob("*.html"):
+        assert not re.search(loaded, html.read_text("utf-8")), html
