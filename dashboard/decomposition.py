@@ -130,7 +130,9 @@ def bounds_table(table: pd.DataFrame, study: Study) -> pd.DataFrame:
         row = {"Model": study.title(model)}
         for name in [name for name in QUANTITIES if name in ends]:
             found, title = of_quantity(table, name), QUANTITIES[name].title
-            row[title] = _interval(found.loc[model]) if model in found.index else ""
+            row[title] = (
+                _interval(found.loc[model]) if model in found.index else NOTHING
+            )
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -16,7 +16,7 @@ from dashboard import summary
 from dashboard.arrays import enlarged
 from dashboard.charts.curves import curve, curve_message
 from dashboard.study import Study, warnings
-from dashboard.text import number
+from dashboard.text import NOTHING, number
 
 MODES = {
     "default": "weights sampled, running statistics",
@@ -146,7 +146,7 @@ def _results(
         rows.append({"Split": SPLITS["train"].title, "How": how} | _terms(last))
     if rows:
         says = f"ELBO terms of this run in {len(rows)} ways of evaluating it."
-        yield el.Table(pd.DataFrame(rows).fillna(""), says)
+        yield el.Table(pd.DataFrame(rows).fillna(NOTHING), says)
         yield el.Caption(
             "Reconstruction, latent KL and negative ELBO in nats per image; the weight "
             "KL in nats for one network."

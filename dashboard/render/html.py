@@ -15,7 +15,7 @@ from dashboard.study import Study
 from dashboard.text import NOTHING
 
 NUMBER = re.compile(r"[<+\N{MINUS SIGN}-]?\d[\d,.]*(\s.*)?")
-NO_NUMBER = ("", NOTHING, "no result")
+NO_NUMBER = ("", NOTHING)
 TABLES = "tables"  # the folder of a study whose files a site has
 ENVIRONMENT = Environment(
     loader=PackageLoader("dashboard.render"),
@@ -76,7 +76,7 @@ class Written:
 
     def table(self, table: el.Table) -> dict[str, Any]:
         """Heads and cells; columns of two levels get a row of groups above."""
-        rows = table.as_text()
+        rows = table.as_text(pictures=True)
         groups: list[tuple[str, int]] = []
         if rows.columns.nlevels == 2:
             above = groupby(rows.columns.get_level_values(0))

@@ -16,7 +16,7 @@ STYLE, CHARTS, LIBRARIES = "site.css", "charts.js", "vega.js"
 MARK = 'name="generator" content="comvae site"'  # in every page
 FIRST = "index"  # the file of the first page
 MAIN = {  # figures for the Snakemake report and for papers: page and chart of each
-    "test-negative-elbo": ("overview", "means"),
+    "test-negative-elbo": ("table-1", "negative_elbo-test"),
     "differences-to-vanilla": ("compare", "differences-negative_elbo"),
     "gaps": ("gaps", "stack-gaps"),
     "gains": ("gaps", "gains"),

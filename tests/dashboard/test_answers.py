@@ -36,11 +36,29 @@ def test_overview_answers_the_three_questions(whole):
     assert headers(app)[4] == "+0.60 of +1.00 nats"
     # place 0 and 2: 25.7 and 25.1 nats; per place the gap narrows by 0.2, of which
     # drawing the weights costs 0.1
-    assert "with the weights at their means, the weight noise \u22120.20" in words
+    assert "weights at their means, and drawing them costs \u22120.20" in words
     assert "gains +1.00 [+1.00, +1.00] nats per image" in words
     assert "Of 9 claims of the paper: holds here 4, not run 5." in words
+    assert headers(app)[5] == "1 times the parameters, 1 times the time"
     assert not app.warning and len(charts(app)) == 1
     assert app.query_params == {}
+
+
+def test_overview_explains_the_model_of_its_headline(whole):
+    """Though another one is better than the paper's own."""
+
+    def swap(rows):
+        names = {FEW[1]: FEW[2], FEW[2]: FEW[1]}
+        return rows.assign(model=rows["model"].replace(names))
+
+    for name in ("runs", "attribution", "gaps"):
+        edit(whole, name, swap)
+    app = show("overview")
+    said, _, best, real, part, *_ = headers(app)
+    assert best == "Simplified, mixture prior" and real == "Yes"
+    assert "the compound VAE explains test images 0.50 ± 0.00" in said
+    assert part.endswith(" of +0.50 nats")
+    assert "Compound, mixture prior gains +0.50" in text(app)
 
 
 def test_the_first_sentence_is_that_of_the_report(whole):
@@ -58,9 +76,10 @@ def test_overview_ranks_the_models(whole):
     reference = shown.set_index("Model").loc["Vanilla VAE"]
     assert reference["Gain"] == 0 and reference["Beside vanilla"] == "the reference"
     best = shown.set_index("Model").loc["Compound, mixture prior"]
-    parts = best[["by model", "by approximation", "by amortization", "by noise"]]
+    parts = best[["model", "approx.", "amort.", "noise"]]
     assert parts.sum() == pytest.approx(best["Gain"]) == pytest.approx(1.0)
     assert best["Beside vanilla"] == "better"
+    assert shown["Its parts"].str.startswith("data:image/svg").all()
     assert "digits, 8 x 8 pixels, 3 seeds, 3 epochs, commit synthet" in text(app)
 
 
@@ -246,7 +265,7 @@ def test_ends_of_the_scale_are_no_rivals(results):
     app = show("overview")
     assert headers(app)[2] == "Compound, mixture prior"
     assert "Not among the rivals" in text(app)
-    names = frame(charts(app)[0], "title")["title"]
+    names = app.dataframe[0].value["Model"]
     assert set(names) == {"Vanilla VAE", "Compound, mixture prior"}
     assert app.get("page_link")
     shown = show("gaps").multiselect(key="shown").value

@@ -1,14 +1,16 @@
 """What the pages are made of: summaries, charts, marks, numbers as text."""
 
+import base64
 import io
 import math
+import re
 
 import pandas as pd
 import pytest
 
 from comvae.results import index as runs
 from dashboard import summary, text, theme
-from dashboard.charts import curves, effects, means
+from dashboard.charts import curves, effects, means, parts
 from dashboard.elements import SortableTable
 from dashboard.render.streamlit import table_behind
 from dashboard.study import load_study
@@ -113,6 +115,20 @@ def test_lines_are_of_seeds_and_end_at_the_lowest_and_the_highest():
     assert (best.name, best["mean"], worst.name, count) == ("a", 1.5, "b", 2)
 
 
+def test_bars_share_a_scale_around_zero():
+    drawn = parts.bars({"a": [1.0, 0.0, -1.0, 0.0], "b": [0.0, -2.0, -1.0, 0.0]})
+    ends = {}
+    for name, address in drawn.items():
+        svg = base64.b64decode(address.partition(",")[2]).decode()
+        shown = re.findall(r'x="([\d.]+)" y="5" width="([\d.]+)"', svg)
+        places = [(float(x), float(x) + float(w)) for x, w in shown if float(w)]
+        ends[name] = places
+    nat = (parts.WIDTH - 2) / 4  # from -3 to +1
+    zero = 1 + 3 * nat
+    assert ends["a"] == [(zero, zero + nat), (zero - nat, zero)]
+    assert ends["b"] == [(zero - 2 * nat, zero), (1, zero - 2 * nat)]
+
+
 def test_effects_stand_below_the_name_of_their_group():
     found = {"effect": 1.0, "ci_low": 0.5, "ci_high": 1.5}
     rows = [
@@ -207,7 +223,7 @@ def test_numbers_are_short_and_say_no_more_than_they_know(write, value, words):
 def test_a_table_of_values_is_text_too():
     rows = pd.DataFrame({"nats": [1234.5, math.nan], "device": ["cpu", None]})
     table = SortableTable(rows, "Two runs.", {"nats": ",.2f"}).as_text()
-    assert table.to_numpy().tolist() == [["1,234.50", "cpu"], ["", ""]]
+    assert table.to_numpy().tolist() == [["1,234.50", "cpu"], [text.NOTHING] * 2]
 
 
 def test_a_download_holds_what_is_drawn(tmp_path):
