@@ -10,7 +10,7 @@ from comvae.errors import ResultsError
 from comvae.results import index as runs
 from comvae.results import reading as data
 from comvae.results.formats import HISTORY
-from dashboard.charts.curves import COLUMNS, over_seeds
+from dashboard.charts import curves
 from dashboard.charts.effects import effect_row
 from dashboard.differences import by_seed, difference
 from dashboard.study import Study
@@ -38,13 +38,13 @@ def epochs(
     models: Sequence[str],
     term: str,
 ) -> pd.DataFrame:
-    """The rows of `charts.curves.bands`: one line for each of `models`."""
-    tables = [pd.DataFrame(columns=COLUMNS)]
+    """The rows of `charts.curves.lines`: one line for each of `models`."""
+    tables = [pd.DataFrame(columns=curves.COLUMNS)]
     for model in models:
         of_model = [table for name, table in found if name == model and term in table]
         if of_model:
             names = {"line": model, "model": model, "title": study.title(model)}
-            tables.append(over_seeds(pd.concat(of_model), term, **names))
+            tables.append(curves.by_seed(pd.concat(of_model), term, **names))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 

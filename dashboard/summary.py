@@ -16,7 +16,6 @@ from dashboard.study import Study, bounds_alone
 from dashboard.text import NOTHING, effect_text, number, signed, with_interval
 
 PAPERS = "mnist"  # whose images the paper's effects are told of
-FIRST = 4  # models that a page shows at first
 BEST = "\N{BLACK STAR}"
 METRIC = "negative_elbo"  # what models are compared by, unless the reader chooses
 
@@ -170,7 +169,7 @@ def _best(study: Study, dataset: str, split: str, metric: str) -> set[str]:
 
 def default_models(study: Study, dataset: str, here: Sequence[str]) -> list[str]:
     """The models of `here` that a page shows at first, in the study's order: vanilla,
-    the paper's own, and the best of the others."""
+    the paper's own, and the best and the worst of the others."""
     fixed = [model for model in (BASELINE, MODEL) if model in here]
     others = [m for m in here if m not in fixed and m not in bounds_alone(study)]
     table = study.of("runs", dataset)
@@ -178,7 +177,7 @@ def default_models(study: Study, dataset: str, here: Sequence[str]) -> list[str]
         of_test = table[table["split"] == "test"]
         means = of_test.groupby("model")[METRIC].mean().dropna().sort_values()
         others = [model for model in means.index if model in others] or others
-    chosen = {*fixed, *others[: FIRST - len(fixed)]}
+    chosen = {*fixed, *others[:1], *others[-1:]}
     return [model for model in here if model in chosen]
 
 

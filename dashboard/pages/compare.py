@@ -9,7 +9,7 @@ from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES
 from dashboard import comparison, summary
 from dashboard import elements as el
-from dashboard.charts.curves import bands, ends
+from dashboard.charts.curves import ends, lines
 from dashboard.charts.effects import effects
 from dashboard.charts.images import against
 from dashboard.decomposition import MAIN_GAP, gaps_of
@@ -63,6 +63,7 @@ def _curves(
     found, problems = comparison.histories(chosen)
     terms = summary.measured_in(*(table for _, table in found)) or [METRIC]
     term = ask.one(el.Choice("Term", "term", terms, title_of))
+    scale = ask.one(el.Choice("Scale", "scale", ["linear", "logarithmic"]))
     yield from warnings(problems)
     epochs = comparison.epochs(found, study, models, term)
     if epochs.empty:
@@ -77,15 +78,15 @@ def _curves(
             f"{number(worst['mean'])}."
         )
     yield el.Text(message)
-    yield el.Chart(
-        f"curves-{term}", partial(bands, epochs, term), message, download=False
-    )
+    draw = partial(lines, epochs, term, log=scale == "logarithmic")
+    yield el.Chart(f"curves-{term}", draw, message)
     yield el.Caption(
-        "How to read it: the line is the mean over seeds, the band reaches from the "
-        "lowest seed to the highest. Averages over each epoch while training, with "
-        "weights and batch norm in training mode."
+        "How to read it: the line is the mean over seeds, which are the thin lines; "
+        "the axis has the range of the last 80% of the epochs. Averages over each "
+        "epoch while training, with weights and batch norm in training mode. A click "
+        "in the legend leaves one model; with Shift held, the wheel zooms and the "
+        "pointer moves the chart."
     )
-    yield el.Download("curves.csv", epochs.to_csv(index=False).encode())
 
 
 def _differences(

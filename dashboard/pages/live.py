@@ -10,7 +10,7 @@ import pandas as pd
 from comvae.results.trail import Progress as Trail
 from dashboard import elements as el
 from dashboard import progress, summary
-from dashboard.charts.curves import bands, ends, over_seeds
+from dashboard.charts.curves import by_seed, ends, lines
 from dashboard.forecast import forecast
 from dashboard.progress import Progress, Seen, seeds_text
 from dashboard.study import Study, nothing_yet, warnings
@@ -116,7 +116,7 @@ def _curves(running: list[Seen], study: Study, ask: el.Ask) -> Iterator[el.Eleme
             names = {"line": line, "model": seen.block.model}
             names["title"] = _title(seen, study)
             if line in histories:
-                tables.append(over_seeds(histories[line], term, **names))
+                tables.append(by_seed(histories[line], term, **names))
         if not any(map(len, tables)):
             yield el.Text(f"No epoch on {dataset} has ended yet.")
             continue
@@ -124,12 +124,11 @@ def _curves(running: list[Seen], study: Study, ask: el.Ask) -> Iterator[el.Eleme
         message = _message(epochs, f"{summary.title_of(term)} on {dataset}")
         yield el.Text(message)
         yield el.Chart(
-            f"curves-so-far-{dataset}", partial(bands, epochs, term), message
+            f"curves-so-far-{dataset}", partial(lines, epochs, term), message
         )
         text = (
-            "How to read it: one line per block, the mean over its seeds; the band "
-            "reaches from the lowest seed to the highest. Averages over each epoch "
-            "while training."
+            "How to read it: one line per block, the mean over its seeds, which are "
+            "the thin lines. Averages over each epoch while training."
         )
         if len(here) > LINES:
             text += f" Only the first {LINES} of {len(here)} blocks are drawn."

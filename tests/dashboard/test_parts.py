@@ -107,12 +107,29 @@ def test_curve_leaves_out_what_is_not_finite():
 
 
 def test_lines_are_of_seeds_and_end_at_the_lowest_and_the_highest():
-    history = pd.DataFrame({"epoch": [1, 1, 2, 2], "latent_kl": [5.0, 7.0, 1.0, 2.0]})
-    low = curves.over_seeds(history, "latent_kl", line="a", model="a", title="A")
-    assert low["mean"].tolist() == [6, 1.5] and low["most"].tolist() == [7, 2]
-    high = low.assign(line="b", mean=low["mean"] + 1)
+    history = pd.DataFrame(
+        {"epoch": [1, 1, 2, 2], "seed": [0, 1] * 2, "latent_kl": [5.0, 7.0, 1.0, 2.0]}
+    )
+    low = curves.by_seed(history, "latent_kl", line="a", model="a", title="A")
+    assert low["value"].tolist() == history["latent_kl"].tolist()
+    high = low.assign(line="b", title="B", value=low["value"] + 1)
     best, worst, count = curves.ends(pd.concat([high, low]))
     assert (best.name, best["mean"], worst.name, count) == ("a", 1.5, "b", 2)
+
+
+@pytest.mark.parametrize(
+    ("least", "log", "kind"), [(1, False, None), (1, True, "log"), (0, True, None)]
+)
+def test_curves_have_the_range_of_their_last_epochs(least, log, kind):
+    epochs = range(1, 12)
+    values = [1000.0, 500.0, *range(least + 8, least - 1, -1)]
+    history = pd.DataFrame({"epoch": epochs, "seed": 0, "latent_kl": values})
+    rows = curves.by_seed(history, "latent_kl", line="a", model="a", title="A")
+    spec = curves.lines(rows, "latent_kl", dark=False, log=log).to_dict()
+    scale = spec["layer"][0]["encoding"]["y"]["scale"]
+    low, high = scale["domain"]
+    assert low <= least and least + 8 <= high < 12 and scale.get("type") == kind
+    assert {param["name"] for param in spec["params"]} == {"picked", "zoom", "near"}
 
 
 def test_bars_share_a_scale_around_zero():
