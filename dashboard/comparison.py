@@ -50,22 +50,20 @@ def epochs(
 
 def differences(
     table: pd.DataFrame, study: Study, view: tuple[str, str, str], models: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> pd.DataFrame:
     """By how much every model is better than the first of `models`, or higher in what
-    has no better side: effects, and the values by seed.
+    has no better side: effects, and the value of each seed as `seed_<s>`.
 
     `view` is dataset, split and metric.
     """
-    rows, values = [], []
-    first = models[0]
+    rows, first = [], models[0]
     for model in models[1:]:
         found = difference(table, *view, (model, first))
         more = {name: found[name] for name in ("n_seeds", "verdict")}
-        rows.append(effect_row(model, study.title(model), model, found) | more)
         for seed, value in by_seed(table, *view, (model, first)).items():
-            values.append({"group": model, "part": "", "seed": seed, "value": value})
-    columns = ["group", "part", "seed", "value"]
-    return pd.DataFrame(rows), pd.DataFrame(values, columns=columns)
+            more[f"seed_{seed:.0f}"] = value
+        rows.append(effect_row(model, study.title(model), model, found) | more)
+    return pd.DataFrame(rows)
 
 
 def image_gaps(

@@ -99,15 +99,13 @@ class WebLink(Element):
 class Chart(Element):
     """A chart in the light or the dark theme; `says` is its message, in one sentence.
 
-    `name` is the chart's own on its page. `download` offers the table behind it, where
-    no other element does. `still` draws what is kept as a picture, where that is not
-    the chart itself; it is then the download.
+    `name` is the chart's own on its page. `still` draws what is kept as a picture,
+    where that is not the chart itself.
     """
 
     name: str
     draw: Draw
     says: str
-    download: bool = True
     still: Draw | None = None
 
 
@@ -176,14 +174,6 @@ class File(Element):
     """A download of a file below the results, as it lies there; `path` is relative."""
 
     path: str
-
-
-@dataclass(frozen=True)
-class Download(Element):
-    """A download of what a page has computed."""
-
-    file: str
-    content: bytes
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from comvae.results.claims import best_models, verdict
 from comvae.results.headline import MODEL
 from comvae.results.headline import gain as gain_over_vanilla
 from comvae.results.tables.attribution import BASELINE
-from dashboard.decomposition import AT_MEANS, GAIN, MAIN_GAP, NOISE
+from dashboard.decomposition import AT_MEANS, GAIN, NOISE
 from dashboard.study import Study
 from dashboard.summary import METRIC, compared
 from dashboard.text import counted, effect_text, listed, number, signed
@@ -99,13 +99,10 @@ def against_vanilla(
         "inconclusive": "Not shown",
     }
     effect = effect_text(gain["effect"], gain["ci_low"], gain["ci_high"])
-    measured = f"(95% interval, paired over {counted(gain['n_seeds'], 'seed')})"
-    if gain["effect"] > 0:
-        text = f"{name} gains {effect} nats per image over vanilla in test ELBO "
-        text += f"{measured}."
-    else:
-        text = f"{name} gains nothing: {effect} nats per image in test ELBO "
-        text += f"{measured}, where minus is worse than vanilla."
+    text = (
+        f"{name} gains {effect} nats per image over vanilla in test ELBO (95% "
+        f"interval, paired over {counted(gain['n_seeds'], 'seed')}); plus is better."
+    )
     if found == "inconclusive":
         if gain["n_seeds"] < 2:
             text += " One seed has no interval."
@@ -117,7 +114,6 @@ def against_vanilla(
 def amortization(
     study: Study,
     attribution: pd.DataFrame | None,
-    gaps: pd.DataFrame | None,
     dataset: str,
     model: str | None,
 ) -> Finding:
@@ -135,23 +131,14 @@ def amortization(
     answer = CHANGES[verdict(gain) == "supported", verdict(part)].format(
         part=signed(part["effect"]), gain=signed(gain["effect"])
     )
-    text = "What an encoder loses against the best Gaussian of each image"
-    vanilla, own = (_of_gap(gaps, dataset, name) for name in (BASELINE, model))
-    if vanilla is not None and own is not None:
-        text += (
-            f" is {number(vanilla['mean'])} nats per image in vanilla and "
-            f"{number(own['mean'])} in {study.title(model)}"
-        )
     interval = effect_text(part["effect"], part["ci_low"], part["ci_high"])
-    text += (
-        f". Of the change in ELBO, {signed(gain['effect'])}, this gap makes {interval} "
-        "with the weights at their means, and drawing them costs "
+    text = (
+        "An encoder's q(z|x) loses something against the best Gaussian of each image. "
+        f"Of the change in ELBO, {signed(gain['effect'])} nats, this makes {interval} "
+        "with the weights at their means, and drawing them "
         f"{signed(parts.loc[NOISE, 'effect'])}; plus is better than vanilla."
     )
-    if own is None:
-        return answer, f"{text} Measured on the images of the gaps."
-    images = f"{own['images']:.0f} test images"
-    return answer, f"{text} Measured on {images}, with fresh samples of z."
+    return answer, text
 
 
 def cost(study: Study, runs: pd.DataFrame, dataset: str, model: str | None) -> Finding:
@@ -184,16 +171,3 @@ def _parts(
     if not set(GAIN) <= set(here.index) or here.loc[GAIN, "effect"].isna().any():
         return None
     return here
-
-
-def _of_gap(gaps: pd.DataFrame | None, dataset: str, model: str) -> pd.Series | None:
-    """The amortization gap of a model on test images, if it is measured."""
-    if gaps is None:
-        return None
-    here = gaps[
-        (gaps["dataset"] == dataset)
-        & (gaps["model"] == model)
-        & (gaps["split"] == "test")
-        & (gaps["quantity"] == MAIN_GAP)
-    ].dropna(subset="mean")
-    return here.iloc[0] if len(here) else None

@@ -280,16 +280,6 @@ def departures(study: Study, dataset: str) -> list[el.Element]:
     return [el.Notice(text)] if text else []
 
 
-def progress(study: Study, dataset: str) -> str | None:
-    """How many runs are finished, and what became of the others, as the tables say."""
-    cells = study.of("cells", dataset)
-    if cells is None:
-        return None
-    finished = (cells["status"] == "finished").sum()
-    text = f"{finished} of {len(cells)} runs finished"
-    return f"On {dataset}: {', '.join([text, *_unfinished(cells['status'])])}."
-
-
 def absent_runs(study: Study, dataset: str) -> list[el.Element]:
     """The runs of a dataset that are not finished, and where to look, if any."""
     cells = study.of("cells", dataset)
@@ -304,5 +294,6 @@ def absent_runs(study: Study, dataset: str) -> list[el.Element]:
             "Detail": rows["detail"].tolist(),
         }
     )
-    says = f"{len(rows)} runs on {dataset} are not finished."
-    return [el.Details("Which runs are not finished, and why", [el.Table(table, says)])]
+    found = ", ".join(_unfinished(cells["status"]))
+    says = f"{len(rows)} of {len(cells)} runs on {dataset} are not finished: {found}"
+    return [el.Details(f"{says}. Which, and why", [el.Table(table, f"{says}.")])]

@@ -1,4 +1,4 @@
-"""Training curves, of one run or of several lines with their seeds."""
+"""Training curves: lines with their seeds."""
 
 import math
 
@@ -13,45 +13,6 @@ from dashboard.text import number
 
 COLUMNS = ["line", "model", "title", "epoch", "seed", "value"]
 LATE = 0.8  # of the epochs, the last ones, whose values give the axis its range
-
-
-def curve(history: pd.DataFrame, term: str, model: str, dark: bool) -> alt.LayerChart:
-    """One quantity over the epochs of one run of a model.
-
-    `history` holds `epoch` and `term`; epochs without a finite value are left out.
-    """
-    rows = _finite(history, term)[["epoch", term]]
-    y = scales.values(
-        alt.Y,
-        QUANTITIES[term].unit,
-        theme.Ink(dark),
-        {"tickCount": 5, "format": ",~r"},
-        zero=False,
-        nice=False,
-        **({} if rows.empty else {"domain": _late(rows, term)}),
-    )
-    epochs = [history["epoch"].min(), history["epoch"].max()]  # the same in all panels
-    base = alt.Chart(rows)
-    base = base.encode(x=_epochs(5, domain=epochs), y=y(term))
-    tooltip = scales.tips(epoch="Epoch")
-    tooltip += scales.tips(",.2f", **{term: with_unit(term)})
-    colour = theme.marks([model], dark)[model].colour
-    line = base.mark_line(color=colour, strokeWidth=2, clip=True)
-    head = alt.Title(QUANTITIES[term].title, fontSize=14, anchor="start")
-    return scales.finished([line, _targets(base, tooltip)], 270).properties(title=head)
-
-
-def curve_message(history: pd.DataFrame, term: str) -> str:
-    """What a curve shows, in one sentence for its `alt` text."""
-    finite = _finite(history, term).sort_values("epoch")
-    name, unit = QUANTITIES[term].title, QUANTITIES[term].unit
-    if finite.empty:
-        return f"{name}: no epoch has a finite value."
-    first, last = finite.iloc[0], finite.iloc[-1]
-    return (
-        f"{name} goes from {number(first[term])} in epoch {first['epoch']:.0f} to "
-        f"{number(last[term])} {unit} in epoch {last['epoch']:.0f}."
-    )
 
 
 def by_seed(history: pd.DataFrame, term: str, **names: str) -> pd.DataFrame:
@@ -126,6 +87,22 @@ def ends(epochs: pd.DataFrame) -> tuple[pd.Series, pd.Series, int]:
     return last.loc[last["mean"].idxmin()], last.loc[last["mean"].idxmax()], len(last)
 
 
+def message(epochs: pd.DataFrame, term: str) -> str:
+    """Where the lines are at their ends, in one sentence."""
+    best, worst, count = ends(epochs)
+
+    def at(row: pd.Series) -> str:
+        return f"{number(row['mean'])} after epoch {row['epoch']:.0f}"
+
+    name = QUANTITIES[term].title
+    if count == 1:
+        return f"{name} of {best['title']} is {at(best)}."
+    return (
+        f"{name} is lowest for {best['title']}, {at(best)}, and highest for "
+        f"{worst['title']}, {at(worst)}."
+    )
+
+
 def _late(rows: pd.DataFrame, column: str) -> list[float]:
     """The range of the last LATE of the epochs; the first ones may leave it."""
     first, last = rows["epoch"].min(), rows["epoch"].max()
@@ -142,9 +119,3 @@ def _finite(history: pd.DataFrame, term: str) -> pd.DataFrame:
 def _epochs(ticks: int, **scale: object) -> alt.X:
     axis = alt.Axis(grid=False, tickMinStep=1, format="d", tickCount=ticks)
     return alt.X("epoch:Q", title="Epoch", axis=axis).scale(nice=False, **scale)
-
-
-def _targets(base: alt.Chart, tooltip: list[alt.Tooltip]) -> alt.Chart:
-    """Points that are not seen, but wide enough for a pointer or a finger."""
-    look = {"opacity": 0, "size": 160, "filled": True, "clip": True}
-    return base.mark_point(**look).encode(tooltip=tooltip)

@@ -81,7 +81,7 @@ def effects_chart(claims: pd.DataFrame) -> Iterator[el.Element]:
         wide=True,
         marks=theme.VERDICT_MARKS,
     )
-    yield el.Chart("effects", draw, message, download=False)
+    yield el.Chart("effects", draw, message)
     yield el.Caption(
         "How to read it: each claim's parts, the mark at the effect minus its bar, the "
         "line its 95% interval. Right of 0 the claim holds: circles do, crosses do "

@@ -25,7 +25,8 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
         dataset = ask.one(el.Choice("Dataset", "dataset", datasets))
     yield from _headline(study, dataset)
     yield from _progress(study, dataset)
-    yield from _leaderboard(study, dataset)
+    if (runs := study.table("runs")) is not None:
+        yield from leaderboard(study, runs, dataset, bounds_alone(study))
     yield from _findings(study, dataset)
     yield from _claims(study, dataset)
 
@@ -70,12 +71,6 @@ def _setting(study: Study, dataset: str) -> str:
     return f"{', '.join(parts)}."
 
 
-def _leaderboard(study: Study, dataset: str) -> Iterator[el.Element]:
-    runs = study.table("runs")
-    if runs is not None:
-        yield from leaderboard(study, runs, dataset, bounds_alone(study))
-
-
 def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
     """How far the study is, the time left, and the way to what trains now."""
     now = progress.load_progress(study.results, study.folder.name)
@@ -103,7 +98,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
     if runs is None:
         yield from study.lacking("runs")
         return
-    attribution, gaps = study.table("attribution"), study.table("gaps")
+    attribution = study.table("attribution")
     yield from study.damage("attribution", "gaps")
     left_out = bounds_alone(study)
     found = findings.lead(runs, dataset, left_out)
@@ -129,7 +124,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
         ),
         (
             "How much of it is amortization gap?",
-            findings.amortization(study, attribution, gaps, dataset, model),
+            findings.amortization(study, attribution, dataset, model),
             el.Link("gaps", "More: Gaps", here),
         ),
         (

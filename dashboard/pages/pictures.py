@@ -131,8 +131,6 @@ def _widest(
         "that model, in nats, with weights sampled as on the page Gaps; the widest "
         f"come first. {AT_MEANS}"
     )
-    saved = table.rename_axis("image").to_csv()
-    yield el.Download("pictured-gaps.csv", saved.encode())
     return [int(image) for image in values.sort_values(ascending=False).index]
 
 
@@ -217,8 +215,6 @@ def _posteriors(
     if latents > gallery.DIMENSIONS:
         text += f" The first {gallery.DIMENSIONS} of {latents} latents are drawn."
     yield el.Caption(text)
-    saved = pd.concat(tables.values()).to_csv(index=False)
-    yield el.Download("posteriors.csv", saved.encode())
 
 
 def _posterior(arrays: Arrays, image: int, table: pd.DataFrame) -> list[el.Element]:
@@ -238,5 +234,5 @@ def _posterior(arrays: Arrays, image: int, table: pd.DataFrame) -> list[el.Eleme
     return [
         el.Picture(f"image-{image}", png, f"Test image {image}.", width=WIDTH),
         el.Text(message),
-        el.Chart(f"posterior-{image}", draw, message, download=False),
+        el.Chart(f"posterior-{image}", draw, message),
     ]

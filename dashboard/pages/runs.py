@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -152,26 +151,17 @@ def _beside(
 def _mlflow(study: Study, dataset: str) -> Iterator[el.Element]:
     """How to look at the same runs in MLflow's own pages."""
     uri = without_password(str(study.plan.get("tracking_uri") or ""))
-    address = uri.rstrip("/") if _is_server(uri) else UI
+    address, started = uri.rstrip("/"), []
+    if not uri.startswith(("http://", "https://")):
+        store = uri or f"sqlite:///{study.results.resolve()}/mlflow/mlflow.db"
+        command = f"mlflow ui --port 5000 --backend-store-uri {shlex.quote(store)}"
+        text = "In a terminal this, or `make mlflow`, shows its pages:"
+        address, started = UI, [el.Text(text), el.Code(command)]
     yield el.Private(
         [
             el.Heading("In MLflow"),
             el.Text(f"MLflow has the same runs, in the experiment {dataset}."),
-            *([] if _is_server(uri) else _started(study, uri)),
+            *started,
             el.WebLink(f"{address}/#/experiments", "Open MLflow"),
         ]
     )
-
-
-def _is_server(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
-
-
-def _started(study: Study, uri: str) -> list[el.Element]:
-    """What starts MLflow's pages on this machine."""
-    own = study.results.resolve() / "mlflow" / "mlflow.db"
-    command = "make mlflow"
-    if uri or own != Path("results/mlflow/mlflow.db").resolve():
-        store = shlex.quote(uri or f"sqlite:///{own}")
-        command = f"mlflow ui --port 5000 --backend-store-uri {store}"
-    return [el.Text("In a terminal this shows its pages:"), el.Code(command)]

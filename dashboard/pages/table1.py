@@ -29,10 +29,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     metric = ask.one(
         el.Choice("Term in the chart", "metric", metrics, summary.title_of)
     )
-    progress = summary.progress(study, dataset)
-    if progress is not None:
-        yield el.Caption(progress)
-        yield from summary.absent_runs(study, dataset)
+    yield from summary.absent_runs(study, dataset)
     for split in chosen:
         yield from _chart(study, dataset, split, metric)
         yield from _table(study, dataset, split)

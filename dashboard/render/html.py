@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from comvae.results import reading as data
 from dashboard import elements as el
 from dashboard.render import vega
+from dashboard.render.saved import of_table, slug
 from dashboard.study import Study
 from dashboard.text import NOTHING
 
@@ -73,6 +74,13 @@ class Written:
         if content is not None:
             self.files[file.path] = content
         return content is not None
+
+    def saved(self, table: el.Table) -> dict[str, str]:
+        """Where the table lies as a file, by the end of the name."""
+        return {
+            end: self.file("data", f"{slug(table.says)}.{end}", content())
+            for end, content in of_table(table).items()
+        }
 
     def table(self, table: el.Table) -> dict[str, Any]:
         """Heads and cells; columns of two levels get a row of groups above."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from comvae.errors import ResultsError
+from dashboard import records
 from dashboard.elements import Ask
 from dashboard.pages import PAGES, Page
 from dashboard.render import vega
@@ -90,6 +91,7 @@ def _page(
         mark=MARK,
         study=PAGES[0].head(study),
         page=page,
+        trained=records.finished(records.load_blocks(study.index.runs)[0]),
         head=page.head(study),
         dataset=dataset,
         pages=pages,

@@ -138,7 +138,7 @@ def sortable(table: SortableTable, **options: Any):
             columns[place] = st.column_config.NumberColumn(format=form)
     if table.texts:  # numbers sort, texts show
         rows, texts = rows.style, table.as_text()
-        for name in [*table.texts, *table.formats]:
+        for name in texts.columns.intersection([*table.texts, *table.formats]):
             for place, text in enumerate(texts[name]):
                 rows.format(lambda _, text=text: text, subset=([place], [name]))
     return st.dataframe(

@@ -110,7 +110,7 @@ def test_damaged_settings_are_named_and_the_rest_stands(results):
 @pytest.mark.parametrize(
     ("uri", "address", "command"),
     [
-        (None, "http://127.0.0.1:5000/#/experiments", "mlflow ui --port 5000"),
+        (None, "http://127.0.0.1:5000/#/experiments", "/mlflow/mlflow.db"),
         ("sqlite:////x y/r.db", "http://127.0.0.1:5000/#/experiments", "'sqlite:////x"),
         ("https://u:secret@m.example/", "https://m.example/#/experiments", None),
     ],
