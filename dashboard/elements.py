@@ -33,6 +33,13 @@ class Heading(Words):
     """The head of a section."""
 
 
+@dataclass(frozen=True)
+class Contents(Element):
+    """The ways to headings of the page."""
+
+    headings: Sequence[str]
+
+
 class Subheading(Words):
     """The head of a part of a section."""
 

@@ -18,7 +18,8 @@ from dashboard.findings import BASELINE
 from dashboard.study import Study, bounds_alone, warnings
 from dashboard.summary import METRIC, title_of, with_unit
 
-WRITTEN = [METRIC, "log_px", MAIN_GAP]  # the differences that a site shows
+GAIN = "elbo"  # whose differences are the gains of the first page
+WRITTEN = [METRIC, GAIN, "log_px", MAIN_GAP]  # the differences that a site shows
 ABREAST = 3  # pictures beside each other
 
 
@@ -94,6 +95,7 @@ def _differences(
         for name in summary.measured_in(runs[runs["split"] == view[1]])
         if QUANTITIES[name].source != "training"
     ] or [METRIC]
+    metrics.sort(key=lambda name: name != GAIN)
     written = [metric for metric in WRITTEN if metric in metrics]
     choice = el.Choice("Quantity", "metric", metrics, title_of, written=written)
     for metric in ask.each(choice):
@@ -133,6 +135,7 @@ def shown_differences(
     yield el.Caption(
         "How to read it: each thin tick is one seed's difference, the mark their mean, "
         f"the line its 95% interval.{sense}"
+        + (" On the images of the gaps." if quantity.source == "gap" else "")
     )
     gain = "Gain" if quantity.better else "Difference"
     heads = {"title": "Model", "Here": "Here", "There": "There", "effect": gain}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from comvae.study.citing import citation
 from dashboard import elements as el
 from dashboard import records
 from dashboard.study import Study, warnings
@@ -19,6 +20,9 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     yield from _trained(study)
     yield from _settings(study)
     yield from _datasets(study)
+    if cited := citation():
+        yield el.Heading("Cite the paper and this study")
+        yield el.Code(cited)
 
 
 def _files(study: Study) -> Iterator[el.Element]:

@@ -15,6 +15,7 @@ from dashboard.study import Study, noting, warnings
 from dashboard.text import number
 
 BY = {"runs": "Run by run", "models": "By model, over its seeds"}
+UNITS = "In nats per image; the weight KL in nats for one network, the time in seconds."
 COMMIT = "git_commit"  # a column of runs.csv
 HEADS = {"seed": "Seed", COMMIT: "Commit"}
 UI = "http://127.0.0.1:5000"  # where `make mlflow` shows it
@@ -41,9 +42,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
         rows = _rows(chosen, study, table, split)
         if by == "models":
             yield _by_model(rows)
-            yield el.Caption(
-                _units(rows) + " Mean ± standard deviation over the seeds."
-            )
+            yield el.Caption(f"{UNITS} Mean ± standard deviation over the seeds.")
         else:
             yield from _by_run(rows, chosen, study, ask)
     yield from _mlflow(study, dataset)
@@ -66,18 +65,6 @@ def _rows(
     here = table[table["split"] == split]
     kept = [*summary.measured_in(here), *(name for name in [COMMIT] if name in here)]
     return rows.merge(here[["model", "seed", *kept]], how="left", on=["model", "seed"])
-
-
-def _units(rows: pd.DataFrame) -> str:
-    """The unit of each quantity shown, in one sentence."""
-    by_unit: dict[str, list[str]] = {}
-    for name in summary.in_order(rows):
-        if unit := QUANTITIES[name].unit:
-            by_unit.setdefault(unit, []).append(QUANTITIES[name].title)
-    units = "; ".join(
-        f"{', '.join(names)} in {unit}" for unit, names in by_unit.items()
-    )
-    return f"{units}." if units else ""
 
 
 def _by_model(rows: pd.DataFrame) -> el.Table:
@@ -116,7 +103,7 @@ def _by_run(
     by_name = {f"{run.model}:{run.seed}": place for place, run in enumerate(chosen)}
     places = [by_name[name] for name in ask.rows("run", list(by_name), table)]
     yield el.Caption(
-        f"{_units(rows)} Choose rows to see those runs beside each other; a click on a "
+        f"{UNITS} Choose rows to see those runs beside each other; a click on a "
         "head sorts."
     )
     if places:

@@ -53,6 +53,7 @@ class Written:
             sections=self._sections,
             kind_of=lambda element: type(element).__name__,
             vega=vega,
+            slug=slug,
             **values,
         )
 

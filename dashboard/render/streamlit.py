@@ -32,7 +32,6 @@ VERDICTS = {  # colour and icon
 }
 NOTICES = {"info": st.info, "warning": st.warning, "error": st.error}
 WORDS = {
-    el.Heading: st.header,
     el.Subheading: st.subheader,
     el.Text: st.markdown,
     el.Caption: st.caption,
@@ -129,6 +128,11 @@ class Shown:
                 st.code(text, language=None)  # its colours are too pale to read
             case el.Notice(text, kind):
                 NOTICES[kind](plain(text))
+            case el.Contents(headings):
+                links = [f"[{plain(head)}](#{slug(head)})" for head in headings]
+                st.markdown(" \N{MIDDLE DOT} ".join(links))
+            case el.Heading(text):
+                st.header(plain(text), anchor=slug(text) or False)
             case el.Words(text):
                 WORDS[type(element)](plain(text))
             case el.Bar(done, text):

@@ -83,6 +83,13 @@ def test_every_table_is_saved_byte_for_byte(full):
     assert buttons(app)[: len(expected)] == [*names, "digits, dataset.json"]
 
 
+def test_the_paper_and_the_study_are_cited(full):
+    cited = show("provenance").code[-2].value
+    assert "author = {Su, Shang-Yu and Lin, Shan-Wei and Chen, Yun-Nung}" in cited
+    assert "booktitle = {IEEE International" in cited and "year = {2019}" in cited
+    assert "@software{comvae,\n  title = {{ComVAE" in cited
+
+
 def test_a_password_is_neither_shown_nor_buttons(full):
     path = study_in(full) / "study.json"
     uri = {"tracking_uri": "https://user:secret@mlflow.example.org"}
