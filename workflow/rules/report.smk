@@ -10,7 +10,7 @@ ANSWER = f"{FOLDER}/report/answer.rst"
 
 if Path(ANSWER).exists():
 
-    report: Path(ANSWER).resolve()
+    report: str(Path(ANSWER).resolve())
 
 
 rule report:
