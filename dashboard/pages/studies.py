@@ -22,6 +22,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     split = ask.one(summary.split_choice(runs))
     known = summary.measured_in(runs[runs["split"] == split])
     metrics = [name for name in known if QUANTITIES[name].source != "training"]
+    metrics = metrics or [summary.METRIC]
     metric = ask.one(el.Choice("Quantity", "metric", metrics, summary.title_of))
     yield from _datasets(study, (split, metric))
     yield el.Heading("Beside another study")
