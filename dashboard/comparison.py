@@ -10,7 +10,7 @@ from comvae.errors import ResultsError
 from comvae.results import index as runs
 from comvae.results import reading as data
 from comvae.results.formats import HISTORY
-from dashboard.charts.curves import COLUMNS, over_seeds
+from dashboard.charts import curves
 from dashboard.charts.effects import effect_row
 from dashboard.differences import by_seed, difference
 from dashboard.study import Study
@@ -38,34 +38,32 @@ def epochs(
     models: Sequence[str],
     term: str,
 ) -> pd.DataFrame:
-    """The rows of `charts.curves.bands`: one line for each of `models`."""
-    tables = [pd.DataFrame(columns=COLUMNS)]
+    """The rows of `charts.curves.lines`: one line for each of `models`."""
+    tables = [pd.DataFrame(columns=curves.COLUMNS)]
     for model in models:
         of_model = [table for name, table in found if name == model and term in table]
         if of_model:
             names = {"line": model, "model": model, "title": study.title(model)}
-            tables.append(over_seeds(pd.concat(of_model), term, **names))
+            tables.append(curves.by_seed(pd.concat(of_model), term, **names))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def differences(
     table: pd.DataFrame, study: Study, view: tuple[str, str, str], models: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> pd.DataFrame:
     """By how much every model is better than the first of `models`, or higher in what
-    has no better side: effects, and the values by seed.
+    has no better side: effects, and the value of each seed as `seed_<s>`.
 
     `view` is dataset, split and metric.
     """
-    rows, values = [], []
-    first = models[0]
+    rows, first = [], models[0]
     for model in models[1:]:
         found = difference(table, *view, (model, first))
         more = {name: found[name] for name in ("n_seeds", "verdict")}
-        rows.append(effect_row(model, study.title(model), model, found) | more)
         for seed, value in by_seed(table, *view, (model, first)).items():
-            values.append({"group": model, "part": "", "seed": seed, "value": value})
-    columns = ["group", "part", "seed", "value"]
-    return pd.DataFrame(rows), pd.DataFrame(values, columns=columns)
+            more[f"seed_{seed:.0f}"] = value
+        rows.append(effect_row(model, study.title(model), model, found) | more)
+    return pd.DataFrame(rows)
 
 
 def image_gaps(

@@ -38,17 +38,12 @@ def measured(table: pd.DataFrame, study: Study) -> list[str]:
     )
 
 
-def stack_rows(table: pd.DataFrame, study: Study, from_log_px: bool) -> pd.DataFrame:
-    """The rows of the stack of the gaps, from the ELBO up to log p(x).
-
-    `from_log_px` sets log p(x) of every model to 0: the gaps alone, downwards.
-    """
+def stack_rows(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """The rows of the stack of the gaps, from the ELBO to log p(x), which is at 0."""
     rows = []
     for model in measured(table, study):
         here = table[table["model"] == model].set_index("quantity")
-        at = here.loc["inference_gap" if from_log_px else "elbo"]
-        # the gaps alone are drawn downwards, the levels upwards
-        sizes = (-1 if from_log_px else 1) * here.loc[PARTS, "mean"]
+        at, sizes = here.loc["inference_gap"], -here.loc[PARTS, "mean"]
         ends = at["mean"] + sizes.cumsum().shift(fill_value=0.0)
         for part in PARTS:
             rows.append(
@@ -130,7 +125,9 @@ def bounds_table(table: pd.DataFrame, study: Study) -> pd.DataFrame:
         row = {"Model": study.title(model)}
         for name in [name for name in QUANTITIES if name in ends]:
             found, title = of_quantity(table, name), QUANTITIES[name].title
-            row[title] = _interval(found.loc[model]) if model in found.index else ""
+            row[title] = (
+                _interval(found.loc[model]) if model in found.index else NOTHING
+            )
         rows.append(row)
     return pd.DataFrame(rows)
 

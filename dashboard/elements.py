@@ -12,8 +12,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.text import flat, shown
+from dashboard.text import NOTHING, flat, shown
 
+PICTURE = "picture"
 Draw = Callable[[bool], alt.LayerChart]  # given whether the theme is dark
 
 
@@ -30,6 +31,13 @@ class Words(Element):
 
 class Heading(Words):
     """The head of a section."""
+
+
+@dataclass(frozen=True)
+class Contents(Element):
+    """The ways to headings of the page."""
+
+    headings: Sequence[str]
 
 
 class Subheading(Words):
@@ -98,15 +106,13 @@ class WebLink(Element):
 class Chart(Element):
     """A chart in the light or the dark theme; `says` is its message, in one sentence.
 
-    `name` is the chart's own on its page. `download` offers the table behind it, where
-    no other element does. `still` draws what is kept as a picture, where that is not
-    the chart itself; it is then the download.
+    `name` is the chart's own on its page. `still` draws what is kept as a picture,
+    where that is not the chart itself.
     """
 
     name: str
     draw: Draw
     says: str
-    download: bool = True
     still: Draw | None = None
 
 
@@ -128,8 +134,8 @@ class Table(Element):
     rows: pd.DataFrame
     says: str
 
-    def as_text(self) -> pd.DataFrame:
-        """Its rows as text."""
+    def as_text(self, pictures: bool = False) -> pd.DataFrame:
+        """Its rows as text, with the addresses of `pictures` or without."""
         return self.rows
 
 
@@ -141,21 +147,33 @@ def pairs(values: dict[str, Any], heads: tuple[str, str], says: str) -> Table:
 
 @dataclass(frozen=True)
 class SortableTable(Table):
-    """A table of values that its reader may sort.
+    """A table of values that its reader may sort, whose first column stays in sight.
 
-    `formats` are those of Python for columns of numbers, such as `,.2f`.
+    `formats` are those of Python for columns of numbers, such as `,.2f`, and PICTURE
+    for one of the addresses of pictures; `texts` has what stands in a column where that
+    is more than its number, such as an interval.
     """
 
-    formats: dict[str, str] = field(default_factory=dict)
+    formats: dict[Any, str] = field(default_factory=dict)
+    texts: dict[Any, list[str]] = field(default_factory=dict)
 
-    def as_text(self) -> pd.DataFrame:
-        """The same rows as text; what is not there is empty."""
+    def as_text(self, pictures: bool = False) -> pd.DataFrame:
+        """The same rows as text; for what is not there stands a dash."""
 
         def written(column: pd.Series) -> pd.Series:
-            form = f"{{:{self.formats.get(column.name, '')}}}"
-            return column.map(form.format, na_action="ignore").astype(object).fillna("")
+            if column.name in self.texts:
+                return pd.Series(self.texts[column.name], column.index, object)
+            form, dash = self.formats.get(column.name, ""), "\N{MINUS SIGN}"
+            if form == PICTURE:
+                return column.fillna(NOTHING)
+            sign = str.maketrans({"-": dash} if form else {})
+            text = column.map(lambda x: f"{x:{form}}".translate(sign), "ignore")
+            return text.astype(object).fillna(NOTHING)
 
-        return self.rows.apply(written)
+        shown = [
+            name for name in self.rows if pictures or self.formats.get(name) != PICTURE
+        ]
+        return self.rows[shown].apply(written)
 
 
 @dataclass(frozen=True)
@@ -163,14 +181,6 @@ class File(Element):
     """A download of a file below the results, as it lies there; `path` is relative."""
 
     path: str
-
-
-@dataclass(frozen=True)
-class Download(Element):
-    """A download of what a page has computed."""
-
-    file: str
-    content: bytes
 
 
 @dataclass(frozen=True)

@@ -10,28 +10,30 @@ from comvae.results.headline import gain
 from comvae.results.statistics import effect
 from comvae.results.tables.attribution import BASELINE
 from dashboard import elements as el
+from dashboard.charts.parts import bars
 from dashboard.decomposition import MAIN_GAP
 from dashboard.differences import GAIN as VERDICTS
 from dashboard.study import Study
 from dashboard.summary import METRIC, compared
 
-LESS, MORE, GAP = "Negative ELBO", "Gain", "Amortization gap"
+LESS, MORE, PARTS, GAP = "Negative ELBO", "Gain", "Its parts", "Gap"
 HALF, THAN = "± 95%", "Beside vanilla"
 TIME = "s per seed"
 BY = dict(
-    log_px="by model",
-    approximation_gap="by approximation",
-    amortization_gap_mean_weights="by amortization",
-    weight_noise_gap="by noise",
+    log_px="model",
+    approximation_gap="approx.",
+    amortization_gap_mean_weights="amort.",
+    weight_noise_gap="noise",
 )
-"""The heads of the parts of a gain."""
+"""The heads of the parts of a gain: generative model, two gaps, weight noise."""
 FORMATS = {
-    "Rank": ".0f",
     "Model": "",
+    "Rank": ".0f",
     LESS: ".2f",
     MORE: "+.2f",
     HALF: ".2f",
     THAN: "",
+    PARTS: el.PICTURE,
     **dict.fromkeys(BY.values(), "+.2f"),
     GAP: ".2f",
     "Parameters": ",.0f",
@@ -83,13 +85,18 @@ def leaderboard(
         row[TIME] = of_model["train_seconds"].mean()
         rows.append(row)
     table = pd.DataFrame(rows).dropna(axis="columns", how="all")
+    if set(BY.values()) <= set(table):
+        drawn = table.set_index("Model")[list(BY.values())].dropna()
+        table[PARTS] = table["Model"].map(bars(drawn.T.to_dict("list")))
     table = table.sort_values(["Rank", LESS], ignore_index=True)[
         [name for name in FORMATS if name in table]
     ]
     says = f"{len(table)} models on {dataset}, the best first."
     of = (
-        "they and their parts, which add up, are over the images of the gaps. The "
-        "amortization gap includes the weight noise. "
+        "they and their parts, which add up, are over the images of the gaps: what the "
+        "generative model explains, log p(x), in blue, the approximation gap in light "
+        "blue, the amortization gap at mean weights in orange, weight noise in grey. "
+        "Gap: the amortization gap, with weight noise. "
     )
     parts = of if set(BY.values()) & set(table) else "they are over all test images. "
     return [

@@ -147,6 +147,12 @@ def load_study(results: Path, study: str | None = None) -> Study:
     )
 
 
+def written_at(study: Study) -> float:
+    """When the newest of the study's tables was written, seconds since 1970; or 0."""
+    tables = study.folder.glob("tables/*.csv")
+    return max((path.stat().st_mtime for path in tables), default=0.0)
+
+
 def bounds_alone(study: Study) -> set[str]:
     """Models whose q(z given x) is none that an encoder gives: ends of the scale.
 

@@ -6,15 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from comvae.results.claims import VERDICTS, in_words
+from comvae.results.claims import CLAIMS, VERDICTS, best_models, in_words
 from comvae.results.headline import MODEL
 from comvae.results.quantities import QUANTITIES, SPLITS
 from comvae.results.tables.attribution import BASELINE
+from comvae.results.tables.paper import paper_values
 from dashboard import elements as el
 from dashboard.study import Study, bounds_alone
-from dashboard.text import number, signed, with_interval
+from dashboard.text import NOTHING, effect_text, number, signed, with_interval
 
-FIRST = 4  # models that a page shows at first
+PAPERS = "mnist"  # whose images the paper's effects are told of
+BEST = "\N{BLACK STAR}"
 METRIC = "negative_elbo"  # what models are compared by, unless the reader chooses
 
 
@@ -114,13 +116,14 @@ def _note(absent: str, finished: float) -> str:
     return absent
 
 
-def display_table(study: Study, dataset: str, split: str) -> pd.DataFrame:
-    """Every metric of the split as text, one row per model.
+def display_table(study: Study, dataset: str, split: str) -> el.SortableTable:
+    """Every metric of the split, one row per model; BEST stands by what the paired rule
+    cannot tell from the best mean, where it tells any model from it.
 
     Where the paper has values the columns have two levels: the metric, then ours, paper
     and difference; elsewhere one level, the metric.
     """
-    columns: dict[tuple[str, str], list[str]] = {}
+    columns, formats, texts = {}, {}, {}
     there = set(study.of("table1", dataset)["metric"])
     for metric, quantity in QUANTITIES.items():
         if metric not in there:
@@ -136,19 +139,37 @@ def display_table(study: Study, dataset: str, split: str) -> pd.DataFrame:
             ]
         for place in rows.index[(rows["source"] != "") & (rows["n_seeds"] > 0)]:
             shown[place] = seeds[place]  # it need not give every metric
-        columns[name, "ours"] = [ours_text(row) for row in rows.itertuples()]
+        columns[name, "ours"] = rows["mean"]
+        best = _best(study, dataset, split, metric)
+        marked = rows["model"].isin(best).map({True: f" {BEST}", False: ""})
+        ours = [ours_text(row) for row in rows.itertuples()]
+        texts[name, "ours"] = list(map(str.__add__, ours, marked))
         if rows["paper"].notna().any():
-            columns[name, "paper"] = [number(x) for x in rows["paper"]]
-            columns[name, "difference"] = [signed(x) for x in rows["difference"]]
+            columns[name, "paper"] = rows["paper"]
+            columns[name, "difference"] = rows["difference"]
+            formats |= {(name, "paper"): ",.2f", (name, "difference"): "+,.2f"}
     table = pd.DataFrame(columns)
-    if "paper" not in table.columns.get_level_values(1):
+    if not formats:
         table.columns = [metric or head for metric, head in table.columns]
-    return table
+        texts = {name: text for (name, _), text in texts.items()}
+    says = f"{len(table)} models on {dataset}, {split}, in all terms of Table 1."
+    return el.SortableTable(table, says, formats, texts)
+
+
+def _best(study: Study, dataset: str, split: str, metric: str) -> set[str]:
+    """The best models by the paired rule; none where it tells none from the others."""
+    runs = study.table("runs")
+    if runs is None or metric not in runs or QUANTITIES[metric].better is None:
+        return set()
+    rivals = set(runs.loc[runs["dataset"] == dataset, "model"]) - bounds_alone(study)
+    here = runs[runs["split"] == split].dropna(subset=metric)
+    best = best_models(runs, dataset, split, metric, rivals)
+    return best if rivals & set(here["model"]) - best else set()
 
 
 def default_models(study: Study, dataset: str, here: Sequence[str]) -> list[str]:
     """The models of `here` that a page shows at first, in the study's order: vanilla,
-    the paper's own, and the best of the others."""
+    the paper's own, and the best and the worst of the others."""
     fixed = [model for model in (BASELINE, MODEL) if model in here]
     others = [m for m in here if m not in fixed and m not in bounds_alone(study)]
     table = study.of("runs", dataset)
@@ -156,7 +177,7 @@ def default_models(study: Study, dataset: str, here: Sequence[str]) -> list[str]
         of_test = table[table["split"] == "test"]
         means = of_test.groupby("model")[METRIC].mean().dropna().sort_values()
         others = [model for model in means.index if model in others] or others
-    chosen = {*fixed, *others[: FIRST - len(fixed)]}
+    chosen = {*fixed, *others[:1], *others[-1:]}
     return [model for model in here if model in chosen]
 
 
@@ -178,8 +199,8 @@ def seeds_text(row) -> str:
 
 
 def ours_text(row) -> str:
-    """The mean of a row with its 95% interval, or that there is none."""
-    return with_interval(row.mean, row.low, row.high, nothing="no result")
+    """The mean of a row with its 95% interval."""
+    return with_interval(row.mean, row.low, row.high)
 
 
 def finding(rows: pd.DataFrame, metric: str) -> str:
@@ -222,9 +243,34 @@ def verdicts(claims: pd.DataFrame) -> str:
 
 
 def judged(claims: pd.DataFrame) -> el.Verdicts:
-    """Each claim with its verdict."""
-    first = claims.drop_duplicates("claim")
-    return el.Verdicts(list(zip(first["verdict"], first["statement"], strict=True)))
+    """Each claim with its verdict, its effects here, and those in the paper."""
+    rows = []
+    for claim, parts in claims.groupby("claim", sort=False):
+        found = [
+            effect_text(part.effect, part.ci_low, part.ci_high)
+            for part in parts.itertuples()
+        ]
+        text = f"{parts['statement'].iloc[0]} Here: {'; '.join(found)}"
+        told = map(signed, in_paper(claim))
+        papers = [effect for effect in told if effect != NOTHING]
+        if papers:
+            text += f". In the paper, on {PAPERS}: {'; '.join(papers)}"
+        rows.append((parts["verdict"].iloc[0], f"{text}."))
+    return el.Verdicts(rows)
+
+
+def in_paper(claim: str) -> list[float]:
+    """The effects of a claim's parts by the paper's table, NaN for what it lacks."""
+    values = paper_values()
+    return [
+        sum(
+            weight * values.get((PAPERS, model, split, part.metric), math.nan)
+            for weight, model, split in part.terms
+        )
+        for known in CLAIMS
+        if known.name == claim
+        for part in known.parts
+    ]
 
 
 def departures(study: Study, dataset: str) -> list[el.Element]:
@@ -232,16 +278,6 @@ def departures(study: Study, dataset: str) -> list[el.Element]:
     claims = study.of("claims", dataset)
     text = "" if claims is None else in_words(dataset, claims["departures"].iloc[0])
     return [el.Notice(text)] if text else []
-
-
-def progress(study: Study, dataset: str) -> str | None:
-    """How many runs are finished, and what became of the others, as the tables say."""
-    cells = study.of("cells", dataset)
-    if cells is None:
-        return None
-    finished = (cells["status"] == "finished").sum()
-    text = f"{finished} of {len(cells)} runs finished"
-    return f"On {dataset}: {', '.join([text, *_unfinished(cells['status'])])}."
 
 
 def absent_runs(study: Study, dataset: str) -> list[el.Element]:
@@ -258,5 +294,6 @@ def absent_runs(study: Study, dataset: str) -> list[el.Element]:
             "Detail": rows["detail"].tolist(),
         }
     )
-    says = f"{len(rows)} runs on {dataset} are not finished."
-    return [el.Details("Which runs are not finished, and why", [el.Table(table, says)])]
+    found = ", ".join(_unfinished(cells["status"]))
+    says = f"{len(rows)} of {len(cells)} runs on {dataset} are not finished: {found}"
+    return [el.Details(f"{says}. Which, and why", [el.Table(table, f"{says}.")])]

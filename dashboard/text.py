@@ -21,12 +21,12 @@ def signed(value: float) -> str:
     return f"+{text}" if value > 0 and text != number(0) else text
 
 
-def with_interval(mean: float, low: float, high: float, nothing: str = NOTHING) -> str:
+def with_interval(mean: float, low: float, high: float) -> str:
     """`0.94 ± 0.02`, or `0.94 [0.90, 1.20]` where it is skewed; as much as there is."""
     if math.isclose(high - mean, mean - low, abs_tol=0.005):
         half = number(high - mean)
         return f"{number(mean)}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half}"
-    return nothing if math.isnan(mean) else effect_text(mean, low, high, number)
+    return effect_text(mean, low, high, number)
 
 
 def effect_text(

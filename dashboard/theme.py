@@ -65,7 +65,7 @@ def marks(models: Sequence[str], dark: bool) -> dict[str, Mark]:
         model: Mark(
             colours[i % len(colours)],
             SHAPES[i % len(SHAPES)],
-            DASHES[i // len(colours) % len(DASHES)],
+            DASHES[(i + i // len(colours)) % len(DASHES)],
         )
         for i, model in enumerate(order)
         if model in set(models)

@@ -165,7 +165,7 @@ def test_the_report_is_shown_and_says_where_to_look_next(study):
     assert "make dashboard" in printed and "results/studies/tiny/tables" in printed
     assert "gaps on test images" in printed and "claims of the paper" in printed
     pages = {path.name for path in (study_in(study / "results") / "report").iterdir()}
-    assert pages == {"table1.md", "gaps.md", "claims.md"}
+    assert pages == {"answer.rst", "table1.md", "gaps.md", "claims.md"}
 
 
 def test_runs_go_to_mlflow(study):

@@ -128,6 +128,14 @@ def crate(
 
 
 @command
+def cite() -> None:
+    """Print how to cite the paper and this study, as BibTeX."""
+    from comvae.study.citing import FILE, citation
+
+    print(citation() or f"{FILE}: found no citation there")
+
+
+@command
 def gap_selftest() -> None:
     """Check the gap estimators against models with known answers."""
     from comvae.evaluation.gap import selftest

@@ -1,4 +1,4 @@
-"""Training curves, of one run or of several lines with a band over their seeds."""
+"""Training curves: lines with their seeds."""
 
 import math
 
@@ -11,76 +11,59 @@ from dashboard.charts import scales
 from dashboard.summary import with_unit
 from dashboard.text import number
 
-STATISTICS = {"mean": "mean", "least": "min", "most": "max", "n_seeds": "count"}
-COLUMNS = ["line", "model", "title", "epoch", *STATISTICS]
+COLUMNS = ["line", "model", "title", "epoch", "seed", "value"]
+LATE = 0.8  # of the epochs, the last ones, whose values give the axis its range
 
 
-def curve(history: pd.DataFrame, term: str, model: str, dark: bool) -> alt.LayerChart:
-    """One quantity over the epochs of one run of a model.
+def by_seed(history: pd.DataFrame, term: str, **names: str) -> pd.DataFrame:
+    """A quantity of a line by epoch and seed; `names` are its line, model and title."""
+    found = _finite(history, term).rename(columns={term: "value"})
+    return found.assign(**names)[COLUMNS]
 
-    `history` holds `epoch` and `term`; epochs without a finite value are left out.
+
+def lines(
+    epochs: pd.DataFrame, term: str, dark: bool, log: bool = False
+) -> alt.LayerChart:
+    """The mean of each line over its seeds by epoch, and every seed as a thin line.
+
+    `epochs` has the columns of `by_seed`. Lines of one model differ in dashes. A click
+    in the legend leaves one line; what is nearest to the pointer tells its numbers.
     """
-    y = scales.values(
-        alt.Y,
-        QUANTITIES[term].unit,
-        theme.Ink(dark),
-        {"tickCount": 5, "format": ",~r"},
-        zero=False,
+    of_line = epochs.drop_duplicates("line").set_index("line")
+    marks = theme.line_marks(of_line["model"].to_dict(), dark)
+    colours = {title: marks[line].colour for line, title in of_line["title"].items()}
+    dashes = {title: list(marks[line].dash) for line, title in of_line["title"].items()}
+    domain = _late(epochs, "value")
+    scale = {"type": "log"} if log and domain[0] > 0 else {"zero": False}
+    scale |= {"domain": domain, "nice": False}
+    y = scales.values(alt.Y, with_unit(term), theme.Ink(dark), **scale)
+    picked = alt.selection_point(name="picked", fields=["title"], bind="legend")
+    near = alt.selection_point(
+        name="near", on="pointerover", nearest=True, clear="pointerout", empty=False
     )
-    epochs = [history["epoch"].min(), history["epoch"].max()]  # the same in all panels
-    base = alt.Chart(_finite(history, term)[["epoch", term]])
-    base = base.encode(x=_epochs(5, domain=epochs), y=y(term))
-    tooltip = scales.tips(epoch="Epoch")
-    tooltip += scales.tips(",.2f", **{term: with_unit(term)})
-    colour = theme.marks([model], dark)[model].colour
-    line = base.mark_line(color=colour, strokeWidth=2)
-    head = alt.Title(QUANTITIES[term].title, fontSize=14, anchor="start")
-    return scales.finished([line, _targets(base, tooltip)], 270).properties(title=head)
-
-
-def curve_message(history: pd.DataFrame, term: str) -> str:
-    """What a curve shows, in one sentence for its `alt` text."""
-    finite = _finite(history, term).sort_values("epoch")
-    name, unit = QUANTITIES[term].title, QUANTITIES[term].unit
-    if finite.empty:
-        return f"{name}: no epoch has a finite value."
-    first, last = finite.iloc[0], finite.iloc[-1]
-    return (
-        f"{name} goes from {number(first[term])} in epoch {first['epoch']:.0f} to "
-        f"{number(last[term])} {unit} in epoch {last['epoch']:.0f}."
+    held = "[pointerdown[event.shiftKey], window:pointerup] > window:pointermove!"
+    zoom = alt.selection_interval(
+        name="zoom", bind="scales", zoom="wheel![event.shiftKey]", translate=held
     )
-
-
-def over_seeds(history: pd.DataFrame, term: str, **names: str) -> pd.DataFrame:
-    """Mean, least and most of a quantity over the seeds of a line by epoch.
-
-    `names` are its line, model and title.
-    """
-    by_epoch = _finite(history, term).groupby("epoch")[term]
-    return by_epoch.agg(**STATISTICS).reset_index().assign(**names)[COLUMNS]
-
-
-def bands(epochs: pd.DataFrame, term: str, dark: bool) -> alt.LayerChart:
-    """The mean of each line over its seeds by epoch, in a band from least to most.
-
-    `epochs` has the columns of `over_seeds`. Lines of one model differ in dashes.
-    """
-    lines = epochs.drop_duplicates("line").set_index("line")
-    marks = theme.line_marks(lines["model"].to_dict(), dark)
-    colours = {title: marks[line].colour for line, title in lines["title"].items()}
-    dashes = {title: list(marks[line].dash) for line, title in lines["title"].items()}
-    y = scales.values(alt.Y, with_unit(term), theme.Ink(dark), zero=False)
-    base = alt.Chart(epochs).encode(x=_epochs(6))
-    areas = [
-        base.transform_filter(alt.datum.line == line)
-        .mark_area(opacity=0.22, color=marks[line].colour)
-        .encode(y=y("least"), y2="most:Q")
-        for line in lines.index
-    ]
-    means = base.encode(y=y("mean"))
-    line = means.mark_line(strokeWidth=2).encode(
+    base = alt.Chart(epochs).encode(
+        x=_epochs(6),
         color=scales.looks(alt.Color, "title", colours, scales.LEGEND),
         strokeDash=scales.looks(alt.StrokeDash, "title", dashes, scales.LEGEND),
+    )
+    seeds = base.mark_line(strokeWidth=0.8, clip=True).encode(
+        y=y("value"),
+        detail="seed:N",
+        opacity=alt.when(picked).then(alt.value(0.4)).otherwise(alt.value(0.04)),
+    )
+    means = base.transform_aggregate(
+        mean="mean(value)",
+        least="min(value)",
+        most="max(value)",
+        n_seeds="count()",
+        groupby=["title", "epoch"],
+    ).encode(y=y("mean"))
+    line = means.mark_line(strokeWidth=2.2, clip=True).encode(
+        opacity=alt.when(picked).then(alt.value(1)).otherwise(alt.value(0.1))
     )
     tooltip = [
         *scales.tips(title="Model", epoch="Epoch"),
@@ -88,14 +71,45 @@ def bands(epochs: pd.DataFrame, term: str, dark: bool) -> alt.LayerChart:
         *scales.tips(",.2f", most="Highest seed"),
         *scales.tips(n_seeds="Seeds"),
     ]
-    layers = [*areas, line, _targets(means, tooltip)]
-    return scales.finished(layers, 360 + 18 * len(lines))
+    points = means.mark_point(filled=True, size=70, clip=True).encode(
+        tooltip=tooltip,
+        opacity=alt.when(near).then(alt.value(1)).otherwise(alt.value(0)),
+    )
+    layers = [seeds, line.add_params(picked, zoom), points.add_params(near)]
+    return scales.finished(layers, 360 + 18 * len(of_line))
 
 
 def ends(epochs: pd.DataFrame) -> tuple[pd.Series, pd.Series, int]:
     """The lines whose last mean is lowest and highest, and how many there are."""
-    last = epochs.sort_values("epoch").groupby("line", sort=False).last()
+    means = epochs.groupby(["line", "title", "epoch"], sort=False)["value"].mean()
+    by_epoch = means.rename("mean").reset_index().sort_values("epoch")
+    last = by_epoch.groupby("line", sort=False).last()
     return last.loc[last["mean"].idxmin()], last.loc[last["mean"].idxmax()], len(last)
+
+
+def message(epochs: pd.DataFrame, term: str) -> str:
+    """Where the lines are at their ends, in one sentence."""
+    best, worst, count = ends(epochs)
+
+    def at(row: pd.Series) -> str:
+        return f"{number(row['mean'])} after epoch {row['epoch']:.0f}"
+
+    name = QUANTITIES[term].title
+    if count == 1:
+        return f"{name} of {best['title']} is {at(best)}."
+    return (
+        f"{name} is lowest for {best['title']}, {at(best)}, and highest for "
+        f"{worst['title']}, {at(worst)}."
+    )
+
+
+def _late(rows: pd.DataFrame, column: str) -> list[float]:
+    """The range of the last LATE of the epochs; the first ones may leave it."""
+    first, last = rows["epoch"].min(), rows["epoch"].max()
+    late = rows.loc[rows["epoch"] >= last - LATE * (last - first), column]
+    low, high = float(late.min()), float(late.max())
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return [low - min(room, 0.5 * low) if low > 0 else low - room, high + room]
 
 
 def _finite(history: pd.DataFrame, term: str) -> pd.DataFrame:
@@ -105,9 +119,3 @@ def _finite(history: pd.DataFrame, term: str) -> pd.DataFrame:
 def _epochs(ticks: int, **scale: object) -> alt.X:
     axis = alt.Axis(grid=False, tickMinStep=1, format="d", tickCount=ticks)
     return alt.X("epoch:Q", title="Epoch", axis=axis).scale(nice=False, **scale)
-
-
-def _targets(base: alt.Chart, tooltip: list[alt.Tooltip]) -> alt.Chart:
-    """Points that are not seen, but wide enough for a pointer or a finger."""
-    look = {"opacity": 0, "size": 160, "filled": True}
-    return base.mark_point(**look).encode(tooltip=tooltip)

@@ -34,19 +34,18 @@ def effects(
     *,
     x_title: str,
     wide: bool = False,
-    seeds: pd.DataFrame | None = None,
     marks: dict[str, Mark] | None = None,
 ) -> alt.LayerChart:
     """Effects and 95% intervals in groups, each below its name.
 
     `rows`: group (unique), title (of the group), model, part (the name of a row, may
-    be empty), effect, low, high, text (of the tooltip), all in nats per image. `seeds`
-    has the same group and part with a `value` and a `seed`: a thin tick each. `wide`
+    be empty), effect, low, high, text (of the tooltip), all in nats per image. What
+    columns `seed_<s>` hold is a thin tick each. `wide`
     sets a scale on which 0.1 and 50 nats can both be read. `marks` are by the column
     `model`, those of the models unless given.
     """
     ink = theme.Ink(dark)
-    shown = rows.assign(row=_row_names(rows))
+    shown = rows.assign(row=rows["part"].replace("", " ") + "|" + rows["group"])
     lines = []
     for group, here in shown.groupby("group", sort=False):
         lines += [f"|{group}", *here["row"]]
@@ -79,14 +78,12 @@ def effects(
         base.mark_rule(**scales.SPAN).encode(x=x("low"), x2="high:Q"),
         base.mark_point(**scales.dot(ink, 110)).encode(x=x("effect"), shape=shape),
     ]
-    if seeds is not None and len(seeds):
-        ticks = alt.Chart(seeds.assign(row=_row_names(seeds)))
-        ticks = ticks.mark_tick(color=ink.muted, thickness=1.6, size=15)
-        by_seed = scales.tips(seed="Seed") + scales.tips("+,.3f", value="Difference")
-        layers.append(ticks.encode(y=y, x=x("value"), tooltip=by_seed))
+    by_seed = [name for name in shown if name.startswith("seed_")]
+    if by_seed:
+        ticks = base.transform_fold(by_seed, ["seed", "value"]).encode(
+            x=x("value"),
+            color=alt.value(ink.muted),
+            tooltip=scales.tips(seed="Seed") + scales.tips("+,.3f", value="Difference"),
+        )
+        layers.append(ticks.mark_tick(thickness=1.6, size=15))
     return scales.finished(layers, ROW_HEIGHT * len(lines) + AXIS_HEIGHT)
-
-
-def _row_names(rows: pd.DataFrame) -> pd.Series:
-    """The name of each row, apart from that of its group."""
-    return rows["part"].replace("", " ") + "|" + rows["group"]

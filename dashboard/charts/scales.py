@@ -17,6 +17,7 @@ LEGEND = {
     "symbolType": "stroke",
     "symbolSize": 500,
     "symbolStrokeWidth": 2.5,
+    "symbolOpacity": 1,
 }
 SPAN = {"strokeWidth": 2.5, "strokeCap": "round"}  # of an interval
 ROW_HEIGHT = 52  # pixels of a model: a line of text above a mark

@@ -17,6 +17,7 @@ from dashboard.pages import (
     readings,
     run,
     runs,
+    studies,
     table1,
 )
 from dashboard.study import Study, nothing_yet, part_of, warnings
@@ -68,6 +69,7 @@ PAGES = [
     Page("readings", "Readings", readings.compose, of_tables=True, table="readings"),
     Page("gaps", "Gaps", gaps.compose, of_tables=True),
     Page("compare", "Compare", compare.compose, of_tables=True),
+    Page("studies", "Studies", studies.compose, written=False, of_tables=True),
     Page("pictures", "Pictures", pictures.compose),
     Page("runs", "Runs", runs.compose),
     Page("run", "One run", run.compose, linked=False, written=False),

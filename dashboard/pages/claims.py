@@ -1,5 +1,6 @@
 """The paper's claims: what was found, and how the verdict is reached."""
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -12,7 +13,7 @@ from dashboard import summary, theme
 from dashboard.charts.effects import effect_row, effects
 from dashboard.study import Study
 from dashboard.summary import title_of
-from dashboard.text import effect_text, number
+from dashboard.text import effect_text, number, signed
 
 
 def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
@@ -26,7 +27,9 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     yield from summary.departures(study, dataset)
     yield summary.judged(claims)
     yield from _rule()
-    yield from _chart(claims)
+    yield el.Heading("Effects beyond their bar")
+    yield el.Text(summary.verdicts(claims))
+    yield from effects_chart(claims)
     yield el.Heading("The numbers")
     says = f"Effects and verdicts of {claims['claim'].nunique()} claims."
     yield el.Table(_numbers(claims), says)
@@ -64,15 +67,13 @@ def _rule() -> Iterator[el.Element]:
     )
 
 
-def _chart(claims: pd.DataFrame) -> Iterator[el.Element]:
+def effects_chart(claims: pd.DataFrame) -> Iterator[el.Element]:
     """The effects beyond their bar, with intervals."""
-    yield el.Heading("Effects beyond their bar")
     found = _effect_rows(claims).dropna(subset="effect")
     if found.empty:
         yield el.Text("No claim has a finished seed yet.")
         return
     message = summary.verdicts(claims)
-    yield el.Text(message)
     draw = partial(
         effects,
         found,
@@ -80,7 +81,7 @@ def _chart(claims: pd.DataFrame) -> Iterator[el.Element]:
         wide=True,
         marks=theme.VERDICT_MARKS,
     )
-    yield el.Chart("effects", draw, message, download=False)
+    yield el.Chart("effects", draw, message)
     yield el.Caption(
         "How to read it: each claim's parts, the mark at the effect minus its bar, the "
         "line its 95% interval. Right of 0 the claim holds: circles do, crosses do "
@@ -113,7 +114,9 @@ def _numbers(claims: pd.DataFrame) -> pd.DataFrame:
     """Every part of every claim as text, one row each."""
     rows = []
     for claim, parts in claims.groupby("claim", sort=False):
-        for place, part in enumerate(parts.itertuples()):
+        papers = summary.in_paper(claim) or [math.nan] * len(parts)
+        told = zip(parts.itertuples(), papers, strict=True)
+        for place, (part, paper) in enumerate(told):
             bar = f", more than {part.at_least:g}" if part.at_least else ""
             rows.append(
                 {
@@ -121,6 +124,7 @@ def _numbers(claims: pd.DataFrame) -> pd.DataFrame:
                     "Verdict": part.verdict if place == 0 else "",
                     "Effect is": f"{title_of(part.metric)}: {part.definition}{bar}",
                     "Effect": effect_text(part.effect, part.ci_low, part.ci_high),
+                    f"Paper, {summary.PAPERS}": signed(paper),
                     "Seeds": number(part.n_seeds, 0),
                     "p": p_text(part.p_value) if place == 0 else "",
                     "p, Holm": p_text(part.p_corrected) if place == 0 else "",

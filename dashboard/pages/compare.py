@@ -9,7 +9,7 @@ from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES
 from dashboard import comparison, summary
 from dashboard import elements as el
-from dashboard.charts.curves import bands, ends
+from dashboard.charts.curves import lines, message
 from dashboard.charts.effects import effects
 from dashboard.charts.images import against
 from dashboard.decomposition import MAIN_GAP, gaps_of
@@ -17,9 +17,9 @@ from dashboard.differences import RULE
 from dashboard.findings import BASELINE
 from dashboard.study import Study, bounds_alone, warnings
 from dashboard.summary import METRIC, title_of, with_unit
-from dashboard.text import number
 
-WRITTEN = [METRIC, "log_px", MAIN_GAP]  # the differences that a site shows
+GAIN = "elbo"  # whose differences are the gains of the first page
+WRITTEN = [METRIC, GAIN, "log_px", MAIN_GAP]  # the differences that a site shows
 ABREAST = 3  # pictures beside each other
 
 
@@ -63,29 +63,23 @@ def _curves(
     found, problems = comparison.histories(chosen)
     terms = summary.measured_in(*(table for _, table in found)) or [METRIC]
     term = ask.one(el.Choice("Term", "term", terms, title_of))
+    scale = ask.one(el.Choice("Scale", "scale", ["linear", "logarithmic"]))
     yield from warnings(problems)
     epochs = comparison.epochs(found, study, models, term)
     if epochs.empty:
         yield el.Text("None of these models has a training history yet.")
         return
-    best, worst, count = ends(epochs)
-    message = f"{title_of(term)} of {best['title']} ends at {number(best['mean'])}."
-    if count > 1:
-        message = (
-            f"{title_of(term)} ends lowest for {best['title']}, "
-            f"{number(best['mean'])}, and highest for {worst['title']}, "
-            f"{number(worst['mean'])}."
-        )
-    yield el.Text(message)
-    yield el.Chart(
-        f"curves-{term}", partial(bands, epochs, term), message, download=False
-    )
+    said = message(epochs, term)
+    yield el.Text(said)
+    draw = partial(lines, epochs, term, log=scale == "logarithmic")
+    yield el.Chart(f"curves-{term}", draw, said)
     yield el.Caption(
-        "How to read it: the line is the mean over seeds, the band reaches from the "
-        "lowest seed to the highest. Averages over each epoch while training, with "
-        "weights and batch norm in training mode."
+        "How to read it: the line is the mean over seeds, which are the thin lines; "
+        "the axis has the range of the last 80% of the epochs. Averages over each "
+        "epoch while training, with weights and batch norm in training mode. A click "
+        "in the legend leaves one model; with Shift held, the wheel zooms and the "
+        "pointer moves the chart."
     )
-    yield el.Download("curves.csv", epochs.to_csv(index=False).encode())
 
 
 def _differences(
@@ -101,58 +95,56 @@ def _differences(
         for name in summary.measured_in(runs[runs["split"] == view[1]])
         if QUANTITIES[name].source != "training"
     ] or [METRIC]
+    metrics.sort(key=lambda name: name != GAIN)
     written = [metric for metric in WRITTEN if metric in metrics]
     choice = el.Choice("Quantity", "metric", metrics, title_of, written=written)
     for metric in ask.each(choice):
-        rows, seeds = comparison.differences(runs, study, (*view, metric), models)
+        rows = comparison.differences(runs, study, (*view, metric), models)
         absent = rows.loc[rows["effect"].isna(), "model"]
         if len(absent):
             names = "; ".join(map(study.title, absent))
             text = f"No seed in common with the first model here: {names}."
             yield el.Notice(text, "warning")
         found = rows.dropna(subset="effect")
-        if found.empty:
-            yield el.Text(
-                "No seed has this quantity under the first model and another one."
-            )
-            continue
-        yield from _difference(found, seeds, study.title(models[0]), metric)
+        yield from shown_differences(found, study.title(models[0]), metric)
     yield el.Caption(f"How sure is it: {RULE}")
 
 
-def _difference(
-    found: pd.DataFrame, seeds: pd.DataFrame, first: str, metric: str
+def shown_differences(
+    found: pd.DataFrame, than: str, metric: str
 ) -> Iterator[el.Element]:
-    """The differences in one quantity to the first model."""
+    """The differences in one quantity to what stands in `than`, drawn and as a table.
+
+    `found` has the columns of `comparison.differences`, and Here and There where the
+    values themselves are shown.
+    """
+    if found.empty:
+        yield el.Text(f"Nothing has this quantity here and under {than}.")
+        return
     quantity = QUANTITIES[metric]
     counts = found["verdict"].value_counts()
     told = ", ".join(f"{counts[word]} {word}" for word in found["verdict"].unique())
-    message = f"{quantity.title} beside {first}: {told}."
+    message = f"{quantity.title} beside {than}: {told}."
     yield el.Text(message)
-    title, sense = f"{with_unit(metric)} above {first}", ""
+    title, sense = f"{with_unit(metric)} above {than}", ""
     if quantity.better:
-        title = f"Gain over {first}, {quantity.unit}: to the right is better"
-        sense = " Plus, to the right, is better than the first model."
-    draw = partial(effects, found, x_title=title, seeds=seeds)
-    yield el.Chart(f"differences-{metric}", draw, message, download=False)
+        title = f"Gain over {than}, {quantity.unit}: to the right is better"
+        sense = f" Plus, to the right, is better than {than}."
+    draw = partial(effects, found, x_title=title)
+    yield el.Chart(f"differences-{metric}", draw, message)
     yield el.Caption(
         "How to read it: each thin tick is one seed's difference, the mark their mean, "
         f"the line its 95% interval.{sense}"
+        + (" On the images of the gaps." if quantity.source == "gap" else "")
     )
-    table = pd.DataFrame(
-        {
-            "Model": found["title"].tolist(),
-            "Gain" if quantity.better else "Difference": found["text"].tolist(),
-            "Seeds": [number(n, 0) for n in found["n_seeds"]],
-            "Which is": found["verdict"].tolist(),
-        }
-    )
-    yield el.Table(table, f"Paired differences of {len(found)} models.")
-    kept = found[["model", "effect", "low", "high", "n_seeds", "verdict"]]
-    wide = seeds.pivot(index="group", columns="seed", values="value")
-    wide = wide.rename(columns=lambda seed: f"seed_{seed:.0f}")
-    saved = kept.merge(wide, left_on="model", right_index=True, how="left")
-    yield el.Download("differences.csv", saved.to_csv(index=False).encode())
+    gain = "Gain" if quantity.better else "Difference"
+    heads = {"title": "Model", "Here": "Here", "There": "There", "effect": gain}
+    heads |= {"n_seeds": "Seeds", "verdict": "Which is"}
+    table = found[[name for name in heads if name in found]].rename(columns=heads)
+    formats = {"Here": ",.2f", "There": ",.2f", "Seeds": ".0f"}
+    says = f"Paired differences of {len(found)} models to {than}."
+    texts = {gain: found["text"].tolist()}
+    yield el.SortableTable(table.reset_index(drop=True), says, formats, texts)
 
 
 def _images(
@@ -179,8 +171,6 @@ def _images(
         "How to read it: each point is one image, its gap averaged over the seeds of "
         "each model. Above the dashed line the gap is wider than under the first model."
     )
-    saved = by_image[[first, *others]].to_csv()
-    yield el.Download("image-gaps.csv", saved.encode())
 
 
 def _scatter(pair: pd.DataFrame, study: Study, split: str, gap: str) -> el.Chart:
@@ -193,4 +183,4 @@ def _scatter(pair: pd.DataFrame, study: Study, split: str, gap: str) -> el.Chart
     )
     titles = (study.title(first), study.title(model))
     draw = partial(against, points, titles, model, title_of(gap))
-    return el.Chart(f"images-{model}", draw, message, download=False)
+    return el.Chart(f"images-{model}", draw, message)

@@ -15,10 +15,6 @@ from dashboard.charts.stack import stack
 from dashboard.study import Study, bounds_alone
 from dashboard.text import number
 
-SHOWN = {
-    "gaps": "The gaps alone, from 0",
-    "levels": "From log p(x) down to the ELBO",
-}
 WIDE = 5  # nats: beyond it the scale of gains is logarithmic
 
 
@@ -59,7 +55,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
             yield el.Notice("Choose at least one model above.")
         return
     here = here[here["model"].isin(models)]
-    yield from _stack(here, study, dataset, ask)
+    yield from _stack(here, study, dataset)
     yield from _gains(study, dataset, split, models)
     yield from _spread(here, study, ask)
     yield from _bounds(here, study)
@@ -70,28 +66,20 @@ def _images(split: str) -> str:
     return SPLITS[split].images.capitalize() if split in SPLITS else split
 
 
-def _stack(
-    here: pd.DataFrame, study: Study, dataset: str, ask: el.Ask
-) -> Iterator[el.Element]:
+def _stack(here: pd.DataFrame, study: Study, dataset: str) -> Iterator[el.Element]:
     """The gaps of each model on top of each other."""
     yield el.Heading(f"What the ELBO lacks on {dataset}")
     message = decomposition.widest(here, study)
-    for shown in ask.each(el.Choice("Show", "show", list(SHOWN), SHOWN.get)):
-        rows = decomposition.stack_rows(here, study, shown == "gaps")
-        if shown == "levels":
-            title = "nats per image (higher is better)"
-            text = "ends at log p(x) on the right and begins at the ELBO, where"
-        else:
-            title = "log p(x) minus ELBO, nats per image (lower is better)"
-            text = "begins at log p(x), which is set to 0, and ends at the ELBO, where"
-        yield el.Text(message)
-        yield el.Chart(f"stack-{shown}", partial(stack, rows, x_title=title), message)
-        yield el.Caption(
-            f"How to read it: the bar {text} the mark of the model stands, with its "
-            f"95% interval. From the mark on come the weight noise, the rest of the "
-            "amortization gap and the approximation gap. "
-            f"{COVERS} Pointed at, a bar tells the one over both."
-        )
+    rows = decomposition.stack_rows(here, study)
+    title = "log p(x) minus ELBO, nats per image (lower is better)"
+    yield el.Text(message)
+    yield el.Chart("stack-gaps", partial(stack, rows, x_title=title), message)
+    yield el.Caption(
+        "How to read it: the bar begins at log p(x), which is set to 0, and ends at "
+        "the ELBO, where the mark of the model stands, with its 95% interval. From the "
+        "mark on come the weight noise, the rest of the amortization gap and the "
+        f"approximation gap. {COVERS} Pointed at, a bar tells the one over both."
+    )
 
 
 def _gains(
@@ -116,7 +104,7 @@ def _gains(
     wide = bool(rows["effect"].abs().max() > WIDE)
     title = "Gain over vanilla, nats per image"
     draw = partial(effects, rows, x_title=title, wide=wide)
-    yield el.Chart("gains", draw, message, download=False)
+    yield el.Chart("gains", draw, message)
     text = (
         "How to read it: the ELBO gain is the sum of the four parts below it. What "
         "improves the ELBO is positive, a narrower gap too. Lines are 95% intervals, "
@@ -139,14 +127,11 @@ def _spread(here: pd.DataFrame, study: Study, ask: el.Ask) -> Iterator[el.Elemen
     for gap in ask.each(choice):
         rows = decomposition.spread(here, study, gap)
         name = summary.title_of(gap)
-        place = (rows["mean"] - rows["median"]).abs().idxmax()
-        skewed = "no model"
-        if pd.notna(place):
-            row = rows.loc[place]
-            both = f"{number(row['mean'])} and {number(row['median'])} nats"
-            skewed = f"{row['title']} ({both})"
+        place = (rows["mean"] - rows["median"]).abs().fillna(0).idxmax()
+        row = rows.loc[place]
         message = (
-            f"{name}: mean and median differ most for {skewed}, over "
+            f"{name}: mean and median differ most for {row['title']}, "
+            f"{number(row['mean'])} and {number(row['median'])} nats, over "
             f"{rows['images'].max():.0f} images."
         )
         yield el.Text(message)

@@ -10,11 +10,11 @@ import pandas as pd
 from comvae.results.trail import Progress as Trail
 from dashboard import elements as el
 from dashboard import progress, summary
-from dashboard.charts.curves import bands, ends, over_seeds
+from dashboard.charts.curves import by_seed, lines, message
 from dashboard.forecast import forecast
 from dashboard.progress import Progress, Seen, seeds_text
 from dashboard.study import Study, nothing_yet, warnings
-from dashboard.text import duration, number
+from dashboard.text import duration
 
 EVERY = 3.0  # seconds
 CARDS = 12  # blocks shown one by one; the others are counted
@@ -116,39 +116,21 @@ def _curves(running: list[Seen], study: Study, ask: el.Ask) -> Iterator[el.Eleme
             names = {"line": line, "model": seen.block.model}
             names["title"] = _title(seen, study)
             if line in histories:
-                tables.append(over_seeds(histories[line], term, **names))
+                tables.append(by_seed(histories[line], term, **names))
         if not any(map(len, tables)):
             yield el.Text(f"No epoch on {dataset} has ended yet.")
             continue
         epochs = pd.concat(tables, ignore_index=True)
-        message = _message(epochs, f"{summary.title_of(term)} on {dataset}")
-        yield el.Text(message)
-        yield el.Chart(
-            f"curves-so-far-{dataset}", partial(bands, epochs, term), message
-        )
+        said = f"On {dataset}: {message(epochs, term)}"
+        yield el.Text(said)
+        yield el.Chart(f"curves-so-far-{dataset}", partial(lines, epochs, term), said)
         text = (
-            "How to read it: one line per block, the mean over its seeds; the band "
-            "reaches from the lowest seed to the highest. Averages over each epoch "
-            "while training."
+            "How to read it: one line per block, the mean over its seeds, which are "
+            "the thin lines. Averages over each epoch while training."
         )
         if len(here) > LINES:
             text += f" Only the first {LINES} of {len(here)} blocks are drawn."
         yield el.Caption(text)
-
-
-def _message(epochs: pd.DataFrame, name: str) -> str:
-    """Where the curves are now, in one sentence."""
-    best, worst, count = ends(epochs)
-
-    def at(row: pd.Series) -> str:
-        return f"{number(row['mean'])} after epoch {row['epoch']:.0f}"
-
-    if count == 1:
-        return f"{name} of {best['title']} is {at(best)}."
-    return (
-        f"{name} is lowest for {best['title']}, {at(best)}, and highest for "
-        f"{worst['title']}, {at(worst)}."
-    )
 
 
 def _interrupted(

@@ -1,17 +1,16 @@
 """The first page: what the study is, how far it is, and what it found."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import pandas as pd
 
 from comvae.results.headline import headline
 from dashboard import elements as el
 from dashboard import findings, progress, records, summary
-from dashboard.charts.means import means
 from dashboard.differences import RULE
 from dashboard.forecast import forecast
 from dashboard.leaderboard import leaderboard
+from dashboard.pages.claims import effects_chart
 from dashboard.study import Study, bounds_alone
 from dashboard.text import counted
 
@@ -26,9 +25,9 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
         dataset = ask.one(el.Choice("Dataset", "dataset", datasets))
     yield from _headline(study, dataset)
     yield from _progress(study, dataset)
-    yield from _leaderboard(study, dataset)
+    if (runs := study.table("runs")) is not None:
+        yield from leaderboard(study, runs, dataset, bounds_alone(study))
     yield from _findings(study, dataset)
-    yield from _chart(study, dataset)
     yield from _claims(study, dataset)
 
 
@@ -72,12 +71,6 @@ def _setting(study: Study, dataset: str) -> str:
     return f"{', '.join(parts)}."
 
 
-def _leaderboard(study: Study, dataset: str) -> Iterator[el.Element]:
-    runs = study.table("runs")
-    if runs is not None:
-        yield from leaderboard(study, runs, dataset, bounds_alone(study))
-
-
 def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
     """How far the study is, the time left, and the way to what trains now."""
     now = progress.load_progress(study.results, study.folder.name)
@@ -90,7 +83,8 @@ def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
     if study.measures_gaps and finished:
         measured = sum(seen.measured for seen in here.seen)
         text += f"; gaps measured in {measured} of {finished}"
-    yield el.Bar(finished / sum(counts.values()), text)
+    done = finished / sum(counts.values())
+    yield el.Caption(f"{text}.") if done == 1 else el.Bar(done, text)
     told, _ = progress.load_trails(now.with_status("running"))  # the page Live warns
     if text := forecast(now, told, study.table("runs")):
         yield el.Caption(text)
@@ -104,7 +98,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
     if runs is None:
         yield from study.lacking("runs")
         return
-    attribution, gaps = study.table("attribution"), study.table("gaps")
+    attribution = study.table("attribution")
     yield from study.damage("attribution", "gaps")
     left_out = bounds_alone(study)
     found = findings.lead(runs, dataset, left_out)
@@ -113,8 +107,9 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
         return
     model = findings.candidate(found)
     here = {"dataset": dataset}
-    pair = here
+    name, pair = "Another model", here
     if model is not None:
+        name = study.title(model)
         pair = here | {"models": f"{findings.BASELINE},{model}"}
     answers = [
         (
@@ -123,14 +118,19 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
             el.Link("table-1", "More: Table 1", here),
         ),
         (
-            "Is the gain over vanilla real?",
+            f"{name}: is its gain over vanilla real?",
             findings.against_vanilla(study, runs, attribution, dataset, model),
             el.Link("compare", "More: Compare", pair),
         ),
         (
             "How much of it is amortization gap?",
-            findings.amortization(study, attribution, gaps, dataset, model),
+            findings.amortization(study, attribution, dataset, model),
             el.Link("gaps", "More: Gaps", here),
+        ),
+        (
+            "What does it cost?",
+            findings.cost(study, runs, dataset, model),
+            el.Link("runs", "More: Runs", here),
         ),
     ]
     cards = [
@@ -146,28 +146,6 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
     yield el.Caption(text)
 
 
-def _chart(study: Study, dataset: str) -> Iterator[el.Element]:
-    """The test negative ELBO of all models, if one has a result."""
-    if study.of("table1", dataset) is None:
-        yield from study.damage("table1")
-        return
-    rows = summary.metric_rows(study, dataset, "test", summary.METRIC)
-    rows = rows[~rows["model"].isin(bounds_alone(study))].reset_index(drop=True)
-    if rows["mean"].isna().all():
-        return
-    yield el.Heading("All models, on images that none has seen")
-    message = summary.finding(rows, summary.METRIC)
-    yield el.Chart("means", partial(means, rows, summary.METRIC), message)
-    caption = (
-        "How to read it: a filled mark is the mean over seeds, the line its 95% "
-        "interval. Lower is better. Seeds are paired: the leaderboard and Compare tell "
-        "which differences are real."
-    )
-    if rows["paper"].notna().any():
-        caption += " A hollow diamond is the paper's value, which has no interval."
-    yield el.Caption(caption)
-
-
 def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
     """The paper's claims with their verdicts, if the table is there."""
     claims = study.of("claims", dataset)
@@ -177,4 +155,5 @@ def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
     yield el.Heading("The paper's claims")
     yield el.Text(summary.verdicts(claims))
     yield summary.judged(claims)
+    yield from effects_chart(claims)
     yield el.Link("claims", "More: Claims", {"dataset": dataset})

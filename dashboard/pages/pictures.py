@@ -23,6 +23,13 @@ AT_MEANS = (
     "Pixels are means of p(x|z), z is the mean of q(z|x), and weights that are random "
     "are at their means: nothing here is drawn at random."
 )
+SECTIONS = (
+    "Reconstructions of the same images",
+    "Images with the widest gap",
+    "Samples from the prior",
+    "Latent by latent",
+    "Posteriors beside the prior",
+)
 POSTERIORS = 3  # images whose posteriors are drawn
 WIDTH = 84  # pixels, of the image above its posteriors
 
@@ -57,6 +64,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
         )
     if not images:
         return
+    yield el.Contents(SECTIONS)
     yield from _reconstructions(found, study, images)
     widest = yield from _widest(chosen, found, study, images, ask)
     yield from _samples(found, study)
@@ -86,7 +94,7 @@ def _rows(
 def _reconstructions(
     found: Found, study: Study, images: list[int]
 ) -> Iterator[el.Element]:
-    yield el.Heading("Reconstructions of the same images")
+    yield el.Heading(SECTIONS[0])
     means = gallery.errors(found, images)
     what = f"mean reconstruction error over {len(images)} test images"
     message = gallery.extremes(means, study, what)
@@ -104,7 +112,7 @@ def _widest(
     chosen: list[Run], found: Found, study: Study, images: list[int], ask: el.Ask
 ) -> Generator[el.Element, None, list[int]]:
     """Shows the images with the widest gaps, and gives their numbers."""
-    yield el.Heading("Images with the widest gap")
+    yield el.Heading(SECTIONS[1])
     if not study.measures_gaps:
         yield el.Notice("This study measures no gaps: its setting `gap.images` is 0.")
         return []
@@ -131,13 +139,11 @@ def _widest(
         "that model, in nats, with weights sampled as on the page Gaps; the widest "
         f"come first. {AT_MEANS}"
     )
-    saved = table.rename_axis("image").to_csv()
-    yield el.Download("pictured-gaps.csv", saved.encode())
     return [int(image) for image in values.sort_values(ascending=False).index]
 
 
 def _samples(found: Found, study: Study) -> Iterator[el.Element]:
-    yield el.Heading("Samples from the prior")
+    yield el.Heading(SECTIONS[2])
     rows = gallery.sample_rows(found, study)
     message = "Images decoded from the same draws z ~ N(0, I) by every model."
     yield from _rows("samples", rows, message, lines=2)
@@ -150,7 +156,7 @@ def _samples(found: Found, study: Study) -> Iterator[el.Element]:
 
 def _traversals(found: Found, study: Study, ask: el.Ask) -> Iterator[el.Element]:
     """Each latent of one model by itself, around 0 and around an image."""
-    yield el.Heading("Latent by latent")
+    yield el.Heading(SECTIONS[3])
     model = ask.one(el.Choice("Traversed model", "of", list(found), study.title))
     arrays = found[model]
     anchors = [int(image) for image in arrays.traversal_image if image >= 0]
@@ -186,7 +192,7 @@ def _posteriors(
     found: Found, study: Study, images: list[int], widest: list[int], ask: el.Ask
 ) -> Iterator[el.Element]:
     """q(z given x) of chosen images beside the prior; `widest` are offered first."""
-    yield el.Heading("Posteriors beside the prior")
+    yield el.Heading(SECTIONS[4])
     typical = gallery.spread(images, POSTERIORS)
     first = list(dict.fromkeys([*widest[:1], *typical]))[:POSTERIORS]
     chosen = ask.some(
@@ -217,8 +223,6 @@ def _posteriors(
     if latents > gallery.DIMENSIONS:
         text += f" The first {gallery.DIMENSIONS} of {latents} latents are drawn."
     yield el.Caption(text)
-    saved = pd.concat(tables.values()).to_csv(index=False)
-    yield el.Download("posteriors.csv", saved.encode())
 
 
 def _posterior(arrays: Arrays, image: int, table: pd.DataFrame) -> list[el.Element]:
@@ -238,5 +242,5 @@ def _posterior(arrays: Arrays, image: int, table: pd.DataFrame) -> list[el.Eleme
     return [
         el.Picture(f"image-{image}", png, f"Test image {image}.", width=WIDTH),
         el.Text(message),
-        el.Chart(f"posterior-{image}", draw, message, download=False),
+        el.Chart(f"posterior-{image}", draw, message),
     ]

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from comvae.study.citing import citation
 from dashboard import elements as el
 from dashboard import records
 from dashboard.study import Study, warnings
-
-RULES = "snakemake --rulegraph --forceall | dot -Tsvg > rules.svg"
-REPORT = "snakemake --report report.html"
 
 
 def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
@@ -22,7 +20,9 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     yield from _trained(study)
     yield from _settings(study)
     yield from _datasets(study)
-    yield from _rules()
+    if cited := citation():
+        yield el.Heading("Cite the paper and this study")
+        yield el.Code(cited)
 
 
 def _files(study: Study) -> Iterator[el.Element]:
@@ -116,13 +116,3 @@ def _datasets(study: Study) -> Iterator[el.Element]:
             yield el.Text("SHA-256 of the bytes of its arrays:")
             sums = [f"{found}  {part}" for part, found in arrays.items()]
             yield el.Code("\n".join(sums))
-
-
-def _rules() -> Iterator[el.Element]:
-    yield el.Heading("Rules")
-    yield el.Text(
-        "Data and settings lead to training, training to evaluation and gaps, and both "
-        "to the tables, to MLflow and to the report. Snakemake draws its rules, and "
-        "its report tells when each of them ran:"
-    )
-    yield el.Code(f"{RULES}\n{REPORT}")

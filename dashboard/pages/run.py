@@ -14,9 +14,9 @@ from comvae.results.quantities import QUANTITIES, SPLITS
 from dashboard import elements as el
 from dashboard import summary
 from dashboard.arrays import enlarged
-from dashboard.charts.curves import curve, curve_message
+from dashboard.charts.curves import by_seed, lines, message
 from dashboard.study import Study, warnings
-from dashboard.text import number
+from dashboard.text import NOTHING, number
 
 MODES = {
     "default": "weights sampled, running statistics",
@@ -62,7 +62,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     pictures = {kind: loaded(_picture, kind) for kind in PICTURES}
     settings, training = loaded(runs.load_settings), loaded(runs.load_provenance)
     yield from warnings(problems)
-    yield from _training(history, run.model)
+    yield from _training(history, run.model, study.title(run.model))
     yield from _results(metrics, history, run)
     yield from _pictures(pictures, f"{study.title(run.model)}, seed {run.seed}.")
     yield from _settings(settings, training)
@@ -85,7 +85,9 @@ def _picture(run: Run, kind: str) -> bytes | None:
     return enlarged(png, f"{run.evaluation}/pictures/seed-{run.seed}-{kind}.png")
 
 
-def _training(history: pd.DataFrame | None, model: str) -> Iterator[el.Element]:
+def _training(
+    history: pd.DataFrame | None, model: str, title: str
+) -> Iterator[el.Element]:
     """The training curves: one panel for each term that is not 0 throughout."""
     yield el.Subheading("Training")
     if history is None:
@@ -96,15 +98,15 @@ def _training(history: pd.DataFrame | None, model: str) -> Iterator[el.Element]:
         for term in summary.measured_in(history)
         if not history[term].fillna(0).eq(0).all() or QUANTITIES[term].in_paper
     ]
-    beside = 2 if len(terms) == 4 else 3
-    for start in range(0, len(terms), beside):
-        charts = [
-            el.Chart(
-                term, partial(curve, history, term, model), curve_message(history, term)
-            )
-            for term in terms[start : start + beside]
-        ]
-        yield el.Columns([[chart] for chart in charts])
+    beside, charts = 2 if len(terms) == 4 else 3, []
+    for term in terms:
+        names = {"line": model, "model": model, "title": title}
+        epochs = by_seed(history, term, **names)
+        if len(epochs):
+            draw = partial(lines, epochs, term)
+            charts.append([el.Chart(term, draw, message(epochs, term))])
+    for start in range(0, len(charts), beside):
+        yield el.Columns(charts[start : start + beside])
     text = (
         "How to read it: averages over each epoch while training, with weights and "
         "batch norm in training mode; lower is better for the negative ELBO. Each "
@@ -146,7 +148,7 @@ def _results(
         rows.append({"Split": SPLITS["train"].title, "How": how} | _terms(last))
     if rows:
         says = f"ELBO terms of this run in {len(rows)} ways of evaluating it."
-        yield el.Table(pd.DataFrame(rows).fillna(""), says)
+        yield el.Table(pd.DataFrame(rows).fillna(NOTHING), says)
         yield el.Caption(
             "Reconstruction, latent KL and negative ELBO in nats per image; the weight "
             "KL in nats for one network."
@@ -182,18 +184,15 @@ def _settings(settings: dict | None, training: dict | None) -> Iterator[el.Eleme
     if settings is None and training is None:
         yield el.Text("There is no `run.json` of this run yet.")
         return
-    settings = settings or {}
-    right = [*_pairs("Training", settings.get("training"))]
-    right += _pairs("Data", settings.get("data"))
-    right += _pairs("Provenance", training)
     if training is None:
-        right.append(
-            el.Text("Training has not finished: there is no `training.json` yet.")
-        )
-    yield el.Columns([[*_pairs("Model", settings.get("options"))], right])
-
-
-def _pairs(name: str, values: object) -> list[el.Element]:
-    if not isinstance(values, dict) or not values:
-        return []
-    return [el.pairs(values, (name, "Value"), f"{name}: {len(values)} settings.")]
+        yield el.Text("Training has not finished: there is no `training.json` yet.")
+    found = settings or {}
+    rest = {part: found[part] for part in ("training", "data") if part in found}
+    parts = {"Model": found.get("options"), "Training": rest | (training or {})}
+    yield el.Columns(
+        [
+            [el.pairs(values, (name, "Value"), f"{name}: {len(values)} settings.")]
+            for name, values in parts.items()
+            if isinstance(values, dict) and values
+        ]
+    )

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -16,6 +15,7 @@ from dashboard.study import Study, noting, warnings
 from dashboard.text import number
 
 BY = {"runs": "Run by run", "models": "By model, over its seeds"}
+UNITS = "In nats per image; the weight KL in nats for one network, the time in seconds."
 COMMIT = "git_commit"  # a column of runs.csv
 HEADS = {"seed": "Seed", COMMIT: "Commit"}
 UI = "http://127.0.0.1:5000"  # where `make mlflow` shows it
@@ -42,9 +42,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
         rows = _rows(chosen, study, table, split)
         if by == "models":
             yield _by_model(rows)
-            yield el.Caption(
-                _units(rows) + " Mean ± standard deviation over the seeds."
-            )
+            yield el.Caption(f"{UNITS} Mean ± standard deviation over the seeds.")
         else:
             yield from _by_run(rows, chosen, study, ask)
     yield from _mlflow(study, dataset)
@@ -67,18 +65,6 @@ def _rows(
     here = table[table["split"] == split]
     kept = [*summary.measured_in(here), *(name for name in [COMMIT] if name in here)]
     return rows.merge(here[["model", "seed", *kept]], how="left", on=["model", "seed"])
-
-
-def _units(rows: pd.DataFrame) -> str:
-    """The unit of each quantity shown, in one sentence."""
-    by_unit: dict[str, list[str]] = {}
-    for name in summary.in_order(rows):
-        if unit := QUANTITIES[name].unit:
-            by_unit.setdefault(unit, []).append(QUANTITIES[name].title)
-    units = "; ".join(
-        f"{', '.join(names)} in {unit}" for unit, names in by_unit.items()
-    )
-    return f"{units}." if units else ""
 
 
 def _by_model(rows: pd.DataFrame) -> el.Table:
@@ -117,7 +103,7 @@ def _by_run(
     by_name = {f"{run.model}:{run.seed}": place for place, run in enumerate(chosen)}
     places = [by_name[name] for name in ask.rows("run", list(by_name), table)]
     yield el.Caption(
-        f"{_units(rows)} Choose rows to see those runs beside each other; a click on a "
+        f"{UNITS} Choose rows to see those runs beside each other; a click on a "
         "head sorts."
     )
     if places:
@@ -152,26 +138,17 @@ def _beside(
 def _mlflow(study: Study, dataset: str) -> Iterator[el.Element]:
     """How to look at the same runs in MLflow's own pages."""
     uri = without_password(str(study.plan.get("tracking_uri") or ""))
-    address = uri.rstrip("/") if _is_server(uri) else UI
+    address, started = uri.rstrip("/"), []
+    if not uri.startswith(("http://", "https://")):
+        store = uri or f"sqlite:///{study.results.resolve()}/mlflow/mlflow.db"
+        command = f"mlflow ui --port 5000 --backend-store-uri {shlex.quote(store)}"
+        text = "In a terminal this, or `make mlflow`, shows its pages:"
+        address, started = UI, [el.Text(text), el.Code(command)]
     yield el.Private(
         [
             el.Heading("In MLflow"),
             el.Text(f"MLflow has the same runs, in the experiment {dataset}."),
-            *([] if _is_server(uri) else _started(study, uri)),
+            *started,
             el.WebLink(f"{address}/#/experiments", "Open MLflow"),
         ]
     )
-
-
-def _is_server(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
-
-
-def _started(study: Study, uri: str) -> list[el.Element]:
-    """What starts MLflow's pages on this machine."""
-    own = study.results.resolve() / "mlflow" / "mlflow.db"
-    command = "make mlflow"
-    if uri or own != Path("results/mlflow/mlflow.db").resolve():
-        store = shlex.quote(uri or f"sqlite:///{own}")
-        command = f"mlflow ui --port 5000 --backend-store-uri {store}"
-    return [el.Text("In a terminal this shows its pages:"), el.Code(command)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 
 from comvae.results.quantities import SPLITS
 from comvae.results.statistics import COVERS
@@ -28,10 +29,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     metric = ask.one(
         el.Choice("Term in the chart", "metric", metrics, summary.title_of)
     )
-    progress = summary.progress(study, dataset)
-    if progress is not None:
-        yield el.Caption(progress)
-        yield from summary.absent_runs(study, dataset)
+    yield from summary.absent_runs(study, dataset)
     for split in chosen:
         yield from _chart(study, dataset, split, metric)
         yield from _table(study, dataset, split)
@@ -65,18 +63,20 @@ def _table(study: Study, dataset: str, split: str) -> Iterator[el.Element]:
     """All metrics as text."""
     shown = summary.display_table(study, dataset, split)
     yield el.Subheading("All terms")
-    terms = [str(name) for name in shown.columns.get_level_values(0).unique() if name]
-    about = ("Model", "Seeds", "Source")
-    listed = ", ".join(name for name in terms if name not in about)
-    yield el.Table(shown, f"{listed} of {len(shown)} models on {dataset}, {split}.")
+    yield shown
     text = (
         "Nats per image: mean ± half the width of the 95% interval over seeds. The "
         "negative ELBO is reconstruction + latent KL, without the KL of the weights, "
         "which is a regulariser: the sum still bounds \N{MINUS SIGN}log p(x)."
     )
-    if shown.columns.nlevels == 2:
+    if any(cell.endswith(summary.BEST) for cell in chain(*shown.texts.values())):
+        text += (
+            f" {summary.BEST}: the best mean, and those that do not really differ from "
+            "it, paired over seeds."
+        )
+    if shown.rows.columns.nlevels == 2:
         text += " Difference: ours minus the paper's."
-    if "Source" in shown.columns.get_level_values(-1):
+    if "Source" in shown.rows.columns.get_level_values(-1):
         text += (
             " External models are others' results, as their source gives them; they "
             "take no part in claims and comparisons."

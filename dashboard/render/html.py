@@ -11,11 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from comvae.results import reading as data
 from dashboard import elements as el
 from dashboard.render import vega
+from dashboard.render.saved import of_table, slug
 from dashboard.study import Study
 from dashboard.text import NOTHING
 
 NUMBER = re.compile(r"[<+\N{MINUS SIGN}-]?\d[\d,.]*(\s.*)?")
-NO_NUMBER = ("", NOTHING, "no result")
+NO_NUMBER = ("", NOTHING)
 TABLES = "tables"  # the folder of a study whose files a site has
 ENVIRONMENT = Environment(
     loader=PackageLoader("dashboard.render"),
@@ -52,6 +53,7 @@ class Written:
             sections=self._sections,
             kind_of=lambda element: type(element).__name__,
             vega=vega,
+            slug=slug,
             **values,
         )
 
@@ -74,9 +76,16 @@ class Written:
             self.files[file.path] = content
         return content is not None
 
+    def saved(self, table: el.Table) -> dict[str, str]:
+        """Where the table lies as a file, by the end of the name."""
+        return {
+            end: self.file("data", f"{slug(table.says)}.{end}", content())
+            for end, content in of_table(table).items()
+        }
+
     def table(self, table: el.Table) -> dict[str, Any]:
         """Heads and cells; columns of two levels get a row of groups above."""
-        rows = table.as_text()
+        rows = table.as_text(pictures=True)
         groups: list[tuple[str, int]] = []
         if rows.columns.nlevels == 2:
             above = groupby(rows.columns.get_level_values(0))

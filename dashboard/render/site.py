@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from comvae.errors import ResultsError
+from dashboard import records
 from dashboard.elements import Ask
 from dashboard.pages import PAGES, Page
 from dashboard.render import vega
@@ -16,7 +17,7 @@ STYLE, CHARTS, LIBRARIES = "site.css", "charts.js", "vega.js"
 MARK = 'name="generator" content="comvae site"'  # in every page
 FIRST = "index"  # the file of the first page
 MAIN = {  # figures for the Snakemake report and for papers: page and chart of each
-    "test-negative-elbo": ("overview", "means"),
+    "test-negative-elbo": ("table-1", "negative_elbo-test"),
     "differences-to-vanilla": ("compare", "differences-negative_elbo"),
     "gaps": ("gaps", "stack-gaps"),
     "gains": ("gaps", "gains"),
@@ -90,6 +91,7 @@ def _page(
         mark=MARK,
         study=PAGES[0].head(study),
         page=page,
+        trained=records.finished(records.load_blocks(study.index.runs)[0]),
         head=page.head(study),
         dataset=dataset,
         pages=pages,

@@ -2,12 +2,13 @@
 
 import mimetypes
 import re
+from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from os.path import isfile
 from pathlib import Path
+from urllib.parse import urlencode
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
 from comvae.results.paths import results_folder
@@ -15,9 +16,11 @@ from comvae.study.plan import study_folder
 from dashboard import elements as el
 from dashboard import theme
 from dashboard.pages import PAGES, Page
+from dashboard.render.saved import Files, of_chart, of_table, slug
 from dashboard.render.visitor import Visitor, sortable
-from dashboard.study import Study, find_shown, load_study
+from dashboard.study import Study, find_shown, load_study, written_at
 
+LOOK = 15  # seconds between two looks for newer results
 HOLDS, FAILS = ("green", ":material/check:"), ("red", ":material/close:")
 VERDICTS = {  # colour and icon
     "supported": HOLDS,
@@ -29,7 +32,6 @@ VERDICTS = {  # colour and icon
 }
 NOTICES = {"info": st.info, "warning": st.warning, "error": st.error}
 WORDS = {
-    el.Heading: st.header,
     el.Subheading: st.subheader,
     el.Text: st.markdown,
     el.Caption: st.caption,
@@ -74,10 +76,33 @@ def show_page(page: Page) -> None:
         chosen = visitor.one(el.Choice("Study", "study", list(shown)))
     study = load_study(*shown.get(chosen, (results, None)))
     visitor.end_line()
+    drawn = written_at(study)
+    st.fragment(run_every=LOOK)(lambda: _changed(study, drawn))()
     tab = f"{page.title} \N{EN DASH} {PAGES[0].head(study)}"
     st.set_page_config(page_title=tab)
     st.title(plain(page.head(study)))
     Shown(study, visitor).show(page.elements(study, visitor))
+    _foot(visitor, drawn, chosen)
+
+
+def _changed(study: Study, drawn: float) -> None:
+    """Says that the tables are newer than those that the page was drawn from."""
+    if written_at(study) > drawn:
+        st.warning("The results have changed since this page was drawn.")
+        if st.button("Show the new ones", key="renew"):
+            st.rerun()
+
+
+def _foot(visitor: Visitor, drawn: float, study: str | None) -> None:
+    """When the page was drawn, from tables of when, and the address of the view."""
+    now = datetime.now(visitor.zone)
+    text = f"As of {now:%Y-%m-%d %H:%M:%S}"
+    if drawn:
+        tables = datetime.fromtimestamp(drawn, visitor.zone)
+        text += f", from tables of {tables:%Y-%m-%d %H:%M:%S}"
+    st.caption(plain(f"{text}. This view has the address"))
+    choices = st.query_params.to_dict() | ({"study": study} if study else {})
+    st.code(f"{st.context.url}?{urlencode(choices)}", language=None)
 
 
 class Shown:
@@ -86,6 +111,7 @@ class Shown:
     def __init__(self, study: Study, visitor: Visitor) -> None:
         self.study, self.visitor = study, visitor
         self.dark = st.context.theme.type == "dark"
+        self.names: Counter[str] = Counter()  # of what can be saved
 
     def show(self, page: Iterable[el.Element]) -> None:
         """Show elements in their order."""
@@ -102,6 +128,11 @@ class Shown:
                 st.code(text, language=None)  # its colours are too pale to read
             case el.Notice(text, kind):
                 NOTICES[kind](plain(text))
+            case el.Contents(headings):
+                links = [f"[{plain(head)}](#{slug(head)})" for head in headings]
+                st.markdown(" \N{MIDDLE DOT} ".join(links))
+            case el.Heading(text):
+                st.header(plain(text), anchor=slug(text) or False)
             case el.Words(text):
                 WORDS[type(element)](plain(text))
             case el.Bar(done, text):
@@ -134,8 +165,8 @@ class Shown:
             case el.Private(parts):
                 self.show(parts)
             case el.Updating(every, compose):
-                shown = st.fragment(run_every=every)(lambda: self.show(compose()))
-                shown()
+                part = st.fragment(run_every=every)
+                part(lambda: Shown(self.study, self.visitor).show(compose()))()
             case el.Chart():
                 self._chart(element)
             case el.Picture():
@@ -145,18 +176,19 @@ class Shown:
                     width=element.width or "stretch",
                     alt=element.says,
                 )
-            case el.SortableTable():
-                sortable(element)
             case el.Table(rows, says):
-                escaped = rows.map(plain).rename(columns=plain)
-                st.table(escaped, border="horizontal", hide_index=True, alt=says)
+                with st.container(gap=None, horizontal_alignment="right"):
+                    if isinstance(element, el.SortableTable):
+                        sortable(element)
+                    else:
+                        rows = rows.map(plain).rename(columns=plain)
+                        st.table(rows, border="horizontal", hide_index=True, alt=says)
+                    _save(self._once(slug(says)), of_table(element))
             case el.File(path):
                 file, parts = self.study.file(path), Path(path).parts
                 if isfile(file):
                     names = parts[1:] or parts  # the first is the kind of file
                     _download("-".join(names), file.read_bytes, ", ".join(names))
-            case el.Download(file, content):
-                _download(file, content)
 
     def _chart(self, chart: el.Chart) -> None:
         """A chart over the full width, and below it a button that saves it."""
@@ -164,27 +196,22 @@ class Shown:
         muted = theme.Ink(self.dark).muted  # Streamlit's own grey is too pale to read
         words = {"labelColor": muted, "titleColor": muted}
         shown = drawn.configure_axis(**words).configure_legend(**words)
-        name = chart.name.replace("_", "-")
         with st.container(gap=None, horizontal_alignment="right"):
             st.altair_chart(shown, width="stretch", alt=chart.says)
-            if chart.still is not None:
-                _download(f"{name}.svg", lambda: _picture(chart), type="tertiary")
-            elif chart.download:
-                _download(f"{name}.csv", lambda: table_behind(drawn), type="tertiary")
+            _save(self._once(chart.name.replace("_", "-")), of_chart(chart, drawn))
+
+    def _once(self, name: str) -> str:
+        """The name, with a number where the page has one of this name already."""
+        self.names[name] += 1
+        return name if self.names[name] == 1 else f"{name}-{self.names[name]}"
 
 
-def table_behind(chart: alt.LayerChart) -> bytes:
-    """The table of a chart as CSV: of its layers' the one with most columns."""
-    layers = [chart, *chart.layer]
-    tables = [each.data for each in layers if isinstance(each.data, pd.DataFrame)]
-    most = max(tables, key=lambda table: table.shape[1])
-    return most.to_csv(index=False).encode()
-
-
-def _picture(chart: el.Chart) -> bytes:
-    from dashboard.render import vega  # a large library that few visits need
-
-    return vega.picture(chart).encode()
+def _save(name: str, files: Files) -> None:
+    """A button that opens what saves `files`, each under the name and its ending."""
+    icon = ":material/download:"
+    with st.popover("Save", type="tertiary", icon=icon, key=f"save-{name}"):
+        for end, content in files.items():
+            _download(f"{name}.{end}", content)
 
 
 def _download(file: str, content, title: str | None = None, **look: str) -> None:

@@ -6,6 +6,7 @@ site draws with the versions that Altair writes for.
 
 import re
 from functools import cache
+from textwrap import wrap
 from typing import Any
 
 import altair as alt
@@ -23,6 +24,9 @@ AXIS = {
 }
 LEGEND = {"labelFontSize": 12.5, "symbolSize": 120}
 STILL_WIDTH = 760  # pixels
+CAPTION_WIDTH = 105  # characters
+CAPTION = {"orient": "bottom", "anchor": "start", "offset": 16}
+CAPTION |= {"fontSize": 13, "fontWeight": "normal", "fontStyle": "italic"}
 
 
 def version() -> str:
@@ -57,12 +61,16 @@ def specification(draw: Draw, dark: bool) -> dict[str, Any]:
     return values
 
 
-def picture(chart: Chart) -> str:
-    """The chart in the light theme as an SVG picture, for print and papers."""
+def picture(chart: Chart, form: str = "svg") -> bytes:
+    """The chart above its caption in the light theme, for print and papers."""
     values = specification(chart.still or chart.draw, dark=False)
     values = {"width": STILL_WIDTH} | values | {"background": Ink(dark=False).paper}
+    if "title" not in values:
+        values["title"] = CAPTION | {"text": wrap(chart.says, CAPTION_WIDTH)}
     how = {"vl_version": version(), "allowed_base_urls": []}
-    return vl_convert.vegalite_to_svg(values, **how)
+    if form == "png":
+        return vl_convert.vegalite_to_png(values, scale=2, **how)
+    return vl_convert.vegalite_to_svg(values, **how).encode()
 
 
 def both_themes(chart: Chart) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard.elements import Ask, Choice, SortableTable
+from dashboard.elements import PICTURE, Ask, Choice, SortableTable
+from dashboard.text import NOTHING
 
 
 class Visitor(Ask):
@@ -123,20 +124,28 @@ def _keep(key: str, chosen: Sequence[Any], first: Sequence[Any]) -> None:
 
 def sortable(table: SortableTable, **options: Any):
     """A table of values; a click on a head sorts its rows."""
-    columns: dict[str, Any] = {
-        name: st.column_config.NumberColumn(
-            format="localized" if shown == ",.0f" else f"%{shown.lstrip(',')}"
-        )
-        for name, shown in table.formats.items()
-        if name in table.rows
-    }
-    for name in table.rows.select_dtypes("datetime"):
-        shown = "YYYY-MM-DD HH:mm:ss"
-        columns[name] = st.column_config.DatetimeColumn(format=shown)
+    rows = table.rows.reset_index(drop=True)
+    columns: dict[int, Any] = {1: st.column_config.Column(pinned=True)}
+    for place, name in enumerate(rows, start=1):  # 0 is the index, which is hidden
+        shown = table.formats.get(name)
+        if rows[name].dtype.kind == "M":
+            when = "YYYY-MM-DD HH:mm:ss"
+            columns[place] = st.column_config.DatetimeColumn(format=when)
+        elif shown == PICTURE:
+            columns[place] = st.column_config.ImageColumn(width=126)
+        elif shown:
+            form = "localized" if shown == ",.0f" else f"%{shown.lstrip(',')}"
+            columns[place] = st.column_config.NumberColumn(format=form)
+    if table.texts:  # numbers sort, texts show
+        rows, texts = rows.style, table.as_text()
+        for name in texts.columns.intersection([*table.texts, *table.formats]):
+            for place, text in enumerate(texts[name]):
+                rows.format(lambda _, text=text: text, subset=([place], [name]))
     return st.dataframe(
-        table.rows,
+        rows,
         hide_index=True,
         column_config=columns,
+        placeholder=NOTHING,
         alt=table.says,
         **options,
     )

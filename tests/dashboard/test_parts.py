@@ -1,16 +1,19 @@
 """What the pages are made of: summaries, charts, marks, numbers as text."""
 
+import base64
 import io
 import math
+import re
+from functools import partial
 
 import pandas as pd
 import pytest
 
 from comvae.results import index as runs
 from dashboard import summary, text, theme
-from dashboard.charts import curves, effects, means
-from dashboard.elements import SortableTable
-from dashboard.render.streamlit import table_behind
+from dashboard.charts import curves, effects, means, parts
+from dashboard.elements import Chart, SortableTable
+from dashboard.render import saved
 from dashboard.study import load_study
 from tests.dashboard.studies import FEW
 from tests.results.written import MODELS, OPTIONS, write_results
@@ -94,23 +97,52 @@ def test_interval_chart_holds_every_model_in_order(rows):
     assert ours["mark"]["filled"] and not paper["mark"]["filled"]
 
 
-def test_curve_leaves_out_what_is_not_finite():
-    history = pd.DataFrame({"epoch": [1, 2, 3], "weight_kl": [5.0, math.inf, math.nan]})
-    spec = curves.curve(history, "weight_kl", "vanilla", dark=False).to_dict()
-    assert list(spec["datasets"].values()) == [[{"epoch": 1, "weight_kl": 5.0}]]
-    assert spec["layer"][0]["encoding"]["x"]["scale"]["domain"] == [1, 3]
-    assert spec["layer"][0]["encoding"]["y"]["title"] == "nats"
-    message = curves.curve_message(history, "weight_kl")
-    assert message == "Weight KL goes from 5.00 in epoch 1 to 5.00 nats in epoch 1."
+def test_curves_leave_out_what_is_not_finite():
+    values = [5.0, math.inf, math.nan]
+    history = pd.DataFrame({"epoch": [1, 2, 3], "seed": 0, "weight_kl": values})
+    rows = curves.by_seed(history, "weight_kl", line="a", model="a", title="A")
+    assert rows["value"].tolist() == [5.0]
+    assert curves.message(rows, "weight_kl") == "Weight KL of A is 5.00 after epoch 1."
 
 
 def test_lines_are_of_seeds_and_end_at_the_lowest_and_the_highest():
-    history = pd.DataFrame({"epoch": [1, 1, 2, 2], "latent_kl": [5.0, 7.0, 1.0, 2.0]})
-    low = curves.over_seeds(history, "latent_kl", line="a", model="a", title="A")
-    assert low["mean"].tolist() == [6, 1.5] and low["most"].tolist() == [7, 2]
-    high = low.assign(line="b", mean=low["mean"] + 1)
+    history = pd.DataFrame(
+        {"epoch": [1, 1, 2, 2], "seed": [0, 1] * 2, "latent_kl": [5.0, 7.0, 1.0, 2.0]}
+    )
+    low = curves.by_seed(history, "latent_kl", line="a", model="a", title="A")
+    assert low["value"].tolist() == history["latent_kl"].tolist()
+    high = low.assign(line="b", title="B", value=low["value"] + 1)
     best, worst, count = curves.ends(pd.concat([high, low]))
     assert (best.name, best["mean"], worst.name, count) == ("a", 1.5, "b", 2)
+
+
+@pytest.mark.parametrize(
+    ("least", "log", "kind"), [(1, False, None), (1, True, "log"), (0, True, None)]
+)
+def test_curves_have_the_range_of_their_last_epochs(least, log, kind):
+    epochs = range(1, 12)
+    values = [1000.0, 500.0, *range(least + 8, least - 1, -1)]
+    history = pd.DataFrame({"epoch": epochs, "seed": 0, "latent_kl": values})
+    rows = curves.by_seed(history, "latent_kl", line="a", model="a", title="A")
+    spec = curves.lines(rows, "latent_kl", dark=False, log=log).to_dict()
+    scale = spec["layer"][0]["encoding"]["y"]["scale"]
+    low, high = scale["domain"]
+    assert low <= least and least + 8 <= high < 12 and scale.get("type") == kind
+    assert {param["name"] for param in spec["params"]} == {"picked", "zoom", "near"}
+
+
+def test_bars_share_a_scale_around_zero():
+    drawn = parts.bars({"a": [1.0, 0.0, -1.0, 0.0], "b": [0.0, -2.0, -1.0, 0.0]})
+    ends = {}
+    for name, address in drawn.items():
+        svg = base64.b64decode(address.partition(",")[2]).decode()
+        shown = re.findall(r'x="([\d.]+)" y="5" width="([\d.]+)"', svg)
+        places = [(float(x), float(x) + float(w)) for x, w in shown if float(w)]
+        ends[name] = places
+    nat = (parts.WIDTH - 2) / 4  # from -3 to +1
+    zero = 1 + 3 * nat
+    assert ends["a"] == [(zero, zero + nat), (zero - nat, zero)]
+    assert ends["b"] == [(zero - 2 * nat, zero), (1, zero - 2 * nat)]
 
 
 def test_effects_stand_below_the_name_of_their_group():
@@ -118,15 +150,17 @@ def test_effects_stand_below_the_name_of_their_group():
     rows = [
         effects.effect_row(g, g, "vanilla", found, part) for g in "ab" for part in "xy"
     ]
-    seeds = pd.DataFrame({"group": ["a"], "part": ["x"], "value": [1.0], "seed": [0]})
-    draw = {"dark": False, "x_title": "", "seeds": seeds}
-    spec = effects.effects(pd.DataFrame(rows), **draw).to_dict()
+    rows[0]["seed_0"] = 1.0
+    spec = effects.effects(pd.DataFrame(rows), dark=False, x_title="").to_dict()
     lines = spec["layer"][1]["encoding"]["y"]["scale"]["domain"]
     assert lines == ["|a", "x|a", "y|a", "|b", "x|b", "y|b"]
     drawn = [
         row["row"] for each in spec["datasets"].values() for row in each if "row" in row
     ]
-    assert sorted(drawn) == sorted([*lines, "x|a"])
+    assert sorted(drawn) == sorted(lines)
+    assert spec["layer"][-1]["transform"] == [
+        {"fold": ["seed_0"], "as": ["seed", "value"]}
+    ]
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -207,13 +241,26 @@ def test_numbers_are_short_and_say_no_more_than_they_know(write, value, words):
 def test_a_table_of_values_is_text_too():
     rows = pd.DataFrame({"nats": [1234.5, math.nan], "device": ["cpu", None]})
     table = SortableTable(rows, "Two runs.", {"nats": ",.2f"}).as_text()
-    assert table.to_numpy().tolist() == [["1,234.50", "cpu"], ["", ""]]
+    assert table.to_numpy().tolist() == [["1,234.50", "cpu"], [text.NOTHING] * 2]
 
 
-def test_a_download_holds_what_is_drawn(tmp_path):
+def test_a_chart_is_saved_with_what_is_drawn_and_its_caption(tmp_path):
     write_results(tmp_path, models=FEW, epochs=4)
     history = runs.load_history(runs.load_index(tmp_path).runs[0])
-    chart = curves.curve(history, "latent_kl", "vanilla", dark=False)
-    table = pd.read_csv(io.BytesIO(table_behind(chart)))
+    rows = curves.by_seed(history, "latent_kl", line="a", model="a", title="A")
+    chart = Chart("curve", partial(curves.lines, rows, "latent_kl"), "It falls.")
+    files = saved.of_chart(chart, chart.draw(False))
+    table = pd.read_csv(io.BytesIO(files["csv"]()))
     assert table["epoch"].tolist() == [1, 2, 3, 4]
-    assert table["latent_kl"].tolist() == history["latent_kl"].tolist()
+    assert table["value"].tolist() == history["latent_kl"].tolist()
+    assert b"It falls." in files["svg"]() and files["png"]().startswith(b"\x89PNG")
+
+
+def test_a_table_is_saved_as_it_is_read():
+    rows = pd.DataFrame({"Model": ["A & B", "C"], "nats": [-1.5, math.nan]})
+    texts = {"nats": ["\u22121.50\u00a0±\u00a00.10 \u2605", text.NOTHING]}
+    files = saved.of_table(SortableTable(rows, "Two models.", {}, texts))
+    assert files["csv"]().decode() == "Model,nats\nA & B,-1.50 ± 0.10\nC,\u2013\n"
+    assert "| A & B | **-1.50 ± 0.10** |" in files["md"]().decode()
+    latex = files["tex"]().decode()
+    assert r"A \& B & \textbf{$-$1.50 $\pm$ 0.10}" in latex and "Two models." in latex

@@ -59,8 +59,7 @@ def test_every_section_is_there(whole):
     assert pictured == ["Test image 14.", "Test image 2.", "Test image 8."]
     saved = ["reconstructions", "widest-gaps", "samples"]
     saved += ["traversal-prior", "traversal-image-8"]
-    pictures = [name for name in buttons(app) if name.endswith(".svg")]
-    assert pictures == [f"{name}.svg" for name in saved]
+    assert {f"{name}.svg" for name in saved} <= set(buttons(app))
     assert app.query_params == {}
 
 
@@ -144,18 +143,17 @@ def test_posteriors_stand_beside_the_prior(whole):
 # Choices
 
 
-def test_the_baseline_and_the_best_three_are_shown_at_first(results):
+def test_vanilla_the_papers_own_the_best_and_the_worst_are_shown_at_first(results):
     others = ["simplified-gaussian", *FEW[1:], "compound-gaussian"]
     write_study(results, models=["vanilla", *others])
-    worst = {"vanilla": 9.0, "simplified-mixture": 8.0}
+    means = {"compound-gaussian": 1.0, "simplified-mixture": 8.0}
 
     def rank(runs):
-        return runs.assign(negative_elbo=runs["model"].map(worst).fillna(1.0))
+        return runs.assign(negative_elbo=runs["model"].map(means).fillna(2.0))
 
     edit(results, "runs", rank)
     chosen = show("pictures").multiselect(key="models").value
-    others.remove("simplified-mixture")
-    assert chosen == ["vanilla", *others]
+    assert chosen == ["vanilla", *FEW[1:], "compound-gaussian"]
 
 
 def test_unknown_choices_fall_back(whole):
@@ -329,7 +327,8 @@ def test_the_picture_to_keep_holds_every_image_and_word():
         Row("plain \u03bc <script>", images, [""] * 23, notes),
         Row("A model", images[:3], [""] * 3),
     ]
-    svg = picture(Chart("x", None, "x", still=lambda dark: sheet(rows, dark)))
+    chart = Chart("x", None, "x", still=lambda dark: sheet(rows, dark))
+    svg = picture(chart).decode()
     assert svg.count("<image") == 23 + 3 and "http://e" not in svg
     assert svg.count('xlink:href="data:image/png') == 26 and "<script>" not in svg
     for words in ("plain \u03bc &lt;script", "A model", "22 &amp; &lt;b&gt;"):

@@ -36,7 +36,7 @@ def test_the_first_sentence_says_which_reading_comes_closest(results):
     names = ["Compound, mixture prior", OPTIONS[READING].title, "The paper"]
     assert shown.iloc[:, 0].tolist() == names
     assert shown.iloc[2, 3:].tolist()[:3] == ["107.77", "\N{MINUS SIGN}4.56", "0.96"]
-    assert buttons(app) == ["readings.csv"]
+    assert "readings.csv" in buttons(app)
     other = table(show("readings", split="train-running", paper="emnist-mnist"))
     assert other.iloc[2, 6] == "12.46" and other.iloc[0, 3] != shown.iloc[0, 3]
 

@@ -9,8 +9,10 @@ import pytest
 
 from comvae.results.tables import write_tables
 from comvae.study.plan import Plan
+from dashboard import summary
 from dashboard.render.streamlit import plain
 from dashboard.study import load_study
+from dashboard.text import NOTHING
 from tests.dashboard.studies import EVIL, FEW
 from tests.dashboard.visitor import (
     APP,
@@ -18,12 +20,14 @@ from tests.dashboard.visitor import (
     follow,
     frame,
     show,
+    sortable,
     table,
     text,
     warned,
 )
 from tests.results.written import (
     MODELS,
+    OPTIONS,
     block_of,
     config_of,
     evaluation_of,
@@ -35,14 +39,16 @@ from tests.support import ROOT
 def test_table1_shows_every_model_in_order(results):
     write_results(results)
     app = show()
-    shown = table(app)
+    shown = sortable(app)
     assert len(shown) == len(MODELS)
     assert shown["Model"].iloc[0] == "Vanilla VAE"
     terms = ["Reconstruction", "Latent KL", "Negative ELBO"]
     assert list(shown.columns) == ["Model", "Seeds", *terms]
     assert shown["Seeds"].eq("3 of 3").all()
-    assert "24 of 24 runs finished" in text(app)
     assert "The paper has no value for digits" in text(app)
+    best = shown["Negative ELBO"].str.endswith(summary.BEST)
+    assert shown["Model"][best].tolist() == [OPTIONS[MODELS[-1]].title]
+    assert not shown["Latent KL"].str.endswith(summary.BEST).any(), "no better side"
     # place 0, test: 20 + 0.7 + 0.1 seed; t(0.975, 2) = 4.303 x 0.1 / sqrt(3) = 0.248
     assert shown["Reconstruction"].iloc[0] == "20.80 ± 0.25"
     assert not app.warning and len(charts(app)) == 1
@@ -50,7 +56,7 @@ def test_table1_shows_every_model_in_order(results):
 
 def test_table1_sets_the_papers_value_and_difference_beside_ours(results):
     write_results(results, models=FEW, datasets=["digits", "mnist"])
-    shown = table(show(dataset="mnist"))
+    shown = sortable(show(dataset="mnist"))
     row = shown[shown["Model"] == "Vanilla VAE"].iloc[0]
     assert row["Reconstruction ours"] == "20.80 ± 0.25"
     assert row["Reconstruction paper"] == "112.33"
@@ -59,22 +65,22 @@ def test_table1_sets_the_papers_value_and_difference_beside_ours(results):
 
 def test_table1_marks_what_is_external(results):
     write_results(results, models=FEW)
-    ours = table(show())
+    ours = sortable(show())
     others = results / "external" / "others.csv"
     others.parent.mkdir()
     head = "model,dataset,split,source,negative_elbo\n"
     others.write_text(f"{head}VAE+,digits,test,A source,10.5\n")
     write_tables(results, Plan.read(results))
     app = show()
-    shown = table(app)
+    shown = sortable(app)
     assert list(shown["Model"]) == [*ours["Model"], "VAE+ (external)"]
     assert list(shown["Source"]) == [""] * len(ours) + ["external: A source"]
     external = shown.iloc[-1]
     assert external["Negative ELBO"].startswith("10.50") and external["Seeds"] == "1"
-    assert external["Reconstruction"] == "no result"
+    assert external["Reconstruction"] == NOTHING
     # the lowest of all, and yet no part of what the page says of ours
     assert "10.50" not in text(app) and "take no part" in text(app)
-    assert len(table(show(split="train"))) == len(ours), "it has no value there"
+    assert len(sortable(show(split="train"))) == len(ours), "it has no value there"
     for page in ("overview", "compare", "runs"):
         assert not show(page).exception
 
@@ -136,15 +142,17 @@ def test_failed_and_missing_cells_say_so(results):
         missing=[("digits", "vanilla")],
     )
     app = show()
-    assert "17 of 24 runs finished" in text(app)
-    assert "4 failed" in text(app) and "3 missing" in text(app)
-    absent, shown = table(app, 0), table(app, 1).set_index("Model")
+    [absent] = app.expander
+    assert absent.label.startswith(
+        "7 of 24 runs on digits are not finished: 4 failed, 3"
+    )
+    absent, shown = table(app), sortable(app).set_index("Model")
     assert len(absent) == 7
     assert absent["Detail"].str.contains("negative_elbo is nan").sum() == 4
     log = f"logs/train/{VANILLA.folder}.log"
     assert absent["Detail"].str.contains(log).sum() == 3
     assert shown.loc["Vanilla VAE", "Seeds"] == "0 of 3, 3 missing"
-    assert shown.loc["Vanilla VAE", "Negative ELBO"] == "no result"
+    assert shown.loc["Vanilla VAE", "Negative ELBO"] == NOTHING
     assert shown.loc["Compound, Gaussian prior", "Seeds"] == "0 of 3, 3 failed"
     assert shown.loc["Compound, mixture prior", "Seeds"] == "2 of 3, 1 failed"
     labels = frame(charts(app)[0], "label")["label"].tolist()
@@ -204,17 +212,17 @@ def test_a_damaged_file_is_named_and_the_rest_stands(results, file, page):
     app = show(page, dataset="digits", model="vanilla", seed="0")
     assert [file in warning for warning in warned(app)] == [True]
     if not file.endswith("table1.csv"):
-        assert app.table
-    assert show("run" if page == "table-1" else "table-1").table
+        assert app.table or app.dataframe
+    assert show("run").table if page == "table-1" else show("table-1").dataframe
 
 
 def test_a_new_result_appears_without_a_restart(results):
     write_results(results, models=FEW, missing=[("digits", "vanilla")])
     app = show()
-    assert "6 of 9 runs finished" in text(app)
+    assert sortable(app)["Seeds"].tolist() == ["0 of 3, 3 missing", "3 of 3", "3 of 3"]
     write_results(results, models=FEW)
     app.run()
-    assert "9 of 9 runs finished" in text(app)
+    assert sortable(app)["Seeds"].tolist() == ["3 of 3"] * 3
 
 
 def test_dashboard_needs_no_heavy_library(tmp_path):

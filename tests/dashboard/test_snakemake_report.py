@@ -45,7 +45,12 @@ def test_the_report_has_tables_and_figures_with_captions(tmp_path):
     files += [f"{folder}/report/figures/digits/{figure}.svg" for figure in MAIN]
     for name in files:
         assert f'"{name}"' in text, name
-    for words in ("beside the paper's single value", "Right of 0 the claim holds"):
+    said = "the compound VAE explains test images 1.00"
+    for words in (
+        said,
+        "beside the paper's single value",
+        "Right of 0 the claim holds",
+    ):
         assert words in text
     assert not re.search(r'(?:src|href)="(?:https?:)?//[^"]+\.(?:js|css)"', text)
     table = (study_in(results) / "tables" / "table1.csv").read_bytes()

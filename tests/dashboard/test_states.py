@@ -49,7 +49,8 @@ def test_every_state(results, path, state):
     app = show(path)
     assert len(text(app)) > WORDS
     if state == "all":
-        assert shown(app) and not app.warning
+        # which shows nothing of one study of one dataset
+        assert (shown(app) or path == "studies") and not app.warning
     alts = [chart.proto.alt for chart in charts(app)]
     assert all(len(alt) > 30 and alt.endswith(".") for alt in alts)
     labels = [button.label for button in app.get("download_button")]

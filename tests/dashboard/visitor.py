@@ -53,6 +53,20 @@ def table(app, place=0):
     return shown
 
 
+def sortable(app, place=0):
+    """A sortable table of a page, as it is read."""
+    table = app.dataframe[place]
+    written = table.proto.arrow_data.styler.display_values
+    shown = table.value.astype(object)
+    if written:
+        texts = pa.ipc.open_stream(written).read_pandas()
+        shown = texts.set_axis(shown.columns, axis=1)
+    shown.columns = [
+        " ".join(name).strip() if isinstance(name, tuple) else name for name in shown
+    ]
+    return shown.map(lambda cell: str(cell).replace("\u00a0", " "))
+
+
 def charts(app):
     """The charts of a page."""
     return app.get("vega_lite_chart")

@@ -6,12 +6,20 @@ localrules:
     site,
 
 
+ANSWER = f"{FOLDER}/report/answer.rst"
+
+if Path(ANSWER).exists():
+
+    report: str(Path(ANSWER).resolve())
+
+
 rule report:
     """Table 1 beside the paper's, the gaps and the claims, as Markdown."""
     input:
         plan=rules.plan.output.plan,
         tables=rules.aggregate.output,
     output:
+        answer=ANSWER,
         table1=report(
             f"{FOLDER}/report/table1.md",
             caption="../report/table1.rst",

@@ -9,6 +9,7 @@ complete run of the highest rank; and as each importer looks after its last writ
 last of them leaves that run alone.
 """
 
+import json
 import random
 import time
 import uuid
@@ -137,6 +138,8 @@ class Cell:
             tags={
                 **record.tags,
                 "mlflow.source.git.commit": record.tags["git_commit"],
+                "mlflow.source.name": "comvae",
+                "mlflow.source.type": "LOCAL",
                 DIGEST: self.digest,
                 GENERATION: str(1 + max(map(_generation, there), default=0)),
                 IMPORT: self.token,
@@ -167,6 +170,7 @@ class Cell:
                     run_id, metrics=metrics[first : first + BATCH], params=params
                 )
                 params = []
+            self._log_dataset(run_id)
             for path in record.artifacts:
                 self.client.log_artifact(run_id, str(path))
             status = "FAILED" if record.failed else "FINISHED"
@@ -177,6 +181,20 @@ class Cell:
                 raise
             return False
         return True
+
+    def _log_dataset(self, run_id: str) -> None:
+        """Name the dataset, which all runs of an experiment share."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
+
+        source = json.dumps({"uri": f"datasets/{self.record.dataset}/dataset.json"})
+        names = self.record.dataset, self.record.data
+        context = [InputTag("mlflow.data.context", "training")]
+        inputs = [DatasetInput(Dataset(*names, "local", source), context)]
+        try:
+            self.client.log_inputs(run_id, inputs)
+        except MlflowException:  # another importer wrote it in the same moment
+            self.client.log_inputs(run_id, inputs)
 
     def _delete_outranked(self, there: list["Run"], best: "Run") -> None:
         for run in there:

@@ -46,6 +46,7 @@ class Record:
     points: list[Point]  # finite values only
     tags: dict[str, str]
     artifacts: list[Path]
+    data: str  # the beginning of the checksum of the dataset
 
     @property
     def name(self) -> str:
@@ -146,6 +147,7 @@ def _record(files: BlockFiles, seed: int, gaps: Gaps, problem: str) -> Record:
         points=[point for point in points if math.isfinite(point.value)],
         tags=_tags(files, seed, points, problem),
         artifacts=[path for path in artifacts if path.is_file()],
+        data=config.dataset_sha256[:16] or "unknown",
     )
 
 

@@ -1,5 +1,6 @@
 """The MLflow store: a database file, created whole and locked, or a server."""
 
+import json
 import logging
 import os
 import shutil
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 DIGEST = "comvae.digest"  # the tag of every run that this package imported
+VIEW = "mlflow.sharedViewState.models"  # ?viewStateShareKey=models in MLflow's pages
+BY_MODEL = json.dumps(
+    {
+        "groupBy": {
+            "aggregateFunction": "average",
+            "groupByKeys": [{"mode": "tag", "groupByData": "model"}],
+        }
+    }
+)
 # Another importer created, or restored, the experiment in the same moment.
 OVERTAKEN = ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
 PATIENCE = 600  # seconds to wait for another importer
@@ -50,9 +60,14 @@ class Store:
         if found is not None and found.lifecycle_stage != "active":
             self.client.restore_experiment(found.experiment_id)
         if found is not None:
-            return found.experiment_id
-        place = None if self.artifacts is None else (self.artifacts / name).as_uri()
-        return self.client.create_experiment(name, artifact_location=place)
+            number = found.experiment_id
+        else:
+            artifacts = self.artifacts
+            place = None if artifacts is None else (artifacts / name).as_uri()
+            number = self.client.create_experiment(name, artifact_location=place)
+        if found is None or found.tags.get(VIEW) != BY_MODEL:
+            self.client.set_experiment_tag(number, VIEW, BY_MODEL)
+        return number
 
     def experiments(self) -> list[str]:
         """The ids of all active experiments."""

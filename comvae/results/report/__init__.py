@@ -12,10 +12,11 @@ from comvae.results import paths
 from comvae.results.headline import headline
 from comvae.results.reading import load_study_table
 from comvae.results.report.forms import RENDERED
-from comvae.results.report.pages import claims_page, gaps_page, table1_page
+from comvae.results.report.pages import claims_page, departures, gaps_page, table1_page
 from comvae.results.report.paper import paper_tables
 from comvae.study.plan import Plan
 
+WHERE = "The tables to read, the figures and the rules behind them are in the menu.\n"
 WIDTH = 165  # of the widest table: a log or a narrow window is no reason to cut it
 
 
@@ -34,7 +35,8 @@ def read_table(study: Path, name: str) -> pd.DataFrame:
 def write_report(results: Path, plan: Plan) -> dict[str, Path]:
     """Write `report/{table1,gaps,claims}.md`, and return their paths by name.
 
-    Raises ResultsError where tables are missing.
+    `report/answer.rst` has the first sentences alone, for Snakemake's report. Raises
+    ResultsError where tables are missing.
     """
     folder = plan.folder(results)
     table1, runs, gaps, attribution, claims, cells = (
@@ -42,17 +44,18 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
         for name in ("table1", "runs", "gaps", "attribution", "claims", "cells")
     )
     readings = load_study_table(folder, "readings")
-    said = [headline(runs, attribution, each) for each in plan.datasets]
+    heads = [headline(runs, attribution, each) for each in plan.datasets]
+    said = [text for text in heads if text]
     pages = {
-        "table1": table1_page(
-            plan, table1, claims, readings, cells, [text for text in said if text]
-        ),
+        "table1": table1_page(plan, table1, claims, readings, cells, said),
         "gaps": gaps_page(plan, gaps, attribution, cells),
         "claims": claims_page(plan, claims),
     }
     written = {name: paths.report(folder, name) for name in pages}
     for name, page in pages.items():
         write_text(written[name], page)
+    answer = [*said, *departures(claims).values(), WHERE]
+    write_text(paths.report(folder, "answer").with_suffix(".rst"), "\n\n".join(answer))
     return written
 
 

@@ -22,7 +22,7 @@ async function draw(figure) {
       {
         mode: "vega-lite",
         renderer: "svg",
-        actions: false,
+        actions: { export: true, source: false, compiled: false, editor: false },
         tooltip: { theme: dark.matches ? "dark" : "light" },
       },
     );

@@ -1,5 +1,6 @@
 """What a run in MLflow holds of a finished run."""
 
+import json
 import math
 import re
 import shutil
@@ -75,6 +76,18 @@ def test_a_run_holds_settings_history_metrics_tags_and_artifacts(imported):
     assert (status, end - start) == ("FINISHED", 20_000)
     assert end == 1767323045000  # 2026-01-02T03:04:05Z
     assert "test_weight_kl_mean_weights" not in found["vanilla-digits-seed-1"][1]
+
+
+def test_pages_of_mlflow_name_dataset_and_source_and_group_by_model(imported):
+    results, _ = imported
+    for run in active_runs(results).values():
+        [used] = run.inputs.dataset_inputs
+        assert (used.dataset.name, used.dataset.digest) == ("digits", "unknown")
+        assert run.data.tags["mlflow.source.git.commit"] == "0123abc"
+        assert run.data.tags["mlflow.source.name"] == "comvae"
+    experiment = client(results).get_experiment_by_name("digits")
+    view = json.loads(experiment.tags["mlflow.sharedViewState.models"])
+    assert view["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "model"}]
 
 
 @pytest.mark.parametrize("page,queries", [("docs/mlflow.md", 3), ("README.md", 1)])

@@ -9,6 +9,7 @@ import pandas as pd
 from tests.support import study_in
 
 DOWNLOAD = re.compile(r"Download (\S+\.csv)")
+FORMS = re.compile(r"Download (\S+\.(\w+))$", re.M)
 
 
 def test_back_forward_and_a_copied_link_show_the_same(visitor):
@@ -116,6 +117,39 @@ def test_every_download_is_its_file(visitor, results, tmp_path):
         if name in tables:
             assert content == tables[name], f"{title}: {name}"
         assert len(pd.read_csv(io.BytesIO(content))), f"{title}: {name} has no row"
+
+
+def test_tables_and_charts_are_saved_with_their_captions(visitor, tmp_path):
+    seen = visitor()
+    seen.open("claims")
+    openers = seen.page.get_by_test_id("stPopover").get_by_role("button")
+    begins = {"csv": b"", "md": b"", "tex": b"\\begin{table}"}
+    begins |= {"svg": b"<svg", "png": b"\x89PNG"}
+    saved = set()
+    for opener in openers.all():
+        opener.click()
+        body = seen.page.get_by_test_id("stPopoverBody")
+        buttons = body.get_by_role("button", name=FORMS)
+        buttons.first.wait_for()
+        for label in buttons.all_inner_texts():
+            [(name, end)] = FORMS.findall(label)
+            content = save(seen.page, name, tmp_path)
+            assert content.startswith(begins[end]) and len(content) > 50, name
+            saved.add(end)
+        seen.page.keyboard.press("Escape")
+        buttons.first.wait_for(state="hidden")
+    assert saved == set(begins)
+
+
+def test_a_page_says_that_its_results_have_changed(visitor, results):
+    seen = visitor()
+    seen.open("claims")
+    table = study_in(results) / "tables" / "claims.csv"
+    table.touch()
+    banner = seen.page.get_by_text("The results have changed since")
+    banner.wait_for(timeout=60_000)
+    seen.page.get_by_role("button", name="Show the new ones").click()
+    banner.wait_for(state="hidden")
 
 
 def save(page, name: str, folder: Path) -> bytes:
