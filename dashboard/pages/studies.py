@@ -33,8 +33,8 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     }
     if not others:
         yield el.Notice(
-            "There is no other in results/studies or results/published. Plan another, "
-            "or publish this one (`comvae publish`), and compare later ones with it."
+            "There is no other one in results/studies or results/published. Plan another, "
+            "or publish this one (`comvae publish`) and compare what is trained later."
         )
         return
     label = ask.one(el.Choice("Compare with", "with", list(others)))
