@@ -33,7 +33,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     }
     if not others:
         yield el.Notice(
-            "There is no other one in results/studies or results/published. Plan another, "
+            "There is no other in results/studies or results/published. Plan another, "
             "or publish this one (`comvae publish`) and compare what is trained later."
         )
         return

@@ -51,4 +51,4 @@ def test_datasets_stand_side_by_side(results):
     write_study(results, models=FEW[:2], datasets=("digits", "mnist"))
     app = show("studies")
     assert "Its datasets side by side" in [head.value for head in app.header]
-    assert len(charts(app)) == 2 and "no other one in results/studies" in text(app)
+    assert len(charts(app)) == 2 and "no other in results/studies" in text(app)
