@@ -34,11 +34,9 @@ def _bar(parts: Sequence[float], low: float, scale: float) -> str:
             f'<rect x="{left:.1f}" y="5" width="{size:.1f}" height="{HEIGHT - 10}" '
             f'fill="{colour}"/>'
         )
-    drawn.append(
-        f'<rect x="{zero - 0.5:.1f}" width="1" height="{HEIGHT}" fill="#777"/>'
-    )
+    line = f'<rect x="{zero - 0.5:.1f}" width="1" height="{HEIGHT}" fill="#777"/>'
     picture = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}">'
-        f"{''.join(drawn)}</svg>"
+        f"{''.join(drawn)}{line}</svg>"
     )
     return f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"

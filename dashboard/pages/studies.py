@@ -32,7 +32,10 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
         if study_folder(*where) != study.folder
     }
     if not others:
-        yield el.Notice("There is no other in results/studies or results/published.")
+        yield el.Notice(
+            "There is no other in results/studies or results/published. Plan another, "
+            "or publish this one (`comvae publish`) and compare what is trained later."
+        )
         return
     label = ask.one(el.Choice("Compare with", "with", list(others)))
     yield from _beside(study, load_study(*others[label]), label, (split, metric))
