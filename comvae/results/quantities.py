@@ -33,7 +33,7 @@ class Quantity:
     short: str = ""  # the heading of a narrow column, where that is not the title
     tables: tuple[str, ...] = ("runs", "table1")  # those that have it
     difference: tuple[str, str] | None = None  # a gap is the first minus the second
-    optional: bool = False  # runs.csv has no such column where no run has a value
+    optional: bool = False  # runs.csv and gaps.csv lack it where no run has a value
     metric: bool = False  # the function of this name in evaluation/metrics.py
 
     @property
@@ -157,7 +157,7 @@ _ENTRIES = [
         "Wall time of the block divided by its seeds",
         better="lower",
     ),
-    _bound("log_px", "log p(x)", "The better one of its two estimates"),
+    _bound("log_px", "log p(x)", "log_px_is, where it can be trusted (docs/gap.md)"),
     _bound("elbo", "ELBO", "L[q], weights sampled: the paper's number"),
     _bound("elbo_mean_weights", "ELBO, mean weights", "L[q], weights at their means"),
     _bound("elbo_marginal", "ELBO, marginal q", "L[q] of q as a mixture over weights"),
@@ -210,7 +210,47 @@ _ENTRIES = [
         tables=("gaps",),
         better=None,
     ),
+    _diagnostic(
+        "withheld",
+        "Withheld",
+        "Share of the images whose log p(x) cannot be trusted",
+        unit="",
+        better="lower",
+        optional=True,
+    ),
+    _diagnostic(
+        "log_px_error",
+        "Error of log p(x)",
+        "Standard error of log_px_is",
+        better="lower",
+        optional=True,
+    ),
     _diagnostic("ess", "Effective sample size", "Of log_px_is", unit="draws"),
+    _diagnostic(
+        "draws", "Draws", "Of log_px_is", unit="draws", better=None, optional=True
+    ),
+    _diagnostic(
+        "simulated_lower",
+        "log p(x) of simulated images, lower bound",
+        "As log_px_is, on images simulated from the model",
+        optional=True,
+    ),
+    _diagnostic(
+        "simulated_upper",
+        "log p(x) of simulated images, upper bound",
+        "By annealing back from the latents that they are from",
+        better=None,
+        optional=True,
+    ),
+    _gap(
+        "certificate",
+        "log p(x) is right within",
+        of="simulated_upper",
+        minus="simulated_lower",
+        tables=("gaps",),
+        better=None,
+        optional=True,
+    ),
     _diagnostic("iterations", "Iterations", "Of the search", unit="", better=None),
     _diagnostic("converged", "Converged", "Share of the searches for q*", unit=""),
     _diagnostic(

@@ -101,15 +101,22 @@ class Gap(Settings):
         "an image's gap is mostly noise.",
     )
     importance_draws: Positive = Field(
-        5000, description="Draws per image of the importance-sampled log p(x)."
+        5000,
+        description="Draws per image of the importance-sampled log p(x). Where fewer "
+        "than 500 are effective it is annealed from the local optima.",
     )
     ais: Literal["off", "fast", "cremer"] = Field(
         "fast",
-        description="Annealed importance sampling of log p(x): `off`, a `fast` "
-        "schedule, or that of Cremer et al. 2018.",
+        description="Annealed importance sampling of log p(x) from the prior, against "
+        "missed modes: `off`, a `fast` schedule, or that of Cremer et al. 2018.",
     )
     ais_images: Positive = Field(
         100, description="Images of each split that annealing runs on."
+    )
+    certificate_images: Annotated[int, Field(ge=0)] = Field(
+        20,
+        description="Images simulated from each model, on which log p(x) is bounded "
+        "from both sides. 0: no certificate.",
     )
 
 
