@@ -21,6 +21,7 @@ include: "workflow/rules/datasets.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/gap.smk"
+include: "workflow/rules/ood.smk"
 include: "workflow/rules/track.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
@@ -38,6 +39,7 @@ rule all:
         trained=all_trained,
         metrics=all_metrics,
         gaps=all_gaps,
+        ood=all_ood,
 
 
 TO_MAKE = unfinished() if workflow.is_main_process else set()

@@ -15,6 +15,7 @@ SOURCES = {
     "evaluation": "Evaluation: `metrics.csv` and, by epoch, `history.csv`",
     "training": "Training: `training.json`",
     "gap": "Gaps: `gaps.parquet`, image by image (docs/gap.md)",
+    "ood": "Off the training data: `ood.csv`, from `ood-<dataset>.parquet` (docs/gap.md)",
     "table": "Tables: other readings beside Table 1 (docs/paper.md)",
 }
 
@@ -27,7 +28,7 @@ class Quantity:
     title: str
     unit: str = NATS  # empty for counts and shares
     better: Literal["lower", "higher"] | None = None  # None where neither is
-    source: Literal["evaluation", "gap", "training", "table"] = "evaluation"
+    source: Literal["evaluation", "gap", "training", "ood", "table"] = "evaluation"
     in_paper: bool = False
     description: str = ""
     short: str = ""  # the heading of a narrow column, where that is not the title
@@ -86,13 +87,26 @@ def _of_readings(name: str, title: str, description: str, **more: Any) -> Quanti
     return Quantity(name, title, description=description, **more)
 
 
+def _of_foreign(name: str, title: str, description: str) -> Quantity:
+    return Quantity(
+        f"foreign_{name}",
+        title,
+        "",
+        "higher",
+        "ood",
+        description=f"Area under the ROC curve of {description}",
+        tables=("ood",),
+    )
+
+
 _ENTRIES = [
     Quantity(
         "reconstruction",
         "Reconstruction",
         better="lower",
         in_paper=True,
-        description="-E_q[log p(x given z)], Bernoulli, summed over pixels",
+        description="-E_q[log p(x given z)], Bernoulli, summed over pixels: the "
+        "distortion",
         short="L_rec",
         tables=("runs", "table1", "readings"),
     ),
@@ -100,7 +114,7 @@ _ENTRIES = [
         "latent_kl",
         "Latent KL",
         in_paper=True,
-        description="KL(q(z given x) to p(z))",
+        description="KL(q(z given x) to p(z)): the rate",
         short="D_KL",
         tables=("runs", "table1", "readings"),
     ),
@@ -139,6 +153,16 @@ _ENTRIES = [
         NATS,
         "KL(q(z) to p(z)), q(z) the mean of q(z given x) over the images",
         short="KL(q(z))",
+    ),
+    *(
+        _metric(
+            f"coverage_{share}",
+            f"Coverage of {share} %",
+            "",
+            f"How often z is in the densest {share} % of q(z given x) of an image that "
+            "is simulated from z",
+        )
+        for share in (50, 80, 95)
     ),
     Quantity(
         "negative_bound",
@@ -255,6 +279,41 @@ _ENTRIES = [
     _diagnostic("converged", "Converged", "Share of the searches for q*", unit=""),
     _diagnostic(
         "start_difference", "Difference of starts", "Between two optima", better=None
+    ),
+    _of_foreign("negative_elbo", "-ELBO", "-L[q]"),
+    _of_foreign("negative_log_px", "-log p(x)", "-log p(x), of every image"),
+    _of_foreign("latent_kl", "Latent KL", "KL(q(z given x) to p(z))"),
+    _of_foreign("gap", "Gap", "L[q*] - L[q], the Likelihood Regret"),
+    _of_foreign(
+        "elbo_variance", "Variance of the ELBO", "its variance over weight draws"
+    ),
+    Quantity(
+        "foreign_own",
+        "Its own sign",
+        "",
+        "higher",
+        "ood",
+        description="foreign_elbo_variance where weights are random, else foreign_gap: "
+        "what the claim compares",
+        tables=(),
+    ),
+    Quantity(
+        "knows_own",
+        "Rank correlation, own images",
+        "",
+        "higher",
+        "ood",
+        description="Of the variance over weight draws with the gap, image by image",
+        tables=(),
+    ),
+    Quantity(
+        "knows_foreign",
+        "Rank correlation, foreign images",
+        "",
+        "higher",
+        "ood",
+        description="The same on the foreign images",
+        tables=(),
     ),
     _of_readings("reconstruction_difference", "L_rec - vanilla's", "Of the same seed"),
     _of_readings("latent_kl_difference", "D_KL - vanilla's", "Of the same seed"),

@@ -238,10 +238,24 @@ class Study(Settings):
         f"these for each model by name. At most {MOST_SEEDS} of a model, and "
         f"{MOST_RUNS} runs in a study.",
     )
+    ood: Annotated[list[Name], Field(max_length=10)] = Field(
+        [],
+        description="Foreign datasets, of images of the same size: how well the models "
+        "tell their test images from those of the study (docs/gap.md).",
+    )
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     gap: Gap = Gap()
     tracking: Tracking = Tracking()
+
+    @field_validator("ood")
+    @classmethod
+    def _known(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        if "datasets" in info.data:  # else these are what is wrong
+            refuse_unknown(
+                "dataset", names, {**REGISTRY, **info.data["datasets"].files}
+            )
+        return distinct(names)
 
     def seeds_of(self, model: str) -> list[int]:
         """The seeds of a model, in ascending order."""
