@@ -15,7 +15,7 @@ SOURCES = {
     "evaluation": "Evaluation: `metrics.csv` and, by epoch, `history.csv`",
     "training": "Training: `training.json`",
     "gap": "Gaps: `gaps.parquet`, image by image (docs/gap.md)",
-    "ood": "Off the training data: `ood.csv`, from `ood-<dataset>.parquet` (docs/gap.md)",
+    "ood": "Off the training data: `ood.csv`, from `ood-<dataset>.parquet`",
     "table": "Tables: other readings beside Table 1 (docs/paper.md)",
 }
 
