@@ -102,8 +102,8 @@ class Gap(Settings):
     )
     importance_draws: Positive = Field(
         5000,
-        description="Draws per image of the importance-sampled log p(x). Where fewer "
-        "than 500 are effective it is annealed from the local optima.",
+        description="Draws per image of the importance-sampled log p(x). Where less "
+        "than a tenth of them is effective it is annealed from the local optima.",
     )
     ais: Literal["off", "fast", "cremer"] = Field(
         "fast",

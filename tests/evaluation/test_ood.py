@@ -31,7 +31,7 @@ def test_noise_is_more_foreign_than_test_images(name, models, blobs):
     random = name != "vanilla"
     assert found["foreign_elbo_variance"].notna().all() == random
     of_seed = told_apart(found[found["seed"] == 4], "noise")
-    assert of_seed["foreign_negative_elbo"] > 0.9
+    assert of_seed["foreign_negative_elbo"] > 0.7
     own = "foreign_elbo_variance" if random else "foreign_gap"
     assert of_seed["foreign_own"] == of_seed[own]
 

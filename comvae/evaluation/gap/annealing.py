@@ -133,7 +133,8 @@ def _moves(
     values, vectors = torch.linalg.eigh(precision.nan_to_num(0.0, 0.0, 0.0))
 
     def at(t: float) -> Tensor:
-        return vectors * (1 + t * (values - 1)).clamp_min(0.1).rsqrt().unsqueeze(2)
+        scales = (1 + t * (values - 1)).clamp_min(0.1).rsqrt()
+        return (vectors * scales.unsqueeze(2)) @ vectors.mT
 
     return at
 

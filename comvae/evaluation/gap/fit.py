@@ -112,7 +112,7 @@ def fit(target: Target, mean: Tensor, scale: Tensor) -> Normals:
             here = own.mean[c], own.factor[c], own.inverse[c], own.log_det[c]
             for _ in range(ROUNDS):
                 here = _round(chosen, *here, eps)
-            for whole, tensor in zip(found, here, strict=True):
+            for whole, tensor in zip(found, _triangular(*here), strict=True):
                 whole[c][:, part] = tensor
     return Normals(*found)
 
@@ -138,6 +138,17 @@ def _round(
     inverse = root.unsqueeze(3) * vectors.mT @ inverse
     mean = mean + (factor @ step).squeeze(3)
     return mean, factor, inverse, log_det - root.log().sum(2)
+
+
+def _triangular(
+    mean: Tensor, factor: Tensor, inverse: Tensor, log_det: Tensor
+) -> tuple[Tensor, ...]:
+    """The same normals with the one factor that is lower triangular, whatever order
+    eigenvectors came in: the same draws lead to the same latents."""
+    upper = torch.linalg.qr(factor.mT, mode="r")[1]
+    turn = torch.linalg.solve_triangular(upper.mT, factor, upper=False)
+    signs = upper.diagonal(dim1=2, dim2=3).sign().unsqueeze(2)
+    return mean, upper.mT * signs, signs.mT * (turn @ inverse), log_det
 
 
 def degrees_of_freedom(latent: int) -> int:

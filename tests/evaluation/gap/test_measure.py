@@ -129,7 +129,10 @@ def test_a_seed_is_the_same_alone_and_beside_others(name, models, blobs):
     same = beside[beside["seed"] == 4].reset_index(drop=True)
     assert same["image"].equals(alone["image"])
     np.testing.assert_allclose(
-        same[NUMBERS].to_numpy(float), alone[NUMBERS].to_numpy(float), atol=0.02
+        same[NUMBERS].to_numpy(float),
+        alone[NUMBERS].to_numpy(float),
+        atol=0.02,
+        rtol=1e-3,
     )
     close = (same["elbo"] - alone["elbo"]).abs()
     assert close.max() < 1e-3  # the same draws; only the order of sums may differ
@@ -144,10 +147,15 @@ def test_a_failed_seed_is_nan_and_leaves_the_others_alone(models, blobs):
             parameter[0] = torch.nan
     table = measure(vae, config, blobs, settings())
     failed, other = (table[table["seed"] == seed] for seed in (0, 4))
-    assert failed[NUMBERS].isna().all(axis=None) and not failed["converged"].any()
+    known = [name for name in NUMBERS if name not in ("withheld", "draws")]
+    assert failed[known].isna().all(axis=None) and (failed["withheld"] == 1).all()
+    assert not failed["converged"].any()
     expected = sound[sound["seed"] == 4]
     np.testing.assert_allclose(
-        other[NUMBERS].to_numpy(float), expected[NUMBERS].to_numpy(float), atol=0.02
+        other[NUMBERS].to_numpy(float),
+        expected[NUMBERS].to_numpy(float),
+        atol=0.02,
+        rtol=1e-3,
     )
 
 
