@@ -65,12 +65,12 @@ class Estimate:
 def estimate(target: Target, modes: Normals, draws: int, noise: Noise) -> Estimate:
     """log p(x) of each image, by the method that its posterior needs.
 
-    Where less than ENOUGH of `draws` importance draws is effective, or the tail of
-    their weights is above HEAVY, one more mode is sought from the draw of the greatest
-    weight, and as many are drawn anew. Where these do not do, chains are annealed from
-    the modes by the schedule `short`, and where fewer than FEWEST of them are effective
-    by `longer`, the most that an image is given. Each method draws for itself: what
-    asked for it is no part of its estimate.
+    Where less than ENOUGH of `draws` importance draws is effective, or fewer than
+    FEWEST are, or the tail of their weights is above HEAVY, one more mode is sought
+    from the draw of the greatest weight, and as many are drawn anew. Where these do not
+    do, chains are annealed from the modes by the schedule `short`, and where fewer than
+    FEWEST of them are effective by `longer`, the most that an image is given. Each
+    method draws for itself: what asked for it is no part of its estimate.
     """
     first = log_evidence(target, modes, draws, noise)
     found = Evidence(*(t.clone() for t in (first.log_px, first.effective, first.draws)))
@@ -94,7 +94,7 @@ def estimate(target: Target, modes: Normals, draws: int, noise: Noise) -> Estima
 
 
 def _is_wanting(sampled: Sampled) -> Tensor:
-    few = sampled.effective < ENOUGH * sampled.draws
+    few = sampled.effective < (ENOUGH * sampled.draws).clamp_min(FEWEST)
     return few | (sampled.tail > HEAVY)
 
 
