@@ -41,7 +41,7 @@ def settings(**changes):
         "optimum_tolerance": 0.001,
         "final_draws": 600,
         "importance_draws": 1000,
-        "ais": "fast",
+        "ais": "off",
         "ais_images": 5,
         "certificate_images": 4,
     }
@@ -55,7 +55,8 @@ def test_table_has_every_image_of_every_seed_and_split(name, models, blobs):
     config = run_config(models[name], [4, 0], epochs=3, latent=3)
     vae, told = train(config, blobs).vae, []
     before = {key: tensor.clone() for key, tensor in vae.state_dict().items()}
-    table = measure(vae, config, blobs, settings(), "cpu", lambda *it: told.append(it))
+    wanted = settings(ais="fast")
+    table = measure(vae, config, blobs, wanted, "cpu", lambda *it: told.append(it))
     for key, tensor in vae.state_dict().items():
         assert torch.equal(tensor, before[key])  # running statistics stay
 
