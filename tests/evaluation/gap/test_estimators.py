@@ -168,7 +168,7 @@ def test_small_chunks_give_the_same_error(monkeypatch):
     assert found.std() > 1e-4  # each image has draws of its own
 
 
-@pytest.mark.parametrize("start,sigma", [("optimum", 1.5), ("prior", 4.0)])
+@pytest.mark.parametrize("start,sigma", [("optimum", 1.5), ("prior", 5.0)])
 def test_annealed_weights_are_unbiased_in_both_directions(start, sigma, monkeypatch):
     """So short a schedule that forwards and backwards are far apart."""
     target, repeats = one_image(2000, sigma)
