@@ -160,7 +160,8 @@ _ENTRIES = [
             f"Coverage of {share} %",
             "",
             f"How often z is in the densest {share} % of q(z given x) of an image that "
-            "is simulated from z",
+            "is simulated from z; such images are binary, and foreign to an encoder "
+            "that is trained on grey ones",
         )
         for share in (50, 80, 95)
     ),
