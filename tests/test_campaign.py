@@ -22,7 +22,7 @@ TINY = {
         "images": 3,
         "marginal_draws": 2,
         "final_draws": 20,
-        "importance_draws": 20,
+        "importance_draws": 400,
         "optimum_iterations": 5,
         "ais": "off",
     },

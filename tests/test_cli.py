@@ -30,7 +30,7 @@ STUDY = {
     "training": {"epochs": 1, "hidden": 4, "latent": 2, "batch_size": 256},
     "gap": {
         **{"images": 12, "marginal_draws": 3, "optimum_draws": 8},
-        **{"optimum_iterations": 20, "final_draws": 50, "importance_draws": 100},
+        **{"optimum_iterations": 20, "final_draws": 50, "importance_draws": 400},
         **{"ais": "off"},
     },
 }

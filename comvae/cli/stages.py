@@ -225,6 +225,43 @@ def gap(
 
 
 @command
+def ood(
+    run: BlockConfig,
+    dataset: DatasetRecord,
+    foreign: Annotated[
+        Path, typer.Option(help="The dataset.json of the foreign dataset.")
+    ],
+    output: Annotated[Path, typer.Option(help="The ood-<dataset>.parquet to write.")],
+    settings: StageSettings = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Score a block's test images, and those of another dataset, by how foreign they
+    look."""
+    import pandas as pd
+
+    from comvae.datasets.loading import load
+    from comvae.evaluation.encoders import with_evaluated_encoder
+    from comvae.evaluation.ood import SCORES, score
+    from comvae.files import write_sum
+    from comvae.results.blocks import sound_seeds, write_table
+    from comvae.results.weights import load_vae
+    from comvae.study.loading import load_settings
+    from comvae.study.settings import Gap
+
+    chosen = load_settings(Gap, settings)
+    config, data, use = _job(run, dataset, device, threads)
+    other, seeds = load(foreign.parent, config.data), sound_seeds(run.parent, config)
+    scores = pd.DataFrame(columns=["seed", "data", "image", *SCORES])
+    if seeds:
+        vae = load_vae(run.parent, config, data.train.shape[1], use, seeds)
+        sound = config.model_copy(update={"seeds": seeds})
+        scores = score(with_evaluated_encoder(vae), sound, data, other, chosen, use)
+    write_table(output, scores)
+    write_sum(output)
+
+
+@command
 def gap_images(
     dataset: DatasetRecord,
     output: Annotated[Path, typer.Option(help="The list to write, a JSON file.")],

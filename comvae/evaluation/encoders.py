@@ -10,6 +10,7 @@ from itertools import repeat
 import torch
 from torch import Tensor, nn
 
+from comvae.evaluation.gap.certificate import search
 from comvae.evaluation.gap.local import local_optimum
 from comvae.evaluation.gap.target import DecoderTarget
 from comvae.model.mode import Mode
@@ -67,20 +68,18 @@ class OptimalEncoder(_FixedEncoder):
         self._found: dict[bytes, DiagonalGaussian] = {}
 
     def forward(self, x: Tensor, mode: Mode) -> tuple[DiagonalGaussian, Tensor]:
-        """Like `Encoder.forward`, for images that are the same for all seeds."""
-        key = x[0].cpu().numpy().tobytes()
+        """Like `Encoder.forward`."""
+        key = x.cpu().numpy().tobytes()
         if key not in self._found:
             self._found[key] = self._search(x, mode)
         return self._found[key], x.new_zeros(len(x))
 
     @torch.no_grad()
     def _search(self, x: Tensor, mode: Mode) -> DiagonalGaussian:
-        target = DecoderTarget(self.decoder, self.likelihood, x[0])
+        target = DecoderTarget(self.decoder, self.likelihood, x)
         found = local_optimum(
             target,
             self.trained(x, mode)[0],
-            SEARCH.optimum_draws,
-            SEARCH.optimum_iterations,
-            SEARCH.optimum_tolerance,
+            **search(SEARCH),
         )
         return found.of_start(found.best())

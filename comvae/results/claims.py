@@ -144,6 +144,23 @@ CLAIMS = (
     ),
 )
 
+OOD_CLAIMS = (
+    Claim(
+        "random-weights-flag-foreign-images",
+        "The variance of the ELBO over the weight draws of the compound model with the "
+        "mixture prior tells foreign images from test images better than vanilla's gap "
+        "does (area under the ROC curve).",
+        (
+            Part(
+                "test",
+                "foreign_own",
+                ((1, "compound-mixture", "test"), (-1, "vanilla", "test")),
+            ),
+        ),
+    ),
+)
+"""Those of a study that names foreign datasets, `ood`."""
+
 
 def verdict(found: dict[str, float], at_least: float = 0.0) -> str:
     """What an effect with its 95% interval over paired seeds says about a claim.

@@ -95,6 +95,11 @@ READINGS = Format(
     key=["dataset", "row", "model", "split", "paper_dataset"],
     needed=["distance", *INTERVAL, "best"],
 )
+OOD = Format(
+    _texts("dataset", "foreign", "model", "quantity") | _numbers(["mean", *INTERVAL]),
+    key=["dataset", "foreign", "model", "quantity"],
+    needed=["mean", *INTERVAL],
+)
 STATUS = ["dataset", "model", "seed", "status", "block", "detail"]
 """What became of a run; what of its gaps follows in cells.csv."""
 CELLS = Format(
@@ -110,5 +115,6 @@ TABLES = {
     "claims": CLAIMS,
     "cells": CELLS,
     "readings": READINGS,
+    "ood": OOD,
 }
-"""By their names below `results/tables`; `readings` where a study has any."""
+"""By their names below `results/tables`; `readings` and `ood` where a study has any."""

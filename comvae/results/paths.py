@@ -81,6 +81,11 @@ def picture(evaluation: Path, seed: int, kind: str) -> Path:
     return evaluation / PICTURES / f"seed-{seed}-{kind}.png"
 
 
+def ood(evaluation: Path, foreign: str) -> Path:
+    """The scores of a block's test images, and of those of a foreign dataset."""
+    return evaluation / f"ood-{foreign}.parquet"
+
+
 def gap_images(results: Path, dataset: str, measured: str) -> Path:
     """The list of the images that the gaps are measured on, with those settings."""
     return results / "evaluations" / dataset / f"gap-images-{measured}.json"

@@ -59,11 +59,12 @@ class Bounds:
         """The same for the bounds of single images, and for the order of their means
         beyond their noise."""
         for name in RISING:
-            for value in (rows[name].min(), rows[name].max()):
+            there = rows[name].dropna()  # the rest is withheld
+            for value in (there.min(), there.max()) if len(there) else ():
                 if not -self.most <= value <= -self.least + ROUNDING:
                     return _implausible(name, value, -self.most, -self.least)
         for lower, higher in itertools.pairwise(RISING):
-            gap = rows[higher] - rows[lower]
+            gap = (rows[higher] - rows[lower]).dropna()
             noise = NOISE * gap.std() / np.sqrt(len(gap)) if len(gap) > 1 else math.inf
             if gap.mean() < -noise - ROUNDING:
                 return (

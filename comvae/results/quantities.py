@@ -15,6 +15,7 @@ SOURCES = {
     "evaluation": "Evaluation: `metrics.csv` and, by epoch, `history.csv`",
     "training": "Training: `training.json`",
     "gap": "Gaps: `gaps.parquet`, image by image (docs/gap.md)",
+    "ood": "Off the training data: `ood.csv`, from `ood-<dataset>.parquet`",
     "table": "Tables: other readings beside Table 1 (docs/paper.md)",
 }
 
@@ -27,13 +28,13 @@ class Quantity:
     title: str
     unit: str = NATS  # empty for counts and shares
     better: Literal["lower", "higher"] | None = None  # None where neither is
-    source: Literal["evaluation", "gap", "training", "table"] = "evaluation"
+    source: Literal["evaluation", "gap", "training", "ood", "table"] = "evaluation"
     in_paper: bool = False
     description: str = ""
     short: str = ""  # the heading of a narrow column, where that is not the title
     tables: tuple[str, ...] = ("runs", "table1")  # those that have it
     difference: tuple[str, str] | None = None  # a gap is the first minus the second
-    optional: bool = False  # runs.csv has no such column where no run has a value
+    optional: bool = False  # runs.csv and gaps.csv lack it where no run has a value
     metric: bool = False  # the function of this name in evaluation/metrics.py
 
     @property
@@ -86,13 +87,26 @@ def _of_readings(name: str, title: str, description: str, **more: Any) -> Quanti
     return Quantity(name, title, description=description, **more)
 
 
+def _of_foreign(name: str, title: str, description: str) -> Quantity:
+    return Quantity(
+        f"foreign_{name}",
+        title,
+        "",
+        "higher",
+        "ood",
+        description=f"Area under the ROC curve of {description}",
+        tables=("ood",),
+    )
+
+
 _ENTRIES = [
     Quantity(
         "reconstruction",
         "Reconstruction",
         better="lower",
         in_paper=True,
-        description="-E_q[log p(x given z)], Bernoulli, summed over pixels",
+        description="-E_q[log p(x given z)], Bernoulli, summed over pixels: the "
+        "distortion",
         short="L_rec",
         tables=("runs", "table1", "readings"),
     ),
@@ -100,7 +114,7 @@ _ENTRIES = [
         "latent_kl",
         "Latent KL",
         in_paper=True,
-        description="KL(q(z given x) to p(z))",
+        description="KL(q(z given x) to p(z)): the rate",
         short="D_KL",
         tables=("runs", "table1", "readings"),
     ),
@@ -140,6 +154,17 @@ _ENTRIES = [
         "KL(q(z) to p(z)), q(z) the mean of q(z given x) over the images",
         short="KL(q(z))",
     ),
+    *(
+        _metric(
+            f"coverage_{share}",
+            f"Coverage of {share} %",
+            "",
+            f"How often z is in the densest {share} % of q(z given x) of an image that "
+            "is simulated from z; such images are binary, and foreign to an encoder "
+            "that is trained on grey ones",
+        )
+        for share in (50, 80, 95)
+    ),
     Quantity(
         "negative_bound",
         "Negative bound",
@@ -157,7 +182,7 @@ _ENTRIES = [
         "Wall time of the block divided by its seeds",
         better="lower",
     ),
-    _bound("log_px", "log p(x)", "The better one of its two estimates"),
+    _bound("log_px", "log p(x)", "log_px_is, where it can be trusted (docs/gap.md)"),
     _bound("elbo", "ELBO", "L[q], weights sampled: the paper's number"),
     _bound("elbo_mean_weights", "ELBO, mean weights", "L[q], weights at their means"),
     _bound("elbo_marginal", "ELBO, marginal q", "L[q] of q as a mixture over weights"),
@@ -210,11 +235,86 @@ _ENTRIES = [
         tables=("gaps",),
         better=None,
     ),
+    _diagnostic(
+        "withheld",
+        "Withheld",
+        "Share of the images whose log p(x) cannot be trusted",
+        unit="",
+        better="lower",
+        optional=True,
+    ),
+    _diagnostic(
+        "log_px_error",
+        "Error of log p(x)",
+        "Standard error of log_px_is",
+        better="lower",
+        optional=True,
+    ),
     _diagnostic("ess", "Effective sample size", "Of log_px_is", unit="draws"),
+    _diagnostic(
+        "draws", "Draws", "Of log_px_is", unit="draws", better=None, optional=True
+    ),
+    _diagnostic(
+        "simulated_lower",
+        "log p(x) of simulated images, lower bound",
+        "As log_px_is, on images simulated from the model",
+        optional=True,
+    ),
+    _diagnostic(
+        "simulated_upper",
+        "log p(x) of simulated images, upper bound",
+        "By annealing back from the latents that they are from",
+        better=None,
+        optional=True,
+    ),
+    _gap(
+        "certificate",
+        "log p(x) is right within",
+        of="simulated_upper",
+        minus="simulated_lower",
+        tables=("gaps",),
+        better=None,
+        optional=True,
+    ),
     _diagnostic("iterations", "Iterations", "Of the search", unit="", better=None),
     _diagnostic("converged", "Converged", "Share of the searches for q*", unit=""),
     _diagnostic(
         "start_difference", "Difference of starts", "Between two optima", better=None
+    ),
+    _of_foreign("negative_elbo", "-ELBO", "-L[q]"),
+    _of_foreign("negative_log_px", "-log p(x)", "-log p(x), of every image"),
+    _of_foreign("latent_kl", "Latent KL", "KL(q(z given x) to p(z))"),
+    _of_foreign("gap", "Gap", "L[q*] - L[q], the Likelihood Regret"),
+    _of_foreign(
+        "elbo_variance", "Variance of the ELBO", "its variance over weight draws"
+    ),
+    Quantity(
+        "foreign_own",
+        "Its own sign",
+        "",
+        "higher",
+        "ood",
+        description="foreign_elbo_variance where weights are random, else foreign_gap: "
+        "what the claim compares",
+        tables=(),
+    ),
+    Quantity(
+        "knows_own",
+        "Rank correlation, own images",
+        "",
+        "higher",
+        "ood",
+        description="Of the variance over weight draws with the gap, image by image",
+        tables=(),
+    ),
+    Quantity(
+        "knows_foreign",
+        "Rank correlation, foreign images",
+        "",
+        "higher",
+        "ood",
+        description="The same on the foreign images",
+        tables=(),
     ),
     _of_readings("reconstruction_difference", "L_rec - vanilla's", "Of the same seed"),
     _of_readings("latent_kl_difference", "D_KL - vanilla's", "Of the same seed"),

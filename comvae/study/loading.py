@@ -61,8 +61,16 @@ def load_study(
         values = read_yaml(source)
     study = validate(Study, values, str(source))
     try:
-        for name in study.datasets.names:
-            study.datasets.source(name)
+        sources = {n: study.datasets.source(n) for n in study.datasets.names}
+        for foreign in study.ood:
+            other = study.datasets.source(foreign)
+            for name, own in sources.items():
+                sizes = [f"{s.height}x{s.width}" for s in (other, own)]
+                if sizes[0] != sizes[1]:
+                    raise SettingsError(
+                        f"ood: found {foreign} with images of {sizes[0]}, expected "
+                        f"{sizes[1]}, as {name} has; name another dataset"
+                    )
     except SettingsError as error:
         raise SettingsError(f"{source}: {error}") from None
     options = load_models(models)

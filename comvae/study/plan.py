@@ -151,6 +151,7 @@ class Plan:
     tracking_uri: str | None
     gap_images: int = 0  # of each split; 0 where the gaps are not measured
     readings: dict[str, str] = field(default_factory=dict)  # model -> row of Table 1
+    ood: list[str] = field(default_factory=list)  # foreign datasets
 
     @classmethod
     def read(cls, results: Path, study: str | None = None) -> "Plan":
@@ -183,5 +184,6 @@ def study_json(catalogue: Catalogue, blocks: list[Block]) -> str:
         study.tracking.uri,
         study.gap.images,
         catalogue.readings,
+        study.ood,
     )
     return TypeAdapter(Plan).dump_json(plan, indent=2).decode()

@@ -101,15 +101,22 @@ class Gap(Settings):
         "an image's gap is mostly noise.",
     )
     importance_draws: Positive = Field(
-        5000, description="Draws per image of the importance-sampled log p(x)."
+        5000,
+        description="Draws per image of the importance-sampled log p(x). Where less "
+        "than a tenth of them is effective it is annealed from the local optima.",
     )
     ais: Literal["off", "fast", "cremer"] = Field(
         "fast",
-        description="Annealed importance sampling of log p(x): `off`, a `fast` "
-        "schedule, or that of Cremer et al. 2018.",
+        description="Annealed importance sampling of log p(x) from the prior, against "
+        "missed modes: `off`, a `fast` schedule, or that of Cremer et al. 2018.",
     )
     ais_images: Positive = Field(
         100, description="Images of each split that annealing runs on."
+    )
+    certificate_images: Annotated[int, Field(ge=0)] = Field(
+        20,
+        description="Images simulated from each model, on which log p(x) is bounded "
+        "from both sides. 0: no certificate.",
     )
 
 
@@ -231,10 +238,24 @@ class Study(Settings):
         f"these for each model by name. At most {MOST_SEEDS} of a model, and "
         f"{MOST_RUNS} runs in a study.",
     )
+    ood: Annotated[list[Name], Field(max_length=10)] = Field(
+        [],
+        description="Foreign datasets, of images of the same size: how well the models "
+        "tell their test images from those of the study (docs/gap.md).",
+    )
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     gap: Gap = Gap()
     tracking: Tracking = Tracking()
+
+    @field_validator("ood")
+    @classmethod
+    def _known(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        if "datasets" in info.data:  # else these are what is wrong
+            refuse_unknown(
+                "dataset", names, {**REGISTRY, **info.data["datasets"].files}
+            )
+        return distinct(names)
 
     def seeds_of(self, model: str) -> list[int]:
         """The seeds of a model, in ascending order."""

@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from comvae.evaluation import metrics
+from comvae.evaluation.encoders import PriorEncoder
+from comvae.model.noise import Noise
+from comvae.model.options import ModelOptions
 from comvae.model.posterior import DiagonalGaussian
+from comvae.model.vae import VAE
 
 MAPS = torch.tensor([[1.0, 0.5, 0.0], [2.0, 0.05, 0.2]])  # (seeds, latent)
 SCALES = torch.tensor([[0.5, 0.8, 1.0], [0.7, 1.0, 0.9]])
@@ -59,3 +63,27 @@ def test_the_density_is_the_same_in_pieces(linear, monkeypatch):
     monkeypatch.setattr(metrics, "AT_ONCE", 50_000)
     metrics.mutual_information.cache_clear()
     torch.testing.assert_close(metrics.mutual_information(None, some), whole)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_coverage_is_that_of_the_posterior(scale):
+    """A decoder that shows nothing of its latents: the posterior is the prior."""
+    options = ModelOptions(title="Blind")
+    vae = VAE(6, 4, 2, options, Noise([3, 5], "t"))
+    with torch.no_grad():
+        vae.decoder.layers[-1].weight.zero_()
+
+    class Narrow(PriorEncoder):
+        def forward(self, x, mode):
+            q, no_kl = super().forward(x, mode)
+            return DiagonalGaussian(q.mean, scale * q.scale), no_kl
+
+    vae.encoder = Narrow(2)
+    with torch.no_grad():
+        found = [
+            getattr(metrics, f"coverage_{share}")(vae, None) for share in (50, 80, 95)
+        ]
+    # a disc that holds the share p of q holds 1 - (1 - p)^(scale^2) of the prior
+    for share, each in zip((0.5, 0.8, 0.95), found, strict=True):
+        known = 1 - (1 - share) ** (scale**2)
+        assert each.tolist() == pytest.approx([known] * 2, abs=0.06)

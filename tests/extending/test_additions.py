@@ -40,7 +40,7 @@ STUDY = {
     "models": ["vanilla", *NEW],
     "seeds": 2,
     "training": {"epochs": 2, "hidden": 8, "latent": 3},
-    "gap": {"images": 8, "importance_draws": 50, "marginal_draws": 50, "ais": "off"},
+    "gap": {"images": 8, "importance_draws": 400, "marginal_draws": 50, "ais": "off"},
 }
 
 

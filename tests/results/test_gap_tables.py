@@ -13,8 +13,8 @@ from comvae.errors import ResultsError
 from comvae.files import write_sum
 from comvae.results.gap_files import load_image_gaps, read_gaps
 from comvae.results.paths import gap_images
-from comvae.results.quantities import names
-from comvae.results.tables import write_tables
+from comvae.results.quantities import QUANTITIES, names
+from comvae.results.tables import gaps, write_tables
 from comvae.results.tables.gaps import MEASURED, image_means
 from comvae.study.plan import Plan
 from tests.results.written import (
@@ -98,7 +98,8 @@ def test_single_precision_in_the_file_costs_no_nat(results):
 
 def test_gaps_are_over_seeds_and_images(results):
     table = write_tables(results, plan_of())["gaps"]
-    assert len(table) == 2 * 2 * len(names(table="gaps"))
+    expected = [name for name in names(table="gaps") if not QUANTITIES[name].optional]
+    assert len(table) == 2 * 2 * len(expected)
     table = table.set_index(["model", "split", "quantity"])
     for quantity in ("amortization_gap", "log_px", "amortization_gap_marginal"):
         row = table.loc["compound-mixture", "test", quantity]
@@ -142,6 +143,36 @@ def test_annealing_is_compared_on_the_images_that_it_ran_on(results):
     row = rows.loc["ais_difference"]
     assert row["images"] == sum(image < 4 for image in GAP_IMAGES)
     assert row["mean"] == pytest.approx(-0.01)
+
+
+def test_what_is_withheld_is_counted_and_as_the_others_in_means(results):
+    """Of one image in eight a run has no log p(x); of one in 80 the others tell it."""
+    before = write_tables(results, plan_of())
+    table = pd.read_parquet(bad(results))
+    lost = (table["image"] == GAP_IMAGES[0]) & (table["split"] == "test")
+    table = table.assign(withheld=lost.astype(float))
+    table.loc[lost, "log_px"] = math.nan
+    table.to_parquet(bad(results))
+    key = ["model", "split", "quantity"]
+    where = "compound-mixture", "test"
+    tables = write_tables(results, plan_of())
+    rows = tables["gaps"].set_index(key)
+    assert rows.loc[(*where, "withheld"), "mean"] == 1 / len(GAP_IMAGES)
+    assert rows.loc[(*where, "approximation_gap"), "images"] == len(GAP_IMAGES) - 1
+    runs = tables["runs"].query("model == @where[0] and split == 'test'")
+    assert runs[["log_px", "approximation_gap"]].isna().all(axis=None)
+    assert runs["amortization_gap"].notna().all()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gaps, "MOST_WITHHELD", 0.2)
+        tables = write_tables(results, plan_of())
+    runs = tables["runs"].query("model == @where[0] and split == 'test'")
+    known = before["runs"].query("model == @where[0] and split == 'test'")
+    for name in ("log_px", "approximation_gap", "inference_gap"):  # the same everywhere
+        np.testing.assert_allclose(runs[name], known[name])
+    rows = tables["gaps"].set_index(key)
+    for name in ("log_px", "approximation_gap"):
+        assert rows.loc[(*where, name), "mean"] == pytest.approx(runs[name].mean())
+    assert math.isfinite(rows.loc[(*where, "approximation_gap"), "both_low"])
 
 
 def test_gaps_of_other_settings_are_not_those_of_the_plan(results):

@@ -76,6 +76,11 @@ def test_readings_of_the_paper_are_the_defaults():
             ["study.yaml: datasets.pool: found 7", "`digits`, 8 x 8 pixels", "divisor"],
         ),
         ({"datasets": {"names": ["mnist"], "pool": 14}}, ["pool", "found 14", "to 11"]),
+        ({"ood": ["fashion"]}, ["ood", "found", "mean `fashion-mnist`"]),
+        (
+            {"ood": ["mnist"]},
+            ["study.yaml: ood: found mnist", "28x28", "8x8, as digits"],
+        ),
         ({"seeds": 0}, ["seeds", "found 0"]),
         ({"seeds": [-1]}, ["seeds", "found [-1]"]),
         ({"seeds": "three"}, ["study.yaml: seeds: found 'three'", "each model"]),

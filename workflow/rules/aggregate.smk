@@ -11,6 +11,7 @@ rule aggregate:
         plan=rules.plan.output.plan,
         metrics=all_metrics,
         gaps=all_gaps,
+        ood=all_ood,
         external=[str(path) for path in find_external(RESULTS)],
     output:
         runs=f"{FOLDER}/tables/runs.csv",
@@ -47,6 +48,7 @@ rule aggregate:
             category="Tables as CSV",
             labels={"table": "Readings of the paper"},
         ),
+        ood=[f"{FOLDER}/tables/ood.csv"] if STUDY.study.ood else [],
     log:
         f"logs/{NAME}/aggregate.log",
     conda:

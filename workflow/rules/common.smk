@@ -117,6 +117,7 @@ if workflow.remote_exec:
 
 wildcard_constraints:
     dataset=r"[a-z0-9-]+",
+    foreign=r"[a-z0-9-]+",
     model=r"[a-z0-9-]+",
     hash=r"[0-9a-f]{12}",
     block=r"seeds-[0-9,-]+",
@@ -200,6 +201,18 @@ def all_gaps(wildcards):
         return []
     lists = [GAP_IMAGES.format(dataset=name) for name in STUDY.study.datasets.names]
     return lists + expand_blocks(f"{EVALUATION}/gaps.parquet")
+
+
+def all_ood(wildcards):
+    """The scores of every block of the study for each foreign dataset."""
+    return [
+        path
+        for foreign in STUDY.study.ood
+        for block, path in zip(
+            BLOCKS, expand_blocks(f"{EVALUATION}/ood-{foreign}.parquet")
+        )
+        if block.dataset != foreign
+    ]
 
 
 def unfinished():

@@ -33,6 +33,13 @@ class Optimum:
         """The better start of each image, (seeds, images); the first where none is."""
         return self.objective.nan_to_num(torch.inf, torch.inf).argmin(0)
 
+    def usable(self) -> tuple[Tensor, Tensor]:
+        """`mean` and `scale`; a start that led nowhere is replaced by the best one."""
+        led, q = self.objective.isfinite().unsqueeze(3), self.of_start(self.best())
+        return torch.where(led, self.mean, q.mean), torch.where(
+            led, self.scale, q.scale
+        )
+
     def of_start(self, chosen: Tensor) -> DiagonalGaussian:
         """q* from the start `chosen`, (seeds, images), of each image."""
         index = chosen[None, ..., None].expand(1, *self.mean.shape[1:])

@@ -10,7 +10,9 @@ from torch import Tensor
 from comvae.datasets.loading import Dataset
 from comvae.evaluation.gap.annealing import SCHEDULES, anneal
 from comvae.evaluation.gap.bounds import bounds
-from comvae.evaluation.gap.importance import log_evidence
+from comvae.evaluation.gap.certificate import certificate, search
+from comvae.evaluation.gap.estimate import estimate
+from comvae.evaluation.gap.fit import fit
 from comvae.evaluation.gap.local import local_optimum
 from comvae.evaluation.gap.target import DecoderTarget, Target
 from comvae.model.mode import Mode
@@ -22,6 +24,7 @@ from comvae.study.settings import Gap
 
 SPLITS = ("train", "test")
 ENCODED = 250  # images per pass of the encoder
+CERTIFICATE = ("simulated_lower", "simulated_upper")
 STAGES = ("encode", "find q*", "bounds", "importance sampling", "annealing")
 
 
@@ -47,9 +50,11 @@ def measure(
     Columns: seed, split, image (its number in the split); elbo, elbo_mean_weights,
     elbo_marginal: L[q] with sampled weights, with weights at their means, and of the
     mixture over weight draws; elbo_optimal: L[q*]; log_px_is, log_px_ais (NaN where
-    annealing did not run) and log_px, the chosen one; ess, the effective draws of the
-    importance sampling; iterations, converged and start (`encoder`, `prior`) of the
-    search for q*, and start_difference, how far apart its two starts ended.
+    annealing from the prior did not run) and log_px, the estimate, NaN with `withheld`
+    1 where it cannot be trusted; its log_px_error, ess and draws;
+    iterations, converged and start (`encoder`, `prior`) of the search for q*, and
+    start_difference, how far apart its two starts ended; simulated_lower and
+    simulated_upper, the bounds of a seed's `certificate`, the same in each row.
 
     Batch norm uses its running statistics. `on_progress` is told of every stage, of
     both splits, that is done. Everything of a seed whose weights are NaN is NaN.
@@ -67,6 +72,13 @@ def measure(
         noise = Noise(config.seeds, f"gap {split}", device)
         columns = measure_images(vae, x, settings, noise, stage)
         tables.append(_table(config.seeds, split, chosen, columns))
+    if settings.certificate_images:
+        noise = Noise(config.seeds, "certificate", device)
+        bounds_of = certificate(vae, config.options.likelihood, settings, noise)
+        for name, values in zip(CERTIFICATE, bounds_of, strict=True):
+            of_seed = dict(zip(config.seeds, values.tolist(), strict=True))
+            for table in tables:
+                table[name] = table["seed"].map(of_seed)
     table = pd.concat(tables, ignore_index=True)
     return table.sort_values(["seed", "split", "image"], ignore_index=True)
 
@@ -101,13 +113,7 @@ def decompose(
 ) -> dict[str, Tensor]:
     """The same for any target, and what its encoder gave for each draw of its weights:
     one list where these are not random."""
-    optimum = local_optimum(
-        target,
-        at_mean_weights[0],
-        settings.optimum_draws,
-        settings.optimum_iterations,
-        settings.optimum_tolerance,
-    )
+    optimum = local_optimum(target, at_mean_weights[0], **search(settings))
     best = optimum.best()
     q = optimum.of_start(best)
     stage(2)
@@ -120,26 +126,24 @@ def decompose(
     optimal, _ = bounds(target, [q], draws, noise, "elbo-optimal")
     stage(3)
 
-    # a start that led nowhere is replaced by the other
-    led = optimum.objective.isfinite().unsqueeze(3)
-    modes = torch.where(led, optimum.mean, q.mean)
-    widths = torch.where(led, optimum.scale, q.scale)
-    log_px_is, ess = log_evidence(
-        target, modes, widths, settings.importance_draws, noise
-    )
+    modes = fit(target, *optimum.usable())
+    estimated = estimate(target, modes, settings.importance_draws, noise)
+    found, trusted = estimated.found, estimated.trusted()
     stage(4)
 
-    log_px_ais = torch.full_like(log_px_is, torch.nan)
+    log_px_ais = torch.full_like(elbo, torch.nan)
     if settings.ais != "off":
         some = slice(0, settings.ais_images)
         index = torch.arange(elbo.shape[1], device=elbo.device)[some]
-        log_px_ais[:, some] = anneal(
+        schedule = SCHEDULES[settings.ais]
+        annealed = anneal(
             target.select(index.expand(len(elbo), -1)),
-            modes[:, :, some],
-            widths[:, :, some],
-            SCHEDULES[settings.ais],
+            modes.images(some),
+            schedule,
             noise,
         )
+        log_px_ais[:, some] = annealed.log_px
+        trusted[:, some] &= estimated.agrees(annealed, some)
     stage(5)
 
     def of_best(tensor: Tensor) -> Tensor:
@@ -151,10 +155,13 @@ def decompose(
         "elbo_mean_weights": at_mean,
         "elbo_marginal": marginal,
         "elbo_optimal": optimal,
-        "log_px": choose(log_px_is, log_px_ais),
-        "log_px_is": log_px_is,
+        "log_px": found.log_px.where(trusted, torch.nan),
+        "log_px_is": estimated.sampled.log_px,
         "log_px_ais": log_px_ais,
-        "ess": ess,
+        "withheld": (~trusted).double(),
+        "log_px_error": found.error,
+        "ess": found.effective,
+        "draws": found.draws,
         "iterations": of_best(optimum.iterations),
         "converged": of_best(optimum.converged),
         "start": best,
@@ -174,23 +181,6 @@ def encode(
         drawn = vae.encoder.posteriors(images, mode, weight_draws)
         batches.append([posterior for posterior, _ in drawn])
     return [type(parts[0]).joined(parts) for parts in zip(*batches, strict=True)]
-
-
-def choose(log_px_is: Tensor, log_px_ais: Tensor) -> Tensor:
-    """log p(x) of each image, (seeds, images): the estimate that is the better one for
-    the seed, which is the one with the larger mean over the images that have both.
-
-    Both are lower bounds in expectation. The larger of the two, image by image, is not:
-    it picks each image's luckier noise. Where annealing is the better one and ran on
-    some images only, the others keep importance sampling.
-    """
-    both = ~(log_px_is.isnan() | log_px_ais.isnan())
-    means = [
-        torch.where(both, estimate, 0.0).sum(1, keepdim=True)
-        for estimate in (log_px_is, log_px_ais)
-    ]
-    annealed = (means[1] > means[0]) & ~log_px_ais.isnan()
-    return torch.where(annealed, log_px_ais, log_px_is)
 
 
 def _table(

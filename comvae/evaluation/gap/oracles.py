@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ class LinearGaussian:
     def at_points(self, z: Tensor) -> Tensor:
         return self._log_density(self._error(z.expand(len(self.x), 1, -1, -1)))
 
-    def select(self, index: Tensor) -> "LinearGaussian":
+    def select(self, index: Tensor) -> Self:
         chosen = copy.copy(self)
         chosen.x = take(self.x, index)
         return chosen
@@ -95,6 +96,123 @@ def linear_gaussian(
     z = noise.normal("latents", images, latent)
     x = z @ weight + bias + sigma * noise.normal("pixels", images, pixels)
     return LinearGaussian(weight, bias, sigma, x)
+
+
+class Turned:
+    """Latents that are turned at random, and known likelihoods of each of them: a
+    `Target` whose log p(x) is known at any size.
+
+    `x`, (seeds, images, latent), says where the likelihood of an image is; `turn` is
+    (latent, latent).
+    """
+
+    def __init__(self, latent: int, images: int, name: str) -> None:
+        noise = Noise([0], f"{name} {latent}")
+        self.turn = torch.linalg.qr(noise.normal("turn", latent, latent)[0])[0]
+        self.x = self.place(noise, images, latent)
+
+    def place(self, noise: Noise, images: int, latent: int) -> Tensor:
+        """`x` of some images."""
+        raise NotImplementedError
+
+    def of_turned(self, u: Tensor) -> Tensor:
+        """Log likelihood of turned latents (seeds, images, draws, latent)."""
+        raise NotImplementedError
+
+    def log_evidence(self) -> Tensor:
+        """log p(x) in nats, float64 (seeds, images)."""
+        raise NotImplementedError
+
+    def log_likelihood(self, z: Tensor) -> Tensor:
+        return self.of_turned(z @ self.turn)
+
+    def gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            own = z.detach().requires_grad_()
+            value = self.log_likelihood(own)
+            (slope,) = torch.autograd.grad(value.sum(), own)
+        return value.detach(), slope
+
+    def at_points(self, z: Tensor) -> Tensor:
+        return self.log_likelihood(z.expand(*self.x.shape[:2], -1, -1))
+
+    def select(self, index: Tensor) -> Self:
+        chosen = copy.copy(self)
+        chosen.x = take(self.x, index)
+        return chosen
+
+
+class TwoModes(Turned):
+    """Normal likelihoods of scales 0.2 to 1, but that the first latent has two, SIDE
+    to both sides of 0 and of unequal weight."""
+
+    SIDE, SHARES = 1.5, (0.7, 0.3)
+
+    def place(self, noise: Noise, images: int, latent: int) -> Tensor:
+        """As if drawn from the prior; what the first latent is plays no part."""
+        return noise.normal("latents", images, latent)
+
+    def _centres(self) -> list[Tensor]:
+        centres = []
+        for side in (self.SIDE, -self.SIDE):
+            centre = self.x.clone()
+            centre[..., 0] = side
+            centres.append(centre)
+        return centres
+
+    def _scales(self) -> Tensor:
+        return torch.linspace(0.2, 1.0, self.x.shape[2])
+
+    def of_turned(self, u: Tensor) -> Tensor:
+        """The log of both sides together, each without a normaliser."""
+        each = [
+            math.log(share)
+            - 0.5 * ((u - centre.unsqueeze(2)) / self._scales()).square().sum(3)
+            for share, centre in zip(self.SHARES, self._centres(), strict=True)
+        ]
+        return torch.logaddexp(*each)
+
+    def log_evidence(self) -> Tensor:
+        """Each side's integral over the prior is a normal density of its centre."""
+        variance = self._scales().double().square()
+        each = [
+            math.log(share)
+            + 0.5 * (variance / (1 + variance)).log().sum()
+            - 0.5 * (centre.double().square() / (1 + variance)).sum(2)
+            for share, centre in zip(self.SHARES, self._centres(), strict=True)
+        ]
+        return torch.logaddexp(*each)
+
+
+class HeavyTails(Turned):
+    """Each turned latent is seen with Student t noise of DEGREES and SCALE: a posterior
+    whose tails are those of the t until the prior ends them."""
+
+    DEGREES, SCALE = 3, 0.3
+
+    def place(self, noise: Noise, images: int, latent: int) -> Tensor:
+        """Latents from the prior, and normal noise."""
+        z = noise.normal("latents", images, latent)
+        return z + self.SCALE * noise.normal("pixels", images, latent)
+
+    def _log_t(self, off: Tensor) -> Tensor:
+        """Log density of the noise at `off`."""
+        square = (off / self.SCALE).square()
+        t = torch.distributions.StudentT(torch.tensor(float(self.DEGREES)))
+        at_zero = t.log_prob(torch.zeros(())).item() - math.log(self.SCALE)
+        return at_zero - (self.DEGREES + 1) / 2 * torch.log1p(square / self.DEGREES)
+
+    def of_turned(self, u: Tensor) -> Tensor:
+        """The sum over the latents."""
+        return self._log_t(self.x.unsqueeze(2) - u).sum(3)
+
+    def log_evidence(self) -> Tensor:
+        """By the midpoint rule, latent by latent."""
+        step = 0.01
+        z = torch.arange(-10, 10, step, dtype=torch.float64) + step / 2
+        joint = self._log_t(self.x.double().unsqueeze(3) - z)
+        joint = joint - 0.5 * z**2 - 0.5 * math.log(2 * math.pi)
+        return (joint.logsumexp(3) + math.log(step)).sum(2)
 
 
 def two_sided_decoder(slope: float, pixels: int = 24, seed: int = 0) -> Decoder:

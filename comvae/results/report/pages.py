@@ -47,6 +47,7 @@ READINGS = (
     "readings: ratios to vanilla on test images [the paper's], and the distance to the "
     "paper's pattern (docs/paper.md)"
 )
+TRUST = ["withheld", "log_px_error", "certificate"]
 NOT_MEASURED = "This study measures no gaps: its setting `gap.images` is 0."
 
 
@@ -91,6 +92,7 @@ def gaps_page(
             for heading, table, cells_of in (
                 ("gaps on", gaps, _gaps),
                 ("gain over vanilla on", attribution, _gains),
+                ("trust in log p(x) on", gaps[gaps["quantity"].isin(TRUST)], _trust),
             ):
                 chosen = (table["dataset"] == dataset) & (table["split"] == split)
                 rows = _by_model(plan, table[chosen], cells_of)
@@ -170,6 +172,18 @@ def _gaps(cells: pd.DataFrame) -> dict[str, str]:
     for name, quantile in (("median", "median"), ("95%", "q95")):
         row[name] = f"{gap[quantile]:.2f}" if gap["n_seeds"] else "-"
     return row
+
+
+def _trust(cells: pd.DataFrame) -> dict[str, str]:
+    """What says how far log p(x) may be off; files of earlier versions have none."""
+    mean = cells.set_index("quantity")["mean"].reindex(TRUST)
+    forms = dict(zip(TRUST, ("{:.1%}", "{:.3f} nats", "{:.2f} nats"), strict=True))
+    return {
+        QUANTITIES[name].heading: form.format(abs(mean[name]))
+        if pd.notna(mean[name])
+        else "-"
+        for name, form in forms.items()
+    }
 
 
 def _gains(cells: pd.DataFrame) -> dict[str, str]:

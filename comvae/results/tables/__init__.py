@@ -8,7 +8,7 @@ import pandas as pd
 from comvae.files import AGAIN, write_text
 from comvae.results import paths
 from comvae.results.blocks import write_table
-from comvae.results.claims import claims_table
+from comvae.results.claims import CLAIMS, OOD_CLAIMS, claims_table
 from comvae.results.external import with_external
 from comvae.results.formats import RUNS
 from comvae.results.quantities import QUANTITIES
@@ -16,6 +16,7 @@ from comvae.results.tables.attribution import attribution
 from comvae.results.tables.departures import departures, with_other_images
 from comvae.results.tables.finished import collect
 from comvae.results.tables.gaps import add_gaps, collect_gaps, gaps_table
+from comvae.results.tables.ood import ood_runs, ood_table, with_own_sign
 from comvae.results.tables.paper import table1
 from comvae.results.tables.readings import readings_table
 from comvae.study.plan import Plan
@@ -41,6 +42,10 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
     runs, cells = collect(results, plan.blocks)
     gaps, intervals, problems = collect_gaps(results, plan, cells)
     runs, cells = add_gaps(runs, cells, gaps, problems)
+    claims, claimed = CLAIMS, runs
+    if plan.ood:
+        scored = ood_runs(results, plan)
+        claims, claimed = (*CLAIMS, *OOD_CLAIMS), with_own_sign(runs, scored)
     shown = with_external(runs, results, plan)
     optional = [
         name
@@ -52,13 +57,16 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
         "table1": table1(shown, with_other_images(results, plan)),
         "gaps": gaps_table(plan, gaps, intervals),
         "attribution": attribution(plan, runs),
-        "claims": claims_table(plan, runs, departures(results, plan)),
+        "claims": claims_table(plan, claimed, departures(results, plan), claims),
         "cells": cells,
     }
     folder = plan.folder(results)
     complete = paths.complete(folder)
     complete.unlink(missing_ok=True)
-    paths.table(folder, "readings").unlink(missing_ok=True)  # of an earlier plan
+    for name in ("readings", "ood"):  # of an earlier plan
+        paths.table(folder, name).unlink(missing_ok=True)
+    if plan.ood:
+        tables["ood"] = ood_table(plan, scored)
     if plan.readings:
         tables["readings"] = readings_table(plan, runs)
     for name, table in tables.items():

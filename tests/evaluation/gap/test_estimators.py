@@ -2,21 +2,22 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from comvae.evaluation.gap import chunks, selftest
+from comvae.evaluation.gap import annealing, chunks, selftest
 from comvae.evaluation.gap.annealing import SCHEDULES, Schedule, anneal, anneal_back
-from comvae.evaluation.gap.annealing import _start as starting
+from comvae.evaluation.gap.annealing import _density_and_gradient as of_mixture
 from comvae.evaluation.gap.bounds import bounds
-from comvae.evaluation.gap.importance import (
-    DEFENSIVE,
-    WIDENED,
-    log_evidence,
-    split_draws,
-)
+from comvae.evaluation.gap.estimate import estimate
+from comvae.evaluation.gap.fit import Normals, fit
+from comvae.evaluation.gap.importance import DEFENSIVE, log_evidence, split_draws
 from comvae.evaluation.gap.oracles import (
+    HeavyTails,
     Quadrature,
+    TwoModes,
     linear_gaussian,
     simulate,
     two_sided_decoder,
@@ -112,7 +113,9 @@ def test_importance_weights_are_unbiased(draws):
     mean, scale = (tensor.float() for tensor in target.optimum())
     modes = torch.stack([mean + 0.3 * scale, mean - 2.0 * scale])
     widths = torch.stack([0.8 * scale, 0.5 * scale])
-    found, effective = log_evidence(target, modes, widths, draws, Noise([0], "t"))
+    normals = Normals.diagonal(modes, widths)
+    sampled = log_evidence(target, normals, draws, Noise([0], "t"))
+    found, effective = sampled.log_px, sampled.effective
     ratio = (found - target.log_evidence()).exp()
     error = (ratio.std() / repeats**0.5).item()
     assert error < 0.03 and ratio.mean().item() == pytest.approx(1, abs=4 * error)
@@ -125,31 +128,28 @@ def test_importance_weights_are_bounded_by_the_prior_share():
     target, _ = one_image(50, sigma=3.0)
     mean, scale = (tensor.float() for tensor in target.optimum())
     wrong = (mean + 30 * scale).unsqueeze(0)
-    found, effective = log_evidence(
-        target, wrong, scale.unsqueeze(0), 20_000, Noise([0], "t")
-    )
+    normals = Normals.diagonal(wrong, scale.unsqueeze(0))
+    sampled = log_evidence(target, normals, 20_000, Noise([0], "t"))
+    found, effective = sampled.log_px, sampled.effective
     assert (found - target.log_evidence()).abs().mean() < 0.1
     assert effective.amax() < 0.5 * DEFENSIVE * 20_000
 
 
 def test_effective_draws_of_a_known_proposal():
-    """The prior alone for an x that says nothing: all draws count. And with normals as
-    proposal and posterior, from the moments of their ratio."""
+    """For an x that says nothing the posterior is the prior: from the moments of its
+    ratio to the mixture of a Student t and the prior."""
     target = linear_gaussian(1e4, 20)
-    nothing = torch.zeros(1, 1, 20, 5), torch.full((1, 1, 20, 5), 1 / WIDENED)
-    _, effective = log_evidence(target, *nothing, 1000, Noise([0], "t"))
-    everything = torch.full_like(effective, 1000.0)
-    torch.testing.assert_close(effective, everything, rtol=1e-4, atol=0)
-    wide = torch.zeros(1, 1, 20, 5), torch.full((1, 1, 20, 5), 2 / WIDENED)
-    _, effective = log_evidence(target, *wide, 50_000, Noise([0], "t"))
-    z = 2 * torch.randn(400_000, 5, generator=torch.Generator().manual_seed(0))
-    z[:40_000] /= 2
-    normal = torch.distributions.Normal
-    prior = normal(0.0, 1.0).log_prob(z).sum(1).exp()
-    mixture = 0.9 * normal(0.0, 2.0).log_prob(z).sum(1).exp() + 0.1 * prior
-    weights = prior / mixture
-    expected = 50_000 * weights.mean() ** 2 / weights.square().mean()
-    assert effective.mean().item() == pytest.approx(expected.item(), rel=0.02)
+    wide = Normals.diagonal(torch.zeros(1, 1, 20, 5), torch.full((1, 1, 20, 5), 2.0))
+    sampled = log_evidence(target, wide, 50_000, Noise([0], "t"))
+    random = np.random.default_rng(0)
+    scale = 2 * 1.2  # what `widening` says at 5 latents
+    t = stats.multivariate_t(np.zeros(5), scale**2 * np.eye(5), df=5)
+    prior = stats.multivariate_normal(np.zeros(5))
+    z = np.concatenate([t.rvs(360_000, random), prior.rvs(40_000, random)])
+    weights = prior.pdf(z) / (0.9 * t.pdf(z) + 0.1 * prior.pdf(z))
+    expected = 50_000 * weights.mean() ** 2 / np.mean(weights**2)
+    assert sampled.effective.mean().item() == pytest.approx(expected, rel=0.02)
+    assert (sampled.draws == 50_000).all()
 
 
 @pytest.mark.parametrize(
@@ -162,29 +162,29 @@ def test_draws_are_split_between_optima_and_prior(draws, components, split):
 
 def test_small_chunks_give_the_same_error(monkeypatch):
     target, _ = one_image(30)
-    q = tuple(tensor.float().unsqueeze(0) for tensor in target.optimum())
     monkeypatch.setitem(chunks.LATENTS, "cpu", 1)  # one image at a time
-    found, _ = log_evidence(target, *q, 4000, Noise([0], "t"))
+    found = log_evidence(target, optima(target), 4000, Noise([0], "t")).log_px
     torch.testing.assert_close(found, target.log_evidence(), rtol=0, atol=0.1)
     assert found.std() > 1e-4  # each image has draws of its own
 
 
-@pytest.mark.parametrize("start,sigma", [("optimum", 1.5), ("prior", 4.0)])
-def test_annealed_weights_are_unbiased_in_both_directions(start, sigma):
+@pytest.mark.parametrize("start,sigma", [("optimum", 1.5), ("prior", 5.0)])
+def test_annealed_weights_are_unbiased_in_both_directions(start, sigma, monkeypatch):
     """So short a schedule that forwards and backwards are far apart."""
     target, repeats = one_image(2000, sigma)
     mean, scale = (tensor.float() for tensor in target.optimum())
     modes = torch.stack([mean + 0.5 * scale, mean - scale])
     widths = torch.stack([scale, 0.7 * scale])
-    schedule = Schedule(5, 4, 3, 0.3, adapted=False, start=start)
+    monkeypatch.setattr(annealing, "PER_LATENT", 1)
+    schedule, normals = Schedule(5, 4, 3, 0.3, start), Normals.diagonal(modes, widths)
     log_px = target.log_evidence()
-    found = anneal(target, modes, widths, schedule, Noise([0], "t"))
+    found = anneal(target, normals, schedule, Noise([0], "t")).log_px
     ratio = (found - log_px).exp()
     error = (ratio.std() / repeats**0.5).item()
     assert error < 0.05 and ratio.mean().item() == pytest.approx(1, abs=4 * error)
 
     exact = posterior_draws(target, Noise([0], "u"))
-    upper = anneal_back(target, modes, widths, exact, schedule, Noise([0], "t"))
+    upper = anneal_back(target, normals, exact, schedule, Noise([0], "t"))
     ratio = (log_px - upper).exp()
     error = (ratio.std() / repeats**0.5).item()
     assert error < 0.1 and ratio.mean().item() == pytest.approx(1, abs=4 * error)
@@ -195,13 +195,12 @@ def test_transitions_leave_the_posterior_as_it_is():
     """Exact draws, backwards at a start that is the posterior: weights without spread,
     and many trajectories later still draws of the posterior."""
     target = linear_gaussian(1.0, 300)
-    q = tuple(tensor.float().unsqueeze(0) for tensor in target.optimum())
-    bound = []
+    q, bound = optima(target), []
     for distributions in (2, 20, 200):
-        schedule = Schedule(distributions, 4, 5, 0.4, adapted=False, start="optimum")
+        schedule = Schedule(distributions, 4, 5, 0.4, "optimum")
         exact = posterior_draws(target, Noise([0], "u"))
-        upper = anneal_back(target, *q, exact, schedule, Noise([0], "t"))
-        lower = anneal(target, *q, schedule, Noise([0], "t"))
+        upper = anneal_back(target, q, exact, schedule, Noise([0], "t"))
+        lower = anneal(target, q, schedule, Noise([0], "t")).log_px
         assert (lower - target.log_evidence()).mean() < 0.005
         bound.append((upper - lower).mean().item())
     assert bound[0] > bound[1] > bound[2] and bound[2] < 0.005
@@ -210,11 +209,11 @@ def test_transitions_leave_the_posterior_as_it_is():
 def test_annealing_starts_from_the_mixture_of_the_optima():
     """Its density and gradient; a wrong gradient would only cost acceptance."""
     mean, scale = torch.randn(2, 1, 3, 5), torch.rand(2, 1, 3, 5) + 0.5
-    start = starting(mean, scale, SCHEDULES["fast"])
+    start = Normals.diagonal(mean, scale)
     z = torch.randn(1, 3, 7, 5, requires_grad=True)
-    wider = torch.distributions.Normal(mean.unsqueeze(3), 1.2 * scale.unsqueeze(3))
-    expected = wider.log_prob(z).sum(4).logsumexp(0) - math.log(2)
-    density, gradient = start.density_and_gradient(z)
+    each = torch.distributions.Normal(mean.unsqueeze(3), scale.unsqueeze(3))
+    expected = each.log_prob(z).sum(4).logsumexp(0) - math.log(2)
+    density, gradient = of_mixture(start, z)
     torch.testing.assert_close(density, expected)
     torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), z)[0])
 
@@ -224,13 +223,14 @@ def test_paper_schedule_adapts_its_step_and_starts_from_the_prior():
     paper = SCHEDULES["cremer"]
     assert (paper.distributions, paper.chains, paper.leapfrog) == (10_000, 100, 10)
     target = linear_gaussian(3.0, 300)
-    nowhere = torch.full((1, 1, 300, 5), 50.0), torch.ones(1, 1, 300, 5)
-    schedule = Schedule(200, 10, 10, 0.01, adapted=True, start="prior")
-    found = anneal(target, *nowhere, schedule, Noise([0], "t"))
+    centre = torch.full((1, 1, 300, 5), 50.0)
+    nowhere = Normals.diagonal(centre, torch.ones_like(centre))
+    schedule = Schedule(200, 10, 10, 0.01, "prior", adapted=True)
+    found = anneal(target, nowhere, schedule, Noise([0], "t")).log_px
     log_px = target.log_evidence()
     assert -0.2 < (found - log_px).mean() < 0.1
-    fixed = Schedule(200, 10, 10, 0.01, adapted=False, start="prior")
-    slow = anneal(target, *nowhere, fixed, Noise([0], "t"))
+    fixed = Schedule(200, 10, 10, 0.01, "prior")
+    slow = anneal(target, nowhere, fixed, Noise([0], "t")).log_px
     assert (found - log_px).std() < 0.6 * (slow - log_px).std()
 
 
@@ -272,6 +272,65 @@ def test_marginal_can_be_better_than_the_best_single_normal():
     log_px = Quadrature().log_evidence(decoder, "bernoulli", x[0])
     assert marginal.mean() > optimal.mean() + 0.1
     assert marginal.mean() < log_px.mean() + 0.02
+
+
+@pytest.mark.parametrize("latent", [5, 30])
+def test_a_fit_is_the_posterior_where_that_is_normal(latent):
+    target = linear_gaussian(1.0, 3, latent, 2 * latent)
+    found = fit(target, *diagonal_optima(target))
+    mean, precision = target.posterior()
+    torch.testing.assert_close(found.mean[0].double(), mean, rtol=0, atol=1e-3)
+    inverse = found.inverse[0].double()
+    torch.testing.assert_close(
+        inverse.mT @ inverse,
+        precision.unsqueeze(1).expand(-1, 3, -1, -1),
+        rtol=1e-2,
+        atol=1e-2,
+    )
+    torch.testing.assert_close(found.log_det, torch.linalg.slogdet(found.factor)[1])
+    sampled = log_evidence(target, found, 1000, Noise([0], "t"))
+    assert (sampled.effective > 500).all()
+    diagonal = log_evidence(target, optima(target), 1000, Noise([0], "t"))
+    assert latent == 5 or (diagonal.effective < 100).all()
+
+
+def test_heavy_tails_are_annealed_where_draws_do_not_do():
+    target = HeavyTails(50, 4, "test")
+    _, modes = selftest.searched(target)
+    estimated, truth = (
+        estimate(target, modes, 1000, Noise([0], "t")),
+        target.log_evidence(),
+    )
+    assert (estimated.sampled.effective < 100).all()
+    assert (estimated.found.draws < 1000).all() and estimated.trusted().any()
+    torch.testing.assert_close(estimated.found.log_px, truth, rtol=0, atol=0.4)
+    off = (estimated.sampled.log_px - truth).abs().mean()
+    assert (estimated.found.log_px - truth).abs().mean() < off
+
+
+def test_a_mode_that_no_search_found_is_told_by_annealing():
+    target = TwoModes(20, 6, "test")
+    sides = target.x.clone()
+    sides[..., 0] = target.SIDE
+    mean = (sides @ target.turn.T).unsqueeze(0)
+    one = fit(target, mean, torch.full_like(mean, 0.3))
+    estimated = estimate(target, one, 1000, Noise([0], "t"))
+    off = (estimated.found.log_px - target.log_evidence()).mean().item()
+    assert off == pytest.approx(math.log(target.SHARES[0]), abs=0.05)
+    assert estimated.trusted().all()  # the draws know nothing of it
+    short = Schedule(60, 32, 4, 0.4, "prior", power=3)
+    annealed = anneal(target, one, short, Noise([0], "t"))
+    assert not estimated.agrees(annealed, slice(None)).any()
+
+
+def diagonal_optima(target):
+    """Mean and scale of q*, as the one start of each image."""
+    return tuple(tensor.float().unsqueeze(0) for tensor in target.optimum())
+
+
+def optima(target):
+    """q* of each image."""
+    return Normals.diagonal(*diagonal_optima(target))
 
 
 def one_image(repeats, sigma=0.5):

@@ -10,7 +10,7 @@ from comvae.datasets.loading import Dataset
 from comvae.engine.training import train
 from comvae.evaluation.encoders import PriorEncoder
 from comvae.evaluation.gap import image_indices, measure
-from comvae.evaluation.gap.measure import choose, encode
+from comvae.evaluation.gap.measure import encode
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.options import StaticBayesian
@@ -18,8 +18,18 @@ from tests.support import run_config
 
 SEARCH = ["iterations", "converged", "start", "start_difference"]
 BOUNDS = ["elbo", "elbo_mean_weights", "elbo_marginal", "elbo_optimal"]
-NUMBERS = [*BOUNDS, "log_px", "log_px_is", "log_px_ais", "ess", "start_difference"]
-COLUMNS = ["seed", "split", "image", *NUMBERS[:-1], *SEARCH]
+EVIDENCE = [
+    "log_px",
+    "log_px_is",
+    "log_px_ais",
+    "withheld",
+    "log_px_error",
+    "ess",
+    "draws",
+]
+NUMBERS = [*BOUNDS, *EVIDENCE, "start_difference"]
+CERTIFICATE = ["simulated_lower", "simulated_upper"]
+COLUMNS = ["seed", "split", "image", *NUMBERS[:-1], *SEARCH, *CERTIFICATE]
 
 
 def settings(**changes):
@@ -31,8 +41,9 @@ def settings(**changes):
         "optimum_tolerance": 0.001,
         "final_draws": 600,
         "importance_draws": 1000,
-        "ais": "fast",
+        "ais": "off",
         "ais_images": 5,
+        "certificate_images": 4,
     }
     return SimpleNamespace(**(chosen | changes))
 
@@ -44,7 +55,8 @@ def test_table_has_every_image_of_every_seed_and_split(name, models, blobs):
     config = run_config(models[name], [4, 0], epochs=3, latent=3)
     vae, told = train(config, blobs).vae, []
     before = {key: tensor.clone() for key, tensor in vae.state_dict().items()}
-    table = measure(vae, config, blobs, settings(), "cpu", lambda *it: told.append(it))
+    wanted = settings(ais="fast")
+    table = measure(vae, config, blobs, wanted, "cpu", lambda *it: told.append(it))
     for key, tensor in vae.state_dict().items():
         assert torch.equal(tensor, before[key])  # running statistics stay
 
@@ -58,7 +70,11 @@ def test_table_has_every_image_of_every_seed_and_split(name, models, blobs):
     assert np.isfinite(table[others].to_numpy(float)).all()
     assert table["converged"].dtype == bool and table["converged"].mean() > 0.9
     assert set(table["start"]) <= {"encoder", "prior"}
-    assert table["ess"].between(1, 1000).all()
+    assert table["ess"].between(1, 1000).all() and (table["withheld"] == 0).all()
+    of_seed = table.groupby("seed")[CERTIFICATE]
+    assert (of_seed.nunique() == 1).all(axis=None)
+    width = of_seed.first().diff(axis=1)["simulated_upper"]
+    assert width.abs().max() < 0.2
     assert [done for done, _, _ in told] == list(range(1, 11))
     assert {total for _, total, _ in told} == {10}
     assert told[0][2] == "train: encode" and told[-1][2] == "test: annealing"
@@ -84,7 +100,7 @@ def test_elbo_is_that_of_the_objective(models, blobs):
     wanted = settings(final_draws=3000, marginal_draws=1000, ais="off")
     table = measure(vae, config, blobs, wanted)
     assert table["log_px_ais"].isna().all()
-    assert table["log_px"].equals(table["log_px_is"])
+    assert (table["log_px"] == table["log_px_is"]).mean() > 0.9
     chosen = image_indices(64, 12)
     x, means = blobs.to_float(blobs.train[chosen]).expand(2, -1, -1), []
     for column, sample_weights in (("elbo", True), ("elbo_mean_weights", False)):
@@ -114,7 +130,10 @@ def test_a_seed_is_the_same_alone_and_beside_others(name, models, blobs):
     same = beside[beside["seed"] == 4].reset_index(drop=True)
     assert same["image"].equals(alone["image"])
     np.testing.assert_allclose(
-        same[NUMBERS].to_numpy(float), alone[NUMBERS].to_numpy(float), atol=0.02
+        same[NUMBERS].to_numpy(float),
+        alone[NUMBERS].to_numpy(float),
+        atol=0.02,
+        rtol=1e-3,
     )
     close = (same["elbo"] - alone["elbo"]).abs()
     assert close.max() < 1e-3  # the same draws; only the order of sums may differ
@@ -129,10 +148,15 @@ def test_a_failed_seed_is_nan_and_leaves_the_others_alone(models, blobs):
             parameter[0] = torch.nan
     table = measure(vae, config, blobs, settings())
     failed, other = (table[table["seed"] == seed] for seed in (0, 4))
-    assert failed[NUMBERS].isna().all(axis=None) and not failed["converged"].any()
+    known = [name for name in NUMBERS if name not in ("withheld", "draws")]
+    assert failed[known].isna().all(axis=None) and (failed["withheld"] == 1).all()
+    assert not failed["converged"].any()
     expected = sound[sound["seed"] == 4]
     np.testing.assert_allclose(
-        other[NUMBERS].to_numpy(float), expected[NUMBERS].to_numpy(float), atol=0.02
+        other[NUMBERS].to_numpy(float),
+        expected[NUMBERS].to_numpy(float),
+        atol=0.02,
+        rtol=1e-3,
     )
 
 
@@ -177,33 +201,6 @@ def test_weight_draws_are_those_of_the_encoder(models, blobs):
     assert (torch.stack([q.mean for q in drawn]).std(0) > 1e-6).all()
     torch.testing.assert_close(still.mean, expected.mean)
     torch.testing.assert_close(still.scale, expected.scale)
-
-
-def test_log_px_is_one_estimate_for_a_seed_and_never_the_larger_per_image():
-    """Two estimates with the same mean error: the larger of each image is too high."""
-    generator = torch.Generator().manual_seed(0)
-    truth = torch.randn(2, 1000, generator=generator) - 100
-    noise = 0.3 * torch.randn(2, 2, 1000, generator=generator)
-    noise -= noise.mean(2, keepdim=True)
-    sampled, annealed = truth - 0.01 + noise[0], truth - 0.01 + noise[1]
-    sampled[0] -= 0.05  # seed 0: annealing is better; seed 1: importance sampling
-    annealed[1] -= 0.05
-    chosen = choose(sampled, annealed)
-    assert torch.equal(chosen[0], annealed[0]) and torch.equal(chosen[1], sampled[1])
-    assert (torch.maximum(sampled, annealed) - truth).mean() > 0.1  # what is not done
-    assert (chosen - truth).mean() < 0
-
-
-def test_log_px_is_compared_on_the_images_that_have_both():
-    nan = torch.nan
-    sampled = torch.tensor([[-10.0, -12.0, -1.0], [-10.0, -12.0, -50.0], [nan, -3, -4]])
-    annealed = torch.tensor([[-11.0, -10.5, nan], [-10.5, -12.0, nan], [-2, -2, nan]])
-    expected = torch.tensor(
-        [[-11.0, -10.5, -1.0], [-10.0, -12.0, -50.0], [-2.0, -2.0, -4.0]]
-    )
-    torch.testing.assert_close(choose(sampled, annealed), expected)
-    nothing = torch.full_like(sampled, nan)
-    assert torch.equal(choose(sampled, nothing).isnan(), sampled.isnan())
 
 
 @pytest.mark.parametrize("count,wanted", [(10, 4), (60_000, 1000), (7, 7), (5, 9)])

@@ -22,7 +22,7 @@ STUDY = {
         "optimum_draws": 8,
         "optimum_iterations": 20,
         "final_draws": 50,
-        "importance_draws": 100,
+        "importance_draws": 400,
         "ais": "off",
     },
 }

@@ -267,7 +267,7 @@ def test_n_finite_garbage_is_refused_with_the_bound_that_it_breaks(make, finishe
 
 
 def test_o_two_estimates_are_compared_on_the_images_that_have_both(make, tmp_path):
-    gap = {"images": 6, "ais_images": 2, "final_draws": 20, "importance_draws": 50}
+    gap = {"images": 6, "ais_images": 2, "final_draws": 20, "importance_draws": 400}
     make(tmp_path / "a", {"gap": gap})
     [file] = (tmp_path / "a").glob("results/evaluations/**/gaps.parquet")
     rows = pd.read_parquet(file).query("split == 'test'")
