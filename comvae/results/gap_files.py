@@ -42,8 +42,12 @@ def no_gaps() -> pd.DataFrame:
 
 
 def with_gaps(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with the differences that are the gaps, in nats."""
-    gaps = {name: table[of] - table[minus] for name, (of, minus) in GAPS.items()}
+    """`table` with the differences that are the gaps, in nats, as far as it has them."""
+    gaps = {
+        name: table[of] - table[minus]
+        for name, (of, minus) in GAPS.items()
+        if {of, minus} <= set(table)
+    }
     return table.assign(**gaps)
 
 

@@ -12,7 +12,7 @@ from tests.dashboard.visitor import buttons, show, table, text
 from tests.results.written import OPTIONS
 from tests.support import study_in
 
-READING = "compound-mixture-sum"
+READING = "compound-mixture-mean"
 
 
 def visible() -> bool:

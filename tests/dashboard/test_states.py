@@ -18,7 +18,7 @@ WORDS = 60  # characters that a page says at least
 PATHS = [page.path for page in PAGES]
 LOST = [("digits", "compound-mixture", seed) for seed in range(3)]
 STATES = {
-    "all": {"models": [*MODELS, "compound-mixture-sum"]},
+    "all": {"models": [*MODELS, "compound-mixture-mean"]},
     "one block": {"missing": [("digits", model) for model in FEW[1:]]},
     "failed blocks": {"failed": [*LOST, ("digits", "simplified-mixture", 1)]},
     "nothing finished": {"missing": [("digits", model) for model in FEW]},

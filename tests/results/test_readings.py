@@ -117,7 +117,7 @@ def test_the_study_of_readings_has_every_row_and_every_reading():
     others = {n: m.reading_of for n, m in load_models(models).items() if m.reading_of}
     assert study.readings == others and set(study.models) == {*MODELS, *others}
     values = study.study.model_dump(mode="json")
-    values["models"] = ["vanilla", "compound-mixture-sum", "compound-mixture-rank-16"]
+    values["models"] = ["vanilla", "compound-mixture-mean", "compound-mixture-rank-16"]
     alone = load_study(values, source=path, models=models)
     assert alone.readings == {}, "one reading of a row alone"
 
