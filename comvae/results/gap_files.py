@@ -42,7 +42,7 @@ def no_gaps() -> pd.DataFrame:
 
 
 def with_gaps(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with the differences that are the gaps, in nats, as far as it has them."""
+    """`table` with the differences that are the gaps, in nats, of what it has."""
     gaps = {
         name: table[of] - table[minus]
         for name, (of, minus) in GAPS.items()

@@ -175,12 +175,16 @@ def _gaps(cells: pd.DataFrame) -> dict[str, str]:
 
 
 def _trust(cells: pd.DataFrame) -> dict[str, str]:
-    """What says how far log p(x) may be off; files of earlier versions have none."""
-    mean = cells.set_index("quantity")["mean"].reindex(TRUST)
-    forms = dict(zip(TRUST, ("{:.1%}", "{:.3f} nats", "{:.2f} nats"), strict=True))
+    """What says how far log p(x) may be off; files of earlier versions have none. The
+    certificate is as far as its interval over the seeds reaches from zero."""
+    by_name = cells.set_index("quantity").reindex(TRUST)
+    found = by_name["mean"].copy()
+    bounds = by_name.loc["certificate", ["mean", "ci_low", "ci_high"]]
+    found["certificate"] = bounds.astype(float).abs().max()
+    forms = dict(zip(TRUST, ("{:.1%}", "{:.3f} nats", "{:.3f} nats"), strict=True))
     return {
-        QUANTITIES[name].heading: form.format(abs(mean[name]))
-        if pd.notna(mean[name])
+        QUANTITIES[name].heading: form.format(found[name])
+        if pd.notna(found[name])
         else "-"
         for name, form in forms.items()
     }
