@@ -103,7 +103,8 @@ class Peer:
         logits = _affine(p, "decoder.layers.0", z.T)
         logits = _affine(p, "decoder.layers.1", jax.nn.relu(logits))
         cross_entropy = optax.sigmoid_binary_cross_entropy(logits, columns).sum(0)
-        loss = (cross_entropy + latent_kl).mean()
+        data = cross_entropy + latent_kl
+        loss = data.sum() if self.options.data_term == "sum" else data.mean()
         return loss + weight * (kl + more), running
 
     def _layer(

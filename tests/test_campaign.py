@@ -95,6 +95,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_end(
     assert call() == 0
     whole = pd.read_csv(tmp_path / "out" / "runs.csv")
     (tmp_path / "out").rename(tmp_path / "whole")
+    monkeypatch.setattr("comvae.engine.training.STEPS_AT_ONCE", 1)
     looks = iter([False] * 60)  # a minibatch each: within the second epoch
     monkeypatch.setattr(campaign._Clock, "over", lambda clock: next(looks, True))
     assert call() == 75

@@ -47,30 +47,30 @@ def write(path, **changes):
     return path
 
 
-def jobs(blocks: int, datasets: int) -> dict[str, int]:
+def jobs(blocks: int, datasets: int, foreign: int = 0) -> dict[str, int]:
     stages = dict.fromkeys(["configure", "train", "evaluate", "gap"], blocks)
     stages |= dict.fromkeys(["dataset", "gap_images"], datasets)
+    if foreign:
+        stages |= {"ood": blocks * foreign, "dataset": datasets + foreign}
     stages |= dict.fromkeys(["all", "plan", "aggregate", "track", "report"], 1)
     return stages | {"total": sum(stages.values())}
 
 
 @pytest.mark.parametrize(
-    "arguments,blocks,datasets",
+    "arguments,numbers",
     [
-        ([], 8, 1),
-        (["--configfile", "config/config.yaml"], 8, 1),
-        (["--configfile", "config/paper.yaml"], 16, 2),
-        (["--configfile", "config/mnist-cpu.yaml"], 3, 1),
-        (["--configfile", "config/controls.yaml"], 8, 1),
-        (["--configfile", "config/mnist-half.yaml"], 12, 1),
-        (["--cores", "8", "--profile", "slurm"], 16, 2),
+        ([], (8, 1)),
+        (["--configfile", "config/config.yaml"], (8, 1)),
+        (["--configfile", "config/paper.yaml"], (16, 2)),
+        (["--configfile", "config/mnist-cpu.yaml"], (3, 1)),
+        (["--configfile", "config/controls.yaml"], (8, 1)),
+        (["--configfile", "config/mnist-half.yaml"], (12, 1, 1)),
+        (["--cores", "8", "--profile", "slurm"], (16, 2)),
     ],
     ids=["default", "config", "paper", "mnist-cpu", "controls", "mnist-half", "slurm"],
 )
-def test_a_study_of_the_repository_is_planned_whole(
-    tmp_path, arguments, blocks, datasets
-):
-    assert planned(tmp_path, *arguments) == jobs(blocks, datasets)
+def test_a_study_of_the_repository_is_planned_whole(tmp_path, arguments, numbers):
+    assert planned(tmp_path, *arguments) == jobs(*numbers)
     left = {path.name for path in tmp_path.iterdir()} - {".snakemake"}
     assert left == set(), "a dry run leaves no results"
 

@@ -51,6 +51,8 @@ def publish(results: Path, plan: Plan, target: Path) -> list[Path]:
             copy = new / path.relative_to(results)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
+        for dataset in plan.datasets:
+            _forget_folders(paths.dataset_record(new, dataset))
         for path in left_out:
             if path.name == paths.WEIGHTS:
                 run = path.parent
@@ -105,6 +107,17 @@ def _files(results: Path, plan: Plan) -> Iterator[Path]:
         pictures = files.evaluation / paths.PICTURES
         there += sorted(pictures.glob(f"seed-{block.seeds[0]}[.-]*"))
     yield from (path for path in dict.fromkeys(there) if path.is_file())
+
+
+def _forget_folders(record: Path) -> None:
+    """Name a file that a dataset came from a folder of this machine by itself."""
+    if record.is_file():
+        values = json.loads(record.read_bytes())
+        values["source"] = {
+            part: Path(where).name if Path(where).is_absolute() else where
+            for part, where in values["source"].items()
+        }
+        write_text(record, json.dumps(values, indent=2))
 
 
 def _made(results: Path, plan: Plan) -> dict[str, Any]:

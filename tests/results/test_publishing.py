@@ -121,7 +121,8 @@ def test_damaged_weights_are_not_published_in_part(
     results, plan, tmp_path, monkeypatch
 ):
     weights, _ = make_large(results, plan, monkeypatch, 70_000)
-    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(ResultsError, match=r"weights.safetensors is damaged"):
         publish(results, plan, tmp_path / "published")
 
@@ -163,3 +164,13 @@ def test_published_again_it_is_replaced(results, plan, tmp_path):
     (target / "left.txt").write_text("of an earlier time")
     publish(results, plan, target)
     assert not (target / "left.txt").exists()
+
+
+def test_no_folder_of_this_machine_is_published(results, plan, tmp_path):
+    record = results / "datasets" / "digits" / "dataset.json"
+    values = json.loads(record.read_text())
+    values["source"] |= {"train-images": "/mirror/of mine/train.gz"}
+    record.write_text(json.dumps(values))
+    publish(results, plan, tmp_path / "published")
+    for path in (tmp_path / "published").rglob("*.*"):
+        assert b"/mirror/of mine" not in path.read_bytes(), path

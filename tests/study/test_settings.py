@@ -45,7 +45,7 @@ def test_readings_of_the_paper_are_the_defaults():
     assert model.dynamic.rho_scale == 0.1 and model.dynamic.rho_shift == -3
     assert model.batch_norm_maps and model.batch_norm_hidden
     assert model.weight_kl == "auto" and model.weight_kl_over_images == "mean"
-    assert model.complexity_weights == "blundell" and model.data_term == "mean"
+    assert model.complexity_weights == "blundell" and model.data_term == "sum"
 
 
 @pytest.mark.parametrize(
