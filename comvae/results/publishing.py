@@ -115,7 +115,7 @@ def _forget_folders(record: Path) -> None:
         values = json.loads(record.read_bytes())
         values["source"] = {
             part: Path(where).name if Path(where).is_absolute() else where
-            for part, where in values["source"].items()
+            for part, where in values.get("source", {}).items()
         }
         write_text(record, json.dumps(values, indent=2))
 

@@ -31,9 +31,10 @@ def _table(table: el.Table, end: str) -> bytes:
     cells = table.as_text().map(lambda cell: cell.translate(PLAIN))
     bold = cells.map(lambda cell: cell.endswith(f" {BEST}"))
     cells = cells.map(lambda cell: cell.removesuffix(f" {BEST}"))
-    if cells.columns.nlevels == 1:
-        heads = pd.MultiIndex.from_product([cells.columns, [""]])
-        cells, bold = (each.set_axis(heads, axis=1) for each in (cells, bold))
+    heads = pd.MultiIndex.from_tuples(
+        head if isinstance(head, tuple) else (head, "") for head in cells.columns
+    )
+    cells, bold = (each.set_axis(heads, axis=1) for each in (cells, bold))
     layout = "l" + "r" * (cells.shape[1] - 1)
     paper = PaperTable(slug(table.says), table.says, cells, bold, layout)
     return dict(RENDERED.values())[end](paper).encode()

@@ -82,8 +82,11 @@ def said(request, tmp_path_factory):
             note("leaderboard", "log p(x)", model, row["model"])
     words = [e.text for e in overview if isinstance(e, el.Words)]
     headline = next(text for text in words if text.startswith("On digits, the"))
-    [(size, side)] = re.findall(r"(\d+\.\d\d) ± .* (better|worse) than", headline)
-    note("headline", "gain", own, ("+" if side == "better" else "\u2212") + size)
+    gain = re.findall(r"\(([+\u2212]\d+\.\d\d) ± ", headline)  # it cannot be told
+    for size, side in re.findall(r"(\d+\.\d\d) ± .* (better|worse) than", headline):
+        gain.append(("+" if side == "better" else "\u2212") + size)
+    [value] = gain
+    note("headline", "gain", own, value)
     for quantity, part in {"log p(x)": "the gener", "noise": "weight"}.items():
         [value] = re.findall(rf"{EFFECT} ± \d+\.\d\d by {part}", headline)
         note("headline", quantity, own, value)

@@ -8,12 +8,15 @@ from comvae.results.publishing import publish
 from comvae.study.plan import Plan
 from tests.dashboard.studies import FEW, write_study
 from tests.dashboard.visitor import show, text
+from tests.support import ROOT
 
 
 @pytest.fixture
 def published(tmp_path):
     """A published study of three models."""
     whole = write_study(tmp_path / "whole", models=FEW)
+    record = "datasets/digits/dataset.json"  # a whole one
+    shutil.copy(ROOT / "results" / "published" / "digits" / record, whole / record)
     publish(whole, Plan.read(whole), tmp_path / "published" / "test")
     return tmp_path / "published"
 

@@ -264,7 +264,7 @@ def test_pause_and_term_are_in_the_url(planned, training):
     app = show("live", updates="false", term="latent_kl")
     assert app.toggle(key="updates").value is False
     assert "updated when the page is loaded again" in text(app)
-    assert "Latent KL on digits of Vanilla VAE" in text(app)
+    assert "On digits: Latent KL of Vanilla VAE" in text(app)
     app.toggle(key="updates").set_value(True).run()
     assert not app.exception and "updated every 3 s" in text(app)
     app.selectbox(key="term").set_value("reconstruction").run()

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from comvae.errors import ResultsError
 from comvae.files import check_sum
@@ -69,7 +68,7 @@ def auroc(score: np.ndarray, positive: np.ndarray) -> float:
     where a score is missing."""
     if not np.isfinite(score).all():
         return np.nan
-    ranks, count = rankdata(score), int(positive.sum())
+    ranks, count = pd.Series(score).rank().to_numpy(), int(positive.sum())
     above = ranks[positive].sum() - count * (count + 1) / 2
     return float(above / (count * (len(score) - count)))
 
