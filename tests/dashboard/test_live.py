@@ -268,7 +268,7 @@ def test_pause_and_term_are_in_the_url(planned, training):
     app.toggle(key="updates").set_value(True).run()
     assert not app.exception and "updated every 3 s" in text(app)
     app.selectbox(key="term").set_value("reconstruction").run()
-    assert not app.exception and "Reconstruction on digits of" in text(app)
+    assert not app.exception and "On digits: Reconstruction of" in text(app)
     assert app.query_params["term"] == "reconstruction"
 
 
