@@ -97,7 +97,7 @@ def _differences(
     ] or [METRIC]
     metrics.sort(key=lambda name: name != GAIN)
     written = [metric for metric in WRITTEN if metric in metrics]
-    choice = el.Choice("Quantity", "metric", metrics, title_of, written=written)
+    choice = el.Choice("Quantity", "quantity", metrics, title_of, written=written)
     for metric in ask.each(choice):
         rows = comparison.differences(runs, study, (*view, metric), models)
         absent = rows.loc[rows["effect"].isna(), "model"]

@@ -130,7 +130,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
         (
             "What does it cost?",
             findings.cost(study, runs, dataset, model),
-            el.Link("runs", "More: Runs", here),
+            el.Link("runs", "More: Runs", pair),
         ),
     ]
     cards = [

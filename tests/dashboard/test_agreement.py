@@ -102,7 +102,7 @@ def said(request, tmp_path_factory):
     for model, row in spread.iterrows():
         note("gaps", "amortization gap", model, row["Mean"])
     for metric, quantity in {"elbo": "gain", "log_px": "log p(x)"}.items():
-        compare = Reader(metric=metric).read(study, "compare")
+        compare = Reader(quantity=metric).read(study, "compare")
         for model, row in tables(compare, "Gain")[0].iterrows():
             note("compare", quantity, model, row["Gain"])
     for model, row in tables(Reader().read(study, "table-1"), "Negative ELBO")[

@@ -173,7 +173,7 @@ def test_compare_pairs_by_seed(whole):
             + runs["seed"] * runs["model"].eq("compound-mixture")
         ),
     )
-    app = show("compare", models="vanilla,compound-mixture", metric="negative_elbo")
+    app = show("compare", models="vanilla,compound-mixture", quantity="negative_elbo")
     row = sortable(app).iloc[0]
     # the gains of the seeds are 0.6 - seed: mean -0.4, std 1
     half = T_3_SEEDS / math.sqrt(3)
