@@ -19,6 +19,10 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if runs is None:
         yield from study.lacking("runs")
         return
+    yield el.Text(
+        "Models of this study beside the same models of another study, or of another "
+        "version of it: paired by seed where both have it."
+    )
     split = ask.one(summary.split_choice(runs))
     known = summary.measured_in(runs[runs["split"] == split])
     metrics = [name for name in known if QUANTITIES[name].source != "training"]

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Self
 
@@ -98,7 +99,7 @@ def linear_gaussian(
     return LinearGaussian(weight, bias, sigma, x)
 
 
-class Turned:
+class Turned(ABC):
     """Latents that are turned at random, and known likelihoods of each of them: a
     `Target` whose log p(x) is known at any size.
 
@@ -111,17 +112,17 @@ class Turned:
         self.turn = torch.linalg.qr(noise.normal("turn", latent, latent)[0])[0]
         self.x = self.place(noise, images, latent)
 
+    @abstractmethod
     def place(self, noise: Noise, images: int, latent: int) -> Tensor:
         """`x` of some images."""
-        raise NotImplementedError
 
+    @abstractmethod
     def of_turned(self, u: Tensor) -> Tensor:
         """Log likelihood of turned latents (seeds, images, draws, latent)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_evidence(self) -> Tensor:
         """log p(x) in nats, float64 (seeds, images)."""
-        raise NotImplementedError
 
     def log_likelihood(self, z: Tensor) -> Tensor:
         return self.of_turned(z @ self.turn)

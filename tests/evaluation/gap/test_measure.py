@@ -133,7 +133,6 @@ def test_a_seed_is_the_same_alone_and_beside_others(name, models, blobs):
         same[NUMBERS].to_numpy(float),
         alone[NUMBERS].to_numpy(float),
         atol=0.02,
-        rtol=1e-3,
     )
     close = (same["elbo"] - alone["elbo"]).abs()
     assert close.max() < 1e-3  # the same draws; only the order of sums may differ
@@ -156,7 +155,6 @@ def test_a_failed_seed_is_nan_and_leaves_the_others_alone(models, blobs):
         other[NUMBERS].to_numpy(float),
         expected[NUMBERS].to_numpy(float),
         atol=0.02,
-        rtol=1e-3,
     )
 
 
@@ -218,9 +216,10 @@ def test_continuous_bernoulli_is_measured_with_its_own_likelihood(models, blobs)
     other = plain.model_copy(update={"likelihood": "continuous-bernoulli"})
     config = run_config(other, [0], epochs=3, latent=3)
     vae = train(config, blobs).vae
-    table = measure(vae, config, blobs, settings())
+    many = settings(final_draws=20_000, importance_draws=20_000)
+    table = measure(vae, config, blobs, many)
     means = table[NUMBERS].mean()
-    assert means["elbo"] <= means["elbo_optimal"] <= means["log_px"] + 0.01
+    assert means["elbo"] <= means["elbo_optimal"] <= means["log_px"]
     vae.options = plain
     wrong = measure(vae, config, blobs, settings())
     assert abs(wrong["log_px"].mean() - means["log_px"]) > 1
