@@ -24,6 +24,7 @@ AXIS = {
 }
 LEGEND = {"labelFontSize": 12.5, "symbolSize": 120}
 STILL_WIDTH = 760  # pixels
+CLIP = re.compile(r'(\bid="clip|url\(#clip)(\d+)')
 CAPTION_WIDTH = 105  # characters
 CAPTION = {"orient": "bottom", "anchor": "start", "offset": 16}
 CAPTION |= {"fontSize": 13, "fontWeight": "normal", "fontStyle": "italic"}
@@ -70,7 +71,13 @@ def picture(chart: Chart, form: str = "svg") -> bytes:
     how = {"vl_version": version(), "allowed_base_urls": []}
     if form == "png":
         return vl_convert.vegalite_to_png(values, scale=2, **how)
-    return vl_convert.vegalite_to_svg(values, **how).encode()
+    svg = vl_convert.vegalite_to_svg(values, **how)
+    # Vega numbers the clips of a process, not of a picture.
+    place: dict[str, int] = {}
+    of_picture = CLIP.sub(
+        lambda clip: f"{clip[1]}{place.setdefault(clip[2], len(place))}", svg
+    )
+    return of_picture.encode()
 
 
 def both_themes(chart: Chart) -> dict[str, Any]:

@@ -5,13 +5,17 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
 
+import pandas as pd
 import pytest
 import vl_convert
 
 from comvae.errors import ResultsError
 from dashboard import summary
+from dashboard.charts import curves
+from dashboard.elements import Chart
 from dashboard.render import vega
 from dashboard.render.site import MAIN, build, pages_of
 from dashboard.study import load_study
@@ -195,6 +199,15 @@ def test_the_same_results_give_the_same_bytes(study, site, tmp_path):
     first, second = contents(site), contents(tmp_path / "again")
     assert list(first) == list(second)
     assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_picture_does_not_depend_on_those_before_it():
+    """Training curves are clipped, and clips have numbers."""
+    epochs = pd.DataFrame({"epoch": [1, 2], "seed": 0, "value": [3.0, 2.0]})
+    epochs = epochs.assign(line="vanilla", model="vanilla", title="VAE")
+    chart = Chart("curves", partial(curves.lines, epochs, "negative_elbo"), "Falls.")
+    first, second = vega.picture(chart), vega.picture(chart)
+    assert b"clip0" in first and first == second
 
 
 # Text from the results

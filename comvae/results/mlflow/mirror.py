@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
 from comvae.results.mlflow.records import CELL, Record
-from comvae.results.mlflow.store import DIGEST, Store
+from comvae.results.mlflow.store import DIGEST, Store, again_if_overtaken
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -185,16 +185,12 @@ class Cell:
     def _log_dataset(self, run_id: str) -> None:
         """Name the dataset, which all runs of an experiment share."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
-        from mlflow.exceptions import MlflowException
 
         source = json.dumps({"uri": f"datasets/{self.record.dataset}/dataset.json"})
         names = self.record.dataset, self.record.data
         context = [InputTag("mlflow.data.context", "training")]
         inputs = [DatasetInput(Dataset(*names, "local", source), context)]
-        try:
-            self.client.log_inputs(run_id, inputs)
-        except MlflowException:  # another importer wrote it in the same moment
-            self.client.log_inputs(run_id, inputs)
+        again_if_overtaken(self.client.log_inputs, run_id, inputs)
 
     def _delete_outranked(self, there: list["Run"], best: "Run") -> None:
         for run in there:

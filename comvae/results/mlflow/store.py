@@ -5,11 +5,11 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from comvae.results import paths
 from comvae.results.mlflow.failures import TrackingError, is_server, understood
@@ -17,6 +17,8 @@ from comvae.results.mlflow.failures import TrackingError, is_server, understood
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+Result = TypeVar("Result")
 
 DIGEST = "comvae.digest"  # the tag of every run that this package imported
 VIEW = "mlflow.sharedViewState.models"  # ?viewStateShareKey=models in MLflow's pages
@@ -28,8 +30,8 @@ BY_MODEL = json.dumps(
         }
     }
 )
-# Another importer created, or restored, the experiment in the same moment.
-OVERTAKEN = ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
+# What a server answers where another importer wrote the same in the same moment.
+OVERTAKEN = ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 PATIENCE = 600  # seconds to wait for another importer
 LOCKED = 60  # and for another program
 CONNECT = 10  # and for a database server
@@ -46,14 +48,7 @@ class Store:
 
     def experiment(self, name: str) -> str:
         """The id of the active experiment `name`, created where there is none."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self._experiment(name)
-        except MlflowException as error:
-            if error.error_code not in OVERTAKEN:
-                raise
-            return self._experiment(name)
+        return again_if_overtaken(self._experiment, name)
 
     def _experiment(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -64,8 +59,8 @@ class Store:
         else:
             artifacts = self.artifacts
             place = None if artifacts is None else (artifacts / name).as_uri()
-            number = self.client.create_experiment(name, artifact_location=place)
-        if found is None or found.tags.get(VIEW) != BY_MODEL:
+            number = self.client.create_experiment(name, place, {VIEW: BY_MODEL})
+        if found is not None and found.tags.get(VIEW) != BY_MODEL:
             self.client.set_experiment_tag(number, VIEW, BY_MODEL)
         return number
 
@@ -82,6 +77,18 @@ class Store:
             experiment_ids=[experiment],
             filter_string=" and ".join(wanted),
         )
+
+
+def again_if_overtaken(call: Callable[..., Result], *args: object) -> Result:
+    """What `call` returns, at a second try if another importer was in its way."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return call(*args)
+    except MlflowException as error:
+        if error.error_code not in OVERTAKEN:
+            raise
+        return call(*args)
 
 
 @contextmanager
