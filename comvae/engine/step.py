@@ -212,7 +212,11 @@ class Engine:
 
     def _mode(self, with_kl: bool) -> Mode:
         return Mode(
-            self.noise, batch_statistics=True, update_statistics=True, weight_kl=with_kl
+            self.noise,
+            input_noise=True,
+            batch_statistics=True,
+            update_statistics=True,
+            weight_kl=with_kl,
         )
 
     def _inputs(self, chosen: Tensor) -> Tensor:

@@ -10,14 +10,21 @@ from pydantic import Field, model_validator
 from comvae.model.priors import WeightPrior
 from comvae.model.settings import Number, Positive, PositiveNumber, Settings
 
-Layer = Literal["linear", "bayesian", "dynamic"]
-
-OBJECTIVES = {"elbo": "comvae.model.vae:elbo"}
+LAYERS = {
+    "linear": "comvae.model.layers:Linear",
+    "bayesian": "comvae.model.layers:BayesianLinear",
+    "dynamic": "comvae.model.layers:DynamicBayesianLinear",
+    "adaptive": "comvae.model.adaptive:AdaptiveLinear",
+}
+OBJECTIVES = {"elbo": "comvae.model.vae:elbo", "iwae": "comvae.model.iwae:iwae"}
 POSTERIORS = {"gaussian": "comvae.model.posterior:Gaussian"}
 ENCODERS = {"feedforward": "comvae.model.vae:Encoder"}
 """Parts of a model by name, and where they are: another one is a file of this package
 and an entry here. They are named, not imported: settings are validated without torch.
 An objective is a function of a VAE, images and a mode that gives `Terms`."""
+
+Layer = Literal[*LAYERS]
+Count = Annotated[int, Field(ge=0)]
 
 
 class StaticBayesian(Settings):
@@ -71,6 +78,16 @@ class DynamicBayesian(Settings):
     )
 
 
+class Adaptive(Settings):
+    """A layer of weights that all images share, plus a change made from the image."""
+
+    rank: Count = Field(
+        16,
+        description="Numbers that a layer makes from its input: the weights change by "
+        "as many tensors, weighted with them. 0: a plain layer.",
+    )
+
+
 class ModelOptions(Settings):
     """One model: a named composition of the readings of the paper."""
 
@@ -88,7 +105,8 @@ class ModelOptions(Settings):
     hidden_layer: Layer = Field(
         "linear",
         description="Hidden layers of the encoder: `linear` weights, `bayesian` (one "
-        "weight distribution), `dynamic` (DBNN: one weight distribution per image).",
+        "weight distribution), `dynamic` (DBNN: one weight distribution per image), "
+        "`adaptive` (weights with a low-rank change made from the image).",
     )
     latent_layer: Layer = Field(
         "linear",
@@ -116,6 +134,18 @@ class ModelOptions(Settings):
     )
     bayesian: StaticBayesian = StaticBayesian()
     dynamic: DynamicBayesian = DynamicBayesian()
+    adaptive: Adaptive = Adaptive()
+    input_noise: Annotated[Number, Field(ge=0)] = Field(
+        0.0,
+        description="Standard deviation of normal noise on the pixels that the encoder "
+        "reads, in training alone (Shu et al. 2018).",
+    )
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="Probability that a hidden unit of the encoder is left out, in "
+        "training and, as random as weights are, in evaluation (Gal and Ghahramani "
+        "2016); `mean-weights` leaves none out.",
+    )
     batch_norm_maps: bool = Field(
         False,
         description="Batch norm on mu_w, rho_w, mu_b and rho_b of every DBNN layer "
@@ -167,7 +197,12 @@ class ModelOptions(Settings):
     )
 
     objective: Literal[*OBJECTIVES] = Field(
-        "elbo", description="What training maximises: `elbo`, eq. (4)."
+        "elbo",
+        description="What training maximises: `elbo`, eq. (4), or `iwae`, the "
+        "importance-weighted bound (Burda et al. 2016).",
+    )
+    latent_draws: Positive = Field(
+        1, description="Draws of z for each image in the bound of `iwae`."
     )
     posterior: Literal[*POSTERIORS] = Field(
         "gaussian", description="Family of q(z given x): `gaussian`, diagonal."
@@ -184,7 +219,7 @@ class ModelOptions(Settings):
 
     @model_validator(mode="after")
     def _prior_where_needed(self) -> "ModelOptions":
-        bayesian = {self.hidden_layer, self.latent_layer} != {"linear"}
+        bayesian = {self.hidden_layer, self.latent_layer} & {"bayesian", "dynamic"}
         if bayesian and self.weight_noise and self.weight_prior is None:
             raise ValueError(
                 "a model with `bayesian` or `dynamic` layers needs a `weight_prior`: "
@@ -200,3 +235,17 @@ class ModelOptions(Settings):
                 "noise have no prior"
             )
         return self
+
+    @model_validator(mode="after")
+    def _draws_where_used(self) -> "ModelOptions":
+        if self.objective == "elbo" and self.latent_draws != 1:
+            raise ValueError(
+                f"`latent_draws` is {self.latent_draws}, but the objective `elbo` has "
+                "one draw; expected `objective: iwae`"
+            )
+        return self
+
+    @property
+    def random_encoder(self) -> bool:
+        """Whether q(z given x) is drawn anew each time: its weights or hidden units."""
+        return self.weight_prior is not None or self.dropout > 0

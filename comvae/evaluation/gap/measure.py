@@ -96,7 +96,7 @@ def measure_images(
     target = DecoderTarget(vae.decoder, vae.options.likelihood, x)
     at_mean_weights = encode(vae, x, noise, 1, sample_weights=False)
     sampled = at_mean_weights
-    if vae.options.weight_prior is not None:
+    if vae.options.random_encoder:
         sampled = encode(vae, x, noise, settings.marginal_draws, sample_weights=True)
     stage(1)
     return decompose(target, at_mean_weights, sampled, settings, noise, stage)
