@@ -17,7 +17,10 @@ LAYERS = {
     "adaptive": "comvae.model.adaptive:AdaptiveLinear",
 }
 OBJECTIVES = {"elbo": "comvae.model.vae:elbo", "iwae": "comvae.model.iwae:iwae"}
-POSTERIORS = {"gaussian": "comvae.model.posterior:Gaussian"}
+POSTERIORS = {
+    "gaussian": "comvae.model.posterior:Gaussian",
+    "flow": "comvae.model.flow:Flow",
+}
 ENCODERS = {"feedforward": "comvae.model.vae:Encoder"}
 """Parts of a model by name, and where they are: another one is a file of this package
 and an entry here. They are named, not imported: settings are validated without torch.
@@ -85,6 +88,18 @@ class Adaptive(Settings):
         16,
         description="Numbers that a layer makes from its input: the weights change by "
         "as many tensors, weighted with them. 0: a plain layer.",
+    )
+
+
+class Flow(Settings):
+    """A posterior of coupling layers."""
+
+    layers: Count = Field(
+        4, description="Coupling layers; without any it is the diagonal Gaussian."
+    )
+    hidden: Positive = Field(32, description="Hidden units of a layer's network.")
+    context: Positive = Field(
+        8, description="Outputs of the encoder that the networks read."
     )
 
 
@@ -205,8 +220,11 @@ class ModelOptions(Settings):
         1, description="Draws of z for each image in the bound of `iwae`."
     )
     posterior: Literal[*POSTERIORS] = Field(
-        "gaussian", description="Family of q(z given x): `gaussian`, diagonal."
+        "gaussian",
+        description="Family of q(z given x): `gaussian`, diagonal, or `flow`, coupling "
+        "layers on it (Dinh et al. 2017).",
     )
+    flow: Flow = Flow()
     encoder: Literal[*ENCODERS] = Field(
         "feedforward", description="Network of the encoder: layers one after the other."
     )

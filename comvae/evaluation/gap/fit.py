@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from comvae.evaluation.gap.chunks import image_chunks
-from comvae.evaluation.gap.quasi_normal import quasi_normal
+from comvae.model.quasi_normal import quasi_normal
 from comvae.evaluation.gap.target import Target, take
 from comvae.model.priors import LOG_SQRT_2PI
 

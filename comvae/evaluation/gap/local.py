@@ -10,7 +10,7 @@ from torch import Tensor
 
 from comvae.evaluation.gap.chunks import image_chunks
 from comvae.evaluation.gap.minimise import minimise
-from comvae.evaluation.gap.quasi_normal import quasi_normal
+from comvae.model.quasi_normal import quasi_normal
 from comvae.evaluation.gap.target import Target
 from comvae.model.posterior import DiagonalGaussian, log_prior
 
