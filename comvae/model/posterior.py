@@ -67,6 +67,7 @@ class Gaussian(nn.Module):
 
     def __init__(self, latent: int, options: ModelOptions, init: Noise) -> None:
         super().__init__()
+        self.latent = latent
         self.outputs = 2 * latent  # of the encoder
         self.latent_scale = options.latent_scale
 

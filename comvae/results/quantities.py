@@ -225,6 +225,28 @@ _ENTRIES = [
         minus="elbo_marginal",
         tables=("gaps",),
     ),
+    _diagnostic(
+        "elbo_optimal_own",
+        "Best ELBO, own family",
+        "L[q*], the best that the encoder's outputs can name, where none is a Gaussian",
+        optional=True,
+    ),
+    _gap(
+        "approximation_gap_own",
+        "Approximation gap, own family",
+        of="log_px",
+        minus="elbo_optimal_own",
+        tables=("gaps",),
+        optional=True,
+    ),
+    _gap(
+        "amortization_gap_own",
+        "Amortization gap, own family",
+        of="elbo_optimal_own",
+        minus="elbo",
+        tables=("gaps",),
+        optional=True,
+    ),
     _diagnostic("log_px_is", "log p(x), importance sampling", "A lower bound"),
     _diagnostic("log_px_ais", "log p(x), annealing", "Where it ran", tables=()),
     _gap(

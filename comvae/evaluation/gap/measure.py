@@ -14,6 +14,7 @@ from comvae.evaluation.gap.certificate import certificate, search
 from comvae.evaluation.gap.estimate import estimate
 from comvae.evaluation.gap.fit import fit
 from comvae.evaluation.gap.local import local_optimum
+from comvae.evaluation.gap.own import own_optimum
 from comvae.evaluation.gap.target import DecoderTarget, Target
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
@@ -49,7 +50,8 @@ def measure(
 
     Columns: seed, split, image (its number in the split); elbo, elbo_mean_weights,
     elbo_marginal: L[q] with sampled weights, with weights at their means, and of the
-    mixture over weight draws; elbo_optimal: L[q*]; log_px_is, log_px_ais (NaN where
+    mixture over weight draws; elbo_optimal: L[q*]; elbo_optimal_own, the same over the
+    posteriors of the encoder where these are no Gaussians; log_px_is, log_px_ais (NaN where
     annealing from the prior did not run) and log_px, the estimate, NaN with `withheld`
     1 where it cannot be trusted; its log_px_error, ess and draws;
     iterations, converged and start (`encoder`, `prior`) of the search for q*, and
@@ -99,7 +101,15 @@ def measure_images(
     if vae.options.random_encoder:
         sampled = encode(vae, x, noise, settings.marginal_draws, sample_weights=True)
     stage(1)
-    return decompose(target, at_mean_weights, sampled, settings, noise, stage)
+    columns = decompose(target, at_mean_weights, sampled, settings, noise, stage)
+    if vae.options.posterior != "gaussian":
+        mode = Mode(noise, sample_weights=False, weight_kl=False)
+        outputs, _ = vae.encoder.outputs(x.expand(len(noise.seeds), *x.shape), mode)
+        family = vae.encoder.posterior
+        q = family(own_optimum(target, family, outputs, **search(settings)))
+        own, _ = bounds(target, [q], settings.final_draws, noise, "elbo-optimal-own")
+        columns["elbo_optimal_own"] = own
+    return columns
 
 
 @torch.no_grad()
