@@ -19,7 +19,7 @@ TOUCHED = {  # by section: what the table of CONTRIBUTING.md says
     "A model": {"config/models.yaml"},
     "A weight prior": {"comvae/model/priors.py", "config/models.yaml"},
     "An objective": {
-        "comvae/model/iwae.py",
+        "comvae/model/beta.py",
         "comvae/model/options.py",
         "config/models.yaml",
     },
@@ -33,7 +33,7 @@ TOUCHED = {  # by section: what the table of CONTRIBUTING.md says
     "A chart": {"dashboard/charts/cost.py", "dashboard/pages/table1.py"},
     "A claim": {"comvae/results/claims.py"},
 }
-NEW = ["vanilla-deep", "compound-laplace", "vanilla-iwae", "vanilla-laplace"]
+NEW = ["vanilla-deep", "compound-laplace", "vanilla-beta", "vanilla-laplace"]
 STUDY = {
     "study": "extended",
     "datasets": ["digits-flipped"],
@@ -113,9 +113,9 @@ def test_a_prior_without_a_kernel_is_said_to_be_slower(finished):
 
 
 def test_a_bound_that_is_no_elbo_is_recorded(finished):
-    runs = table(finished, "runs").query("split == 'train-running'").set_index("model")
-    bound = runs.loc["vanilla-iwae", "negative_bound"]
-    assert (bound < runs.loc["vanilla-iwae", "negative_elbo"]).all()
+    runs = table(finished, "runs").set_index("model")
+    bound = runs.loc["vanilla-beta", "negative_bound"]
+    assert (bound > runs.loc["vanilla-beta", "negative_elbo"]).all()
     assert runs.loc["vanilla", "negative_bound"].isna().all()
 
 

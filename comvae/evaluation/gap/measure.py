@@ -51,9 +51,9 @@ def measure(
     Columns: seed, split, image (its number in the split); elbo, elbo_mean_weights,
     elbo_marginal: L[q] with sampled weights, with weights at their means, and of the
     mixture over weight draws; elbo_optimal: L[q*]; elbo_optimal_own, the same over the
-    posteriors of the encoder where these are no Gaussians; log_px_is, log_px_ais (NaN where
-    annealing from the prior did not run) and log_px, the estimate, NaN with `withheld`
-    1 where it cannot be trusted; its log_px_error, ess and draws;
+    posteriors of the encoder where these are no Gaussians; log_px_is, log_px_ais (NaN
+    where annealing from the prior did not run) and log_px, the estimate, NaN with
+    `withheld` 1 where it cannot be trusted; its log_px_error, ess and draws;
     iterations, converged and start (`encoder`, `prior`) of the search for q*, and
     start_difference, how far apart its two starts ended; simulated_lower and
     simulated_upper, the bounds of a seed's `certificate`, the same in each row.
