@@ -149,7 +149,7 @@ class ModelOptions(Settings):
     )
     bayesian: StaticBayesian = StaticBayesian()
     dynamic: DynamicBayesian = DynamicBayesian()
-    adaptive: Adaptive = Adaptive()
+    adaptive: Adaptive = Field(Adaptive(), description="Layers `adaptive`.")
     input_noise: Annotated[Number, Field(ge=0)] = Field(
         0.0,
         description="Standard deviation of normal noise on the pixels that the encoder "
@@ -224,7 +224,7 @@ class ModelOptions(Settings):
         description="Family of q(z given x): `gaussian`, diagonal, or `flow`, coupling "
         "layers on it (Dinh et al. 2017).",
     )
-    flow: Flow = Flow()
+    flow: Flow = Field(Flow(), description="`posterior: flow`.")
     encoder: Literal[*ENCODERS] = Field(
         "feedforward", description="Network of the encoder: layers one after the other."
     )
