@@ -201,11 +201,15 @@ class Engine:
         if step.whole:
             step(*read, self._alive, self.noise, self._sums, steps=count)
             return
-        outputs, kl = self.vae.encoder.outputs(x, self._mode(with_kl))
+        forward = step.encoder.forward if step.encoder else self.vae.encoder.outputs
+        outputs, kl = forward(x, self._mode(with_kl))
         gradient = step(*read, self._alive, self.noise, self._sums, outputs)
         if with_kl:
             self._sums[self.terms.index("weight_kl")] += kl.detach()
-            weighted = weight * self._alive
+        weighted = weight * self._alive
+        if step.encoder:
+            step.encoder.backward(gradient, weighted)
+        elif with_kl:
             torch.autograd.backward([outputs, kl], [gradient, weighted])
         else:
             outputs.backward(gradient)

@@ -56,6 +56,7 @@ class FusedAdam:
         """Keep the moments of some parameters, which something else updates."""
         left_out = set(map(id, params))
         self._dense = [p for p in self._dense if id(p) not in left_out]
+        self._low_rank = [g for g in self._low_rank if id(g.param) not in left_out]
 
     def step(self, count: int = 1) -> None:
         """One step of all parameters but those left out, which take `count`."""

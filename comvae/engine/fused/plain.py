@@ -5,6 +5,7 @@ from ctypes import Structure, addressof, byref
 import torch
 from torch import Tensor
 
+from comvae.engine.fused.dynamic import DynamicEncoder, all_dynamic
 from comvae.engine.fused.native import library, structure
 from comvae.engine.fused.optimiser import FusedAdam, adam_numbers
 from comvae.model.layers import Linear
@@ -41,7 +42,8 @@ def without_plain_step(vae: VAE) -> str:
 class PlainStep:
     """Steps of the plain layers of all seeds of a block: the decoder, with all that
     lies between it and the encoder, and the encoder where it is plain too. The model is
-    `whole` then, and takes several steps at once.
+    `whole` then, and takes several steps at once. Where the encoder is all DBNN layers,
+    `encoder` takes its step.
 
     Takes gradients and Adam's step at once, on the tensors of `vae` and `optimiser` in
     place; `optimiser` leaves these layers alone from now on.
@@ -69,6 +71,9 @@ class PlainStep:
         )
         own = [param for layer in layers for param in layer.parameters()]
         optimiser.leave_out(own)
+        self.encoder = None
+        if all_dynamic(vae.encoder):
+            self.encoder = DynamicEncoder(vae.encoder, optimiser)
         self._small = sum(param[0].numel() for param in own) < SMALL
 
     def __call__(
