@@ -7,7 +7,7 @@ replayed, so that no epoch waits for the host (paper, section 3.1).
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from comvae.engine.fused import FusedAdam, fuse, plain_step
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import complexity_weights, minibatch_loss
+from comvae.model.vae import VAE
 from comvae.study.run_config import RunConfig
 
 log = logging.getLogger("comvae")
@@ -32,12 +33,17 @@ class Engine:
     """
 
     def __init__(
-        self, config: RunConfig, dataset: Dataset, device: torch.device
+        self,
+        config: RunConfig,
+        dataset: Dataset,
+        device: torch.device,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.config, self.device = config, device
+        """`start` is the state of the VAE to start from, else its initialisation."""
+        self.config, self.device, self._start = config, device, start
         self.dataset, self._redrawn = dataset.grey or dataset, bool(dataset.grey)
         self.images = self.dataset.train.to(device)
-        self.vae = build(config, self.images.shape[1], device)
+        self.vae = self._at_start().to(device)
         self.noise = Noise(config.seeds, "training", device)
         torch.backends.cuda.matmul.allow_tf32 = config.training.tf32
         fused = config.training.kernels == "auto"
@@ -47,6 +53,9 @@ class Engine:
             low_rank=fuse(self.vae, device) if fused else [],
             allow_tf32=config.training.tf32,
         )
+        if config.options.trains == "encoder":
+            self.vae.decoder.requires_grad_(False)
+            self.optimiser.leave_out(self.vae.decoder.parameters())
         self._plain_step = (
             plain_step(self.vae, self.optimiser, device) if fused else None
         )
@@ -123,8 +132,8 @@ class Engine:
         seeds; without it the seed goes back to where it began.
         """
         if good is None:
-            fresh = build(self.config, self.images.shape[1]).state_dict()
-            good = {name: tensor[index] for name, tensor in fresh.items()}
+            began = self._at_start().state_dict()
+            good = {name: tensor[index] for name, tensor in began.items()}
         self._alive[index] = 0
         self._sums[:, index] = 0
         for name, tensor in self.vae.state_dict().items():
@@ -132,6 +141,13 @@ class Engine:
         for moments in self.optimiser.state.values():
             moments["exp_avg"][index] = 0
             moments["exp_avg_sq"][index] = 0
+
+    def _at_start(self) -> VAE:
+        """The VAE before its first step."""
+        vae = build(self.config, self.images.shape[1])
+        if self._start is not None:
+            vae.load_state_dict(self._start)
+        return vae
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that the remaining steps depend on, by name."""

@@ -11,11 +11,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from comvae.evaluation.gap.certificate import simulate
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.posterior import DiagonalGaussian
-from comvae.model.vae import VAE
+from comvae.model.vae import VAE, simulate
 from comvae.results.quantities import QUANTITIES
 
 ACTIVE = 0.01  # variance of a latent's mean over images, above which it is active
@@ -91,7 +90,7 @@ def _mass_inside(vae: VAE) -> Tensor:
     noise, inside = Noise([0] * seeds, "calibration", device), []
     for _ in range(0, SIMULATED, SIMULATED_AT_ONCE):
         count = SIMULATED_AT_ONCE
-        z, x = simulate(vae, vae.options.likelihood, noise, count)
+        z, x = simulate(vae, noise, count)
         q, _ = vae.encoder(x, Mode(noise, weight_kl=False))
         drawn = q.rsample(noise.normal("region", count, REGION, z.shape[2]))
         denser = q.log_prob(drawn) > q.log_prob(z).unsqueeze(2)

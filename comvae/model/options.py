@@ -12,7 +12,10 @@ from comvae.model.settings import Number, Positive, PositiveNumber, Settings
 
 Layer = Literal["linear", "bayesian", "dynamic"]
 
-OBJECTIVES = {"elbo": "comvae.model.vae:elbo"}
+OBJECTIVES = {
+    "elbo": "comvae.model.vae:elbo",
+    "half-asleep": "comvae.model.half_asleep:half_asleep",
+}
 POSTERIORS = {"gaussian": "comvae.model.posterior:Gaussian"}
 ENCODERS = {"feedforward": "comvae.model.vae:Encoder"}
 """Parts of a model by name, and where they are: another one is a file of this package
@@ -175,12 +178,33 @@ class ModelOptions(Settings):
     encoder: Literal[*ENCODERS] = Field(
         "feedforward", description="Network of the encoder: layers one after the other."
     )
+    starts_from: str | None = Field(
+        None,
+        description="The model whose finished block of the same dataset, seeds and "
+        "training settings this one starts from. It is trained where a study does not "
+        "name it.",
+    )
+    trains: Literal["all", "encoder", "nothing"] = Field(
+        "all",
+        description="What training changes: `all`; the `encoder`, for the decoder of "
+        "`starts_from` as it is; `nothing`: the block of `starts_from` itself, for "
+        "another `evaluated_encoder`.",
+    )
     evaluated_encoder: Literal["model", "prior", "optimal"] = Field(
         "model",
         description="Which q(z given x) is evaluated with the trained decoder: the "
         "encoder that was trained with it, the prior for every image, or the best "
         "diagonal Gaussian of each image.",
     )
+
+    @model_validator(mode="after")
+    def _start_where_needed(self) -> "ModelOptions":
+        if self.trains != "all" and self.starts_from is None:
+            raise ValueError(
+                f"`trains` is `{self.trains}`, but `starts_from` names no model whose "
+                "decoder that leaves as it is"
+            )
+        return self
 
     @model_validator(mode="after")
     def _prior_where_needed(self) -> "ModelOptions":

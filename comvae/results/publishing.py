@@ -96,7 +96,7 @@ def _files(results: Path, plan: Plan) -> Iterator[Path]:
     there = [plan.folder(results) / PLAN, *paths.find_external(results)]
     for dataset in plan.datasets:
         there.append(paths.dataset_record(results, dataset))
-    for block in plan.blocks:
+    for block in [*plan.blocks, *plan.parents]:
         files = BlockFiles.at(results, block.folder, block.measured)
         there += [
             files.run / name
