@@ -204,11 +204,17 @@ def gap(
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Measure the gaps of one trained block, image by image; not of failed seeds."""
+    """Measure the gaps of one trained block, image by image; not of failed seeds.
+
+    Of a model that is evaluated after steps of SVI, svi.csv beside them has what the
+    steps gain.
+    """
     from comvae.engine.progress import progress_shown
     from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.gap import measure
+    from comvae.evaluation.svi import curve
     from comvae.files import write_sum
+    from comvae.results import paths
     from comvae.results.blocks import sound_seeds, write_table
     from comvae.results.gap_files import no_gaps
     from comvae.results.weights import load_vae
@@ -224,9 +230,13 @@ def gap(
     gaps, seeds = no_gaps(), sound_seeds(run.parent, config)
     if seeds:
         vae = load_vae(run.parent, config, data.train.shape[1], use, seeds)
-        vae = with_evaluated_encoder(vae)
         what = f"{config.dataset} {config.model} {run.parent.name}"
         sound = config.model_copy(update={"seeds": seeds})
+        if config.options.evaluated_encoder == "svi":
+            steps = paths.svi(output.parent)
+            write_table(steps, curve(vae, sound, data, chosen, use))
+            write_sum(steps)
+        vae = with_evaluated_encoder(vae)
         with progress_shown(what, "measuring the gaps") as on_progress:
             gaps = measure(vae, sound, data, chosen, use, on_progress)
     write_table(output, gaps)

@@ -74,6 +74,31 @@ class DynamicBayesian(Settings):
     )
 
 
+class SVI(Settings):
+    """Steps up an image's ELBO from what the encoder gives (Kim et al. 2018)."""
+
+    steps: Positive = Field(10, description="Steps for each image.")
+    rate: PositiveNumber = Field(
+        0.02,
+        description="Step size in mean and log variance. The source has 1, for the "
+        "mean ELBO of a batch of 50 images, which is 1/50 for each.",
+    )
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.5, description="Share of the last step in the next one."
+    )
+    clip: PositiveNumber = Field(
+        35.0,
+        description="Greatest norm of an image's slope along the means, and along the "
+        "log variances, in nats. The source has 5, of the mean of 50 images, which is "
+        "about 35 of each.",
+    )
+    draws: Positive = Field(
+        8,
+        description="Latents that a step's slope is a mean over. The source has 1, "
+        "whose noise alone costs more nats than a small model's encoder.",
+    )
+
+
 class ModelOptions(Settings):
     """One model: a named composition of the readings of the paper."""
 
@@ -190,12 +215,13 @@ class ModelOptions(Settings):
         "`starts_from` as it is; `nothing`: the block of `starts_from` itself, for "
         "another `evaluated_encoder`.",
     )
-    evaluated_encoder: Literal["model", "prior", "optimal"] = Field(
+    evaluated_encoder: Literal["model", "prior", "optimal", "svi"] = Field(
         "model",
         description="Which q(z given x) is evaluated with the trained decoder: the "
-        "encoder that was trained with it, the prior for every image, or the best "
-        "diagonal Gaussian of each image.",
+        "encoder that was trained with it, the prior for every image, the best "
+        "diagonal Gaussian of each image, or the encoder after the steps of `svi`.",
     )
+    svi: SVI = SVI()
 
     @model_validator(mode="after")
     def _start_where_needed(self) -> "ModelOptions":
