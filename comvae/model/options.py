@@ -15,6 +15,7 @@ Layer = Literal["linear", "bayesian", "dynamic"]
 OBJECTIVES = {
     "elbo": "comvae.model.vae:elbo",
     "half-asleep": "comvae.model.half_asleep:half_asleep",
+    "sa-vae": "comvae.model.sa_vae:sa_vae",
 }
 POSTERIORS = {"gaussian": "comvae.model.posterior:Gaussian"}
 ENCODERS = {"feedforward": "comvae.model.vae:Encoder"}
@@ -214,6 +215,12 @@ class ModelOptions(Settings):
         description="What training changes: `all`; the `encoder`, for the decoder of "
         "`starts_from` as it is; `nothing`: the block of `starts_from` itself, for "
         "another `evaluated_encoder`.",
+    )
+    inner_steps: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Most steps of the encoder alone before each step of the decoder, "
+        "until the encoder lags no more (He et al. 2019). 0: both take each step "
+        "together.",
     )
     evaluated_encoder: Literal["model", "prior", "optimal", "svi"] = Field(
         "model",

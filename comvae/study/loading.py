@@ -18,7 +18,7 @@ from comvae.study.yaml_files import parse_yaml, read_yaml
 
 OF_TRAINING = {
     *("title", "control", "reading_of", "starts_from", "trains", "objective"),
-    *("data_term", "complexity_weights", "evaluated_encoder", "svi"),
+    *("data_term", "complexity_weights", "inner_steps", "evaluated_encoder", "svi"),
 }
 """Options in which a model may differ from the one that it starts from."""
 

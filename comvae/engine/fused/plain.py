@@ -31,6 +31,8 @@ def without_plain_step(vae: VAE) -> str:
     options = vae.options
     if options.trains == "encoder":
         return "there is no kernel that leaves the decoder as it is"
+    if options.inner_steps:
+        return "there is no kernel that trains the encoder alone"
     if vae.objective is not elbo:
         return f"there is no kernel for the objective {options.objective}"
     if options.likelihood != "bernoulli":
