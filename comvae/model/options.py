@@ -16,7 +16,12 @@ LAYERS = {
     "dynamic": "comvae.model.layers:DynamicBayesianLinear",
     "adaptive": "comvae.model.adaptive:AdaptiveLinear",
 }
-OBJECTIVES = {"elbo": "comvae.model.vae:elbo", "iwae": "comvae.model.iwae:iwae"}
+OBJECTIVES = {
+    "elbo": "comvae.model.vae:elbo",
+    "iwae": "comvae.model.iwae:iwae",
+    "half-asleep": "comvae.model.half_asleep:half_asleep",
+    "sa-vae": "comvae.model.sa_vae:sa_vae",
+}
 POSTERIORS = {
     "gaussian": "comvae.model.posterior:Gaussian",
     "flow": "comvae.model.flow:Flow",
@@ -100,6 +105,31 @@ class Flow(Settings):
     hidden: Positive = Field(32, description="Hidden units of a layer's network.")
     context: Positive = Field(
         8, description="Outputs of the encoder that the networks read."
+    )
+
+
+class SVI(Settings):
+    """Steps up an image's ELBO from what the encoder gives (Kim et al. 2018)."""
+
+    steps: Positive = Field(10, description="Steps for each image.")
+    rate: PositiveNumber = Field(
+        0.02,
+        description="Step size in mean and log variance. The source has 1, for the "
+        "mean ELBO of a batch of 50 images, which is 1/50 for each.",
+    )
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.5, description="Share of the last step in the next one."
+    )
+    clip: PositiveNumber = Field(
+        35.0,
+        description="Greatest norm of an image's slope along the means, and along the "
+        "log variances, in nats. The source has 5, of the mean of 50 images, which is "
+        "about 35 of each.",
+    )
+    draws: Positive = Field(
+        8,
+        description="Latents that a step's slope is a mean over. The source has 1, "
+        "whose noise alone costs more nats than a small model's encoder.",
     )
 
 
@@ -228,12 +258,40 @@ class ModelOptions(Settings):
     encoder: Literal[*ENCODERS] = Field(
         "feedforward", description="Network of the encoder: layers one after the other."
     )
-    evaluated_encoder: Literal["model", "prior", "optimal"] = Field(
+    starts_from: str | None = Field(
+        None,
+        description="The model whose finished block of the same dataset, seeds and "
+        "training settings this one starts from. It is trained where a study does not "
+        "name it.",
+    )
+    trains: Literal["all", "encoder", "nothing"] = Field(
+        "all",
+        description="What training changes: `all`; the `encoder`, for the decoder of "
+        "`starts_from` as it is; `nothing`: the block of `starts_from` itself, for "
+        "another `evaluated_encoder`.",
+    )
+    inner_steps: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Most steps of the encoder alone before each step of the decoder, "
+        "until the encoder lags no more (He et al. 2019). 0: both take each step "
+        "together.",
+    )
+    evaluated_encoder: Literal["model", "prior", "optimal", "svi"] = Field(
         "model",
         description="Which q(z given x) is evaluated with the trained decoder: the "
-        "encoder that was trained with it, the prior for every image, or the best "
-        "diagonal Gaussian of each image.",
+        "encoder that was trained with it, the prior for every image, the best "
+        "diagonal Gaussian of each image, or the encoder after the steps of `svi`.",
     )
+    svi: SVI = SVI()
+
+    @model_validator(mode="after")
+    def _start_where_needed(self) -> "ModelOptions":
+        if self.trains != "all" and self.starts_from is None:
+            raise ValueError(
+                f"`trains` is `{self.trains}`, but `starts_from` names no model whose "
+                "decoder that leaves as it is"
+            )
+        return self
 
     @model_validator(mode="after")
     def _prior_where_needed(self) -> "ModelOptions":

@@ -72,6 +72,17 @@ def elbo(vae: VAE, x: Tensor, mode: Mode) -> Terms:
     return vae.terms(x, *vae.encoder(x, mode), mode)
 
 
+def simulate(vae: VAE, noise: Noise, images: int) -> tuple[Tensor, Tensor]:
+    """Latents from the prior, (seeds, images, latent), and an image from each, (seeds,
+    images, pixels): binary, or as the continuous Bernoulli has them."""
+    z = noise.normal("latents", images, vae.latent)
+    logits = vae.decoder(z)
+    if vae.options.likelihood == "bernoulli":
+        return z, noise.bernoulli("pixels", logits.sigmoid())
+    u = noise.uniform("pixels", 0.5, *logits.shape[1:]) + 0.5
+    return z, (torch.log1p(u * torch.expm1(logits)) / logits).nan_to_num(0.5)
+
+
 class Encoder(nn.Module):
     """q(z given x, w): hidden layers, then one layer for what the posterior needs."""
 

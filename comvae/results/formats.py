@@ -100,6 +100,16 @@ OOD = Format(
     key=["dataset", "foreign", "model", "quantity"],
     needed=["mean", *INTERVAL],
 )
+SVI = Format(
+    SEED
+    | _texts("split", "optimiser")
+    | {"steps": int}
+    | _numbers(["evaluations", "elbo", "amortization_gap"]),
+    key=["seed", "split", "optimiser", "steps"],
+    needed=["evaluations", "elbo", "amortization_gap"],
+)
+"""svi.csv of an evaluation: after so many steps, for so many calls of the decoder with
+its gradient for each image; means over the images of gaps.parquet, in nats."""
 STATUS = ["dataset", "model", "seed", "status", "block", "detail"]
 """What became of a run; what of its gaps follows in cells.csv."""
 CELLS = Format(

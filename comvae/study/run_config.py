@@ -31,6 +31,9 @@ class RunConfig(Settings):
     options: ModelOptions
     training: Training
     data: DataOptions = DataOptions()
+    parent: str = Field(
+        "", description="The config hash of what `options.starts_from` names."
+    )
     dataset_sha256: str = Field(
         "",
         description="Checksum of the registry's entry for the dataset, or of its own "

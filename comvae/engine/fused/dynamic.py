@@ -37,16 +37,18 @@ class _Encoder(Structure):
 
 def all_dynamic(encoder: Encoder) -> bool:
     """Whether C knows each layer: random weights from full maps with batch norm, wide
-    enough for a vector, whose running statistics have one momentum."""
-    layers = [*encoder.hidden, encoder.latents]
-    return type(encoder) is Encoder and all(
+    enough for a vector, whose running statistics have one momentum; and nothing random
+    between the layers."""
+    if type(encoder) is not Encoder or encoder.input_noise or encoder.dropout:
+        return False
+    return all(
         type(layer) is DynamicBayesianLinear
         and layer.options.weight_noise
         and layer.options.batch_norm_momentum != "cumulative"
         and type(layer.maps) is NormalisedMap
         and layer.maps.inner is None
         and layer.fan_in >= native.LANES
-        for layer in layers
+        for layer in [*encoder.hidden, encoder.latents]
     )
 
 

@@ -30,6 +30,10 @@ SMALL = 20_000  # a step on fewer parameters ends before a second thread wakes u
 def without_plain_step(vae: VAE) -> str:
     """Why C does not know what follows on this model's encoder; empty where it does."""
     options = vae.options
+    if options.trains == "encoder":
+        return "there is no kernel that leaves the decoder as it is"
+    if options.inner_steps:
+        return "there is no kernel that trains the encoder alone"
     if vae.objective is not elbo:
         return f"there is no kernel for the objective {options.objective}"
     if options.likelihood != "bernoulli":
