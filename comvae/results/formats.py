@@ -100,6 +100,21 @@ OOD = Format(
     key=["dataset", "foreign", "model", "quantity"],
     needed=["mean", *INTERVAL],
 )
+PRICE = Format(
+    _texts("dataset", "model")
+    | SEED
+    | _numbers(names("price"))
+    | _texts("device")
+    | _numbers(["threads"]),
+    key=["dataset", "model"],
+    needed=names("price"),
+)
+RIVALS = Format(
+    _texts("dataset", "model")
+    | _numbers(["amortization_gap", "effect", *INTERVAL, *names(table="rivals")]),
+    key=["dataset", "model"],
+    needed=["amortization_gap", "effect", *INTERVAL],
+)
 STATUS = ["dataset", "model", "seed", "status", "block", "detail"]
 """What became of a run; what of its gaps follows in cells.csv."""
 CELLS = Format(
@@ -116,5 +131,6 @@ TABLES = {
     "cells": CELLS,
     "readings": READINGS,
     "ood": OOD,
+    "rivals": RIVALS,
 }
-"""By their names below `results/tables`; `readings` and `ood` where a study has any."""
+"""By their names below `results/tables`; the last three where a study has any."""

@@ -31,6 +31,11 @@ class Catalogue(Settings):
         several = {row for row, count in Counter(rows.values()).items() if count > 1}
         return {m: row for m, row in rows.items() if m != row and row in several}
 
+    @property
+    def rivals(self) -> list[str]:
+        """The models that are rivals of the paper's."""
+        return [name for name, model in self.models.items() if model.rival]
+
     def run_config(self, dataset: str, model: str, seeds: list[int]) -> RunConfig:
         """The resolved config of the block of `seeds` of one (dataset, model)."""
         return RunConfig(

@@ -152,6 +152,7 @@ class Plan:
     gap_images: int = 0  # of each split; 0 where the gaps are not measured
     readings: dict[str, str] = field(default_factory=dict)  # model -> row of Table 1
     ood: list[str] = field(default_factory=list)  # foreign datasets
+    rivals: list[str] = field(default_factory=list)  # models
 
     @classmethod
     def read(cls, results: Path, study: str | None = None) -> "Plan":
@@ -185,5 +186,6 @@ def study_json(catalogue: Catalogue, blocks: list[Block]) -> str:
         study.gap.images,
         catalogue.readings,
         study.ood,
+        catalogue.rivals,
     )
     return TypeAdapter(Plan).dump_json(plan, indent=2).decode()

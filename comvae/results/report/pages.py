@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from comvae.results.claims import RESOLUTION, in_words
+from comvae.results.claims import RESOLUTION, in_words, of_source
 from comvae.results.formats import BOTH, STATUS
 from comvae.results.quantities import QUANTITIES, RUNNING, SPLITS, markdown_table
 from comvae.results.statistics import COVERS, p_text, with_interval
@@ -106,8 +106,10 @@ def gaps_page(
 def claims_page(plan: Plan, claims: pd.DataFrame) -> str:
     """Every claim on every dataset of the study."""
     sections = {
-        f"{dataset}, claims of the paper": claim_rows(of_dataset)
-        for dataset, of_dataset in claims.groupby("dataset", sort=False)
+        f"{dataset}, claims of {source}": claim_rows(these)
+        for (dataset, source), these in claims.groupby(
+            ["dataset", claims["claim"].map(of_source)], sort=False
+        )
     }
     legend = "\n\n".join([CLAIMS, *departures(claims).values()])
     return _page(f"Claims in the study `{plan.study}`", legend, sections)
