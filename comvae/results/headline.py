@@ -1,5 +1,7 @@
 """What a study says of the paper's own model, in one sentence with its intervals."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from comvae.results.claims import verdict
@@ -62,6 +64,53 @@ def headline(runs: pd.DataFrame, attribution: pd.DataFrame | None, dataset: str)
         return f"{text}; no gaps are measured."
     of = [f"{_signed(part)} by {NAMES[name]}" for name, part in parts.iterrows()]
     return f"{text}: {', '.join(of[:-1])} and {of[-1]}; plus is better."
+
+
+def rivals_headline(
+    rivals: pd.DataFrame | None, titles: Mapping[str, str], dataset: str
+) -> str:
+    """Which model closes most of vanilla's amortization gap on test images, which of
+    one pass does, where the compound model stands, and what each costs; of rivals.csv.
+
+    Empty where vanilla or all others lack a gap.
+    """
+    if rivals is None:
+        return ""
+    here = rivals[rivals["dataset"] == dataset].set_index("model")
+    others = here.drop(BASELINE, errors="ignore").dropna(subset="effect")
+    if BASELINE not in here.index or others.empty:
+        return ""
+    gap = here.loc[BASELINE, "amortization_gap"]
+    cost = others["encode_seconds"] / here.loc[BASELINE, "encode_seconds"]
+
+    def told(model: str) -> str:
+        at = "" if pd.isna(cost[model]) else f" at {_times(cost[model])} its encoding"
+        return f"{titles.get(model, model)} {_signed(others.loc[model])}{at}"
+
+    really = others[[verdict(found) == "supported" for _, found in others.iterrows()]]
+    of_one_pass = really[~(really["decoder_evaluations"] > 0)]
+    text = (
+        f"On {dataset}, of vanilla's amortization gap of {gap:.2f} {NATS} on test "
+        "images, "
+    )
+    if really.empty:
+        text += f"none of {len(others)} models really closes any"
+    else:
+        first = really["effect"].idxmax()
+        text += f"{told(first)} closes most"
+        if of_one_pass.empty:
+            text += "; no encoder of one pass really closes any"
+        elif (second := of_one_pass["effect"].idxmax()) != first:
+            text += f"; of the encoders of one pass, {told(second)}"
+    compound = next((name for name in others.index if name.startswith("compound")), "")
+    if compound and f"{told(compound)}" not in text:
+        text += f"; {told(compound)}"
+    return f"{text}; plus is narrower."
+
+
+def _times(ratio: float) -> str:
+    """`0.97 times`, `63 times`."""
+    return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.2g} times"
 
 
 def _signed(found: pd.Series) -> str:

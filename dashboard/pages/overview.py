@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from comvae.results.headline import headline
+from comvae.results.headline import headline, rivals_headline
 from dashboard import elements as el
 from dashboard import findings, progress, records, summary
 from dashboard.differences import RULE
@@ -38,6 +38,9 @@ def _headline(study: Study, dataset: str) -> Iterator[el.Element]:
         said = headline(runs, study.table("attribution"), dataset)
         if said:
             yield el.Heading(said)
+    if said := rivals_headline(study.table("rivals"), study.titles, dataset):
+        yield el.Text(said)
+        yield el.Link("rivals", "More: Rivals", {"dataset": dataset})
     yield el.Text(
         "Variational auto-encoders whose encoders have fixed, random, or dynamic "
         "weights: do they explain unseen images better, and is it because they narrow "
