@@ -80,32 +80,32 @@ def rivals_headline(
     others = here.drop(BASELINE, errors="ignore").dropna(subset="effect")
     if BASELINE not in here.index or others.empty:
         return ""
-    gap = here.loc[BASELINE, "amortization_gap"]
     cost = others["encode_seconds"] / here.loc[BASELINE, "encode_seconds"]
 
     def told(model: str) -> str:
-        at = "" if pd.isna(cost[model]) else f" at {_times(cost[model])} its encoding"
-        return f"{titles.get(model, model)} {_signed(others.loc[model])}{at}"
+        found = others.loc[model]
+        doubt = " (inside the noise)" if verdict(found) == "inconclusive" else ""
+        at = "" if pd.isna(cost[model]) else f" at {_times(cost[model])}"
+        return f"{titles.get(model, model)}, {_signed(found)}{doubt}{at}"
 
     really = others[[verdict(found) == "supported" for _, found in others.iterrows()]]
     of_one_pass = really[~(really["decoder_evaluations"] > 0)]
-    text = (
-        f"On {dataset}, of vanilla's amortization gap of {gap:.2f} {NATS} on test "
-        "images, "
-    )
+    named: dict[str, str] = {}
+    if not really.empty:
+        named[really["effect"].idxmax()] = "narrowed most by "
+    if not of_one_pass.empty:
+        named.setdefault(of_one_pass["effect"].idxmax(), "in one pass most by ")
+    if compound := [name for name in others.index if name.startswith("compound")]:
+        named.setdefault(compound[0], "by " if named else "")
+    parts = [f"{how}{told(model)}" for model, how in named.items()]
     if really.empty:
-        text += f"none of {len(others)} models really closes any"
-    else:
-        first = really["effect"].idxmax()
-        text += f"{told(first)} closes most"
-        if of_one_pass.empty:
-            text += "; no encoder of one pass really closes any"
-        elif (second := of_one_pass["effect"].idxmax()) != first:
-            text += f"; of the encoders of one pass, {told(second)}"
-    compound = next((name for name in others.index if name.startswith("compound")), "")
-    if compound and f"{told(compound)}" not in text:
-        text += f"; {told(compound)}"
-    return f"{text}; plus is narrower."
+        parts.insert(0, "which no model really narrows")
+    times = ", times are of vanilla's time to encode" if cost.notna().any() else ""
+    return (
+        f"On {dataset}, vanilla's amortization gap on test images is "
+        f"{here.loc[BASELINE, 'amortization_gap']:.2f} {NATS}, {'; '.join(parts)}; "
+        f"plus is narrower{times}."
+    )
 
 
 def _times(ratio: float) -> str:

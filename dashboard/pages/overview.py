@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from comvae.results.claims import PAPER as PAPERS
+from comvae.results.claims import of_source
 from comvae.results.headline import headline, rivals_headline
 from dashboard import elements as el
 from dashboard import findings, progress, records, summary
@@ -157,6 +159,7 @@ def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
         return
     yield el.Heading("The paper's claims")
     yield el.Text(summary.verdicts(claims))
-    yield summary.judged(claims)
-    yield from effects_chart(claims)
+    papers = claims[claims["claim"].map(of_source) == PAPERS]
+    yield summary.judged(papers)
+    yield from effects_chart(papers)
     yield el.Link("claims", "More: Claims", {"dataset": dataset})
