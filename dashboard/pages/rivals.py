@@ -63,7 +63,7 @@ def _chart(rows: pd.DataFrame, said: str) -> Iterator[el.Element]:
         text=[effect_text(*ends) for ends in drawn[ENDS].itertuples(index=False)],
     )
     searches = drawn["model"].str.startswith(SEARCH) | (drawn["model"] == BASELINE)
-    curve = drawn[searches].sort_values("encode_seconds")
+    curve = drawn.loc[searches, ["encode_seconds", "gap"]].sort_values("encode_seconds")
     yield el.Heading("The gap, and what encoding costs")
     yield el.Chart("price", partial(price, drawn, curve), said or "Gaps by their cost.")
     yield el.Caption(
