@@ -86,20 +86,6 @@ CLAIMS = Format(
     key=["claim", "dataset", "split", "metric", "definition"],
     needed=["effect", *INTERVAL, "verdict"],
 )
-_CHANGES = [name for name in names(table="readings") if "distance" not in name]
-READINGS = Format(
-    _texts("dataset", "row", "model", "split", "paper_dataset")
-    | _numbers([*_CHANGES, *(f"paper_{name}" for name in _CHANGES)])
-    | _numbers(["distance", *INTERVAL, "vanilla_distance"])
-    | _texts("best"),
-    key=["dataset", "row", "model", "split", "paper_dataset"],
-    needed=["distance", *INTERVAL, "best"],
-)
-OOD = Format(
-    _texts("dataset", "foreign", "model", "quantity") | _numbers(["mean", *INTERVAL]),
-    key=["dataset", "foreign", "model", "quantity"],
-    needed=["mean", *INTERVAL],
-)
 PRICE = Format(
     _texts("dataset", "model")
     | SEED
@@ -115,6 +101,37 @@ RIVALS = Format(
     key=["dataset", "model"],
     needed=["amortization_gap", "effect", *INTERVAL],
 )
+CURVE = Format(
+    _texts("dataset", "model")
+    | {"steps": int}
+    | _numbers(["evaluations", "encode_seconds", "amortization_gap", *INTERVAL]),
+    key=["dataset", "model", "steps"],
+    needed=["evaluations", "encode_seconds", "amortization_gap"],
+)
+_CHANGES = [name for name in names(table="readings") if "distance" not in name]
+READINGS = Format(
+    _texts("dataset", "row", "model", "split", "paper_dataset")
+    | _numbers([*_CHANGES, *(f"paper_{name}" for name in _CHANGES)])
+    | _numbers(["distance", *INTERVAL, "vanilla_distance"])
+    | _texts("best"),
+    key=["dataset", "row", "model", "split", "paper_dataset"],
+    needed=["distance", *INTERVAL, "best"],
+)
+OOD = Format(
+    _texts("dataset", "foreign", "model", "quantity") | _numbers(["mean", *INTERVAL]),
+    key=["dataset", "foreign", "model", "quantity"],
+    needed=["mean", *INTERVAL],
+)
+SVI = Format(
+    SEED
+    | _texts("split", "optimiser")
+    | {"steps": int}
+    | _numbers(["evaluations", "elbo", "amortization_gap"]),
+    key=["seed", "split", "optimiser", "steps"],
+    needed=["evaluations", "elbo", "amortization_gap"],
+)
+"""svi.csv of an evaluation: after so many steps, for so many calls of the decoder with
+its gradient for each image; means over the images of gaps.parquet, in nats."""
 STATUS = ["dataset", "model", "seed", "status", "block", "detail"]
 """What became of a run; what of its gaps follows in cells.csv."""
 CELLS = Format(
@@ -132,5 +149,6 @@ TABLES = {
     "readings": READINGS,
     "ood": OOD,
     "rivals": RIVALS,
+    "svi": CURVE,
 }
-"""By their names below `results/tables`; the last three where a study has any."""
+"""By their names below `results/tables`; the last four where a study has any."""

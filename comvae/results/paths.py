@@ -86,6 +86,11 @@ def ood(evaluation: Path, foreign: str) -> Path:
     return evaluation / f"ood-{foreign}.parquet"
 
 
+def svi(evaluation: Path) -> Path:
+    """What steps of SVI gain, of a model that is evaluated after some."""
+    return evaluation / "svi.csv"
+
+
 def gap_images(results: Path, dataset: str, measured: str) -> Path:
     """The list of the images that the gaps are measured on, with those settings."""
     return results / "evaluations" / dataset / f"gap-images-{measured}.json"

@@ -12,7 +12,7 @@ def price(rows: pd.DataFrame, curve: pd.DataFrame, dark: bool) -> alt.LayerChart
     """A mark for each model, with the interval of its gap; a line through `curve`.
 
     `rows`: model, title, encode_seconds, gap, low, high (nats per image), text (of the
-    tooltip). `curve`: encode_seconds and gap of the steps of a search, in their order.
+    tooltip). `curve`: steps, encode_seconds and gap of a search.
     """
     models = rows.set_index("title")["model"]
     ink, marks = theme.Ink(dark), theme.marks(models.tolist(), dark)
@@ -35,9 +35,14 @@ def price(rows: pd.DataFrame, curve: pd.DataFrame, dark: bool) -> alt.LayerChart
             *scales.tips(",.3g", gap="Gap", encode_seconds="Seconds"),
         ],
     )
-    search = alt.Chart(curve).mark_line(color=ink.muted, strokeDash=[5, 3])
+    dashed = {"color": ink.muted, "strokeDash": [5, 3]}
+    search = alt.Chart(curve).mark_line(
+        **dashed, point={"color": ink.muted, "size": 24}
+    )
+    steps = [*scales.tips(steps="Steps"), *scales.tips(",.3g", gap="Gap")]
+    line = search.encode(x=x("encode_seconds"), y=y("gap"), tooltip=steps)
     layers = [
-        search.encode(x=x("encode_seconds"), y=y("gap")),
+        *([] if curve.empty else [line]),
         base.mark_rule(**scales.SPAN).encode(y=y("low"), y2="high:Q"),
         base.mark_point(**scales.dot(ink, 130)).encode(
             y=y("gap"), shape=scales.looks(alt.Shape, "title", shapes, LEGEND)

@@ -6,6 +6,7 @@ from functools import partial
 import pandas as pd
 
 from comvae.results.claims import RIVALS, of_source, verdict
+from comvae.results.formats import CURVE
 from comvae.results.headline import rivals_headline
 from comvae.results.quantities import QUANTITIES
 from comvae.results.statistics import COVERS
@@ -17,7 +18,6 @@ from dashboard.differences import GAIN
 from dashboard.study import Study
 from dashboard.text import effect_text
 
-SEARCH = "svi-"  # begins the names of models that search from vanilla's q(z given x)
 CLOSED, ENDS = "Gap closed", ["effect", "ci_low", "ci_high"]
 FORMATS = {
     "Gap": ".2f",
@@ -43,12 +43,14 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     rows["title"] = rows["model"].map(study.title)
     said = rivals_headline(here, study.titles, dataset)
     yield el.Text(said or "No gap is measured beside vanilla's yet.")
-    yield from _chart(rows, said)
+    yield from _chart(study, rows, dataset, said)
     yield from _table(study, rows, dataset)
     yield from _claims(study, dataset)
 
 
-def _chart(rows: pd.DataFrame, said: str) -> Iterator[el.Element]:
+def _chart(
+    study: Study, rows: pd.DataFrame, dataset: str, said: str
+) -> Iterator[el.Element]:
     drawn = rows.dropna(subset=["gap", "encode_seconds"])
     if drawn.empty:
         yield el.Notice(
@@ -62,17 +64,23 @@ def _chart(rows: pd.DataFrame, said: str) -> Iterator[el.Element]:
         high=(beyond - drawn["ci_low"]).fillna(drawn["gap"]),
         text=[effect_text(*ends) for ends in drawn[ENDS].itertuples(index=False)],
     )
-    searches = drawn["model"].str.startswith(SEARCH) | (drawn["model"] == BASELINE)
-    curve = drawn.loc[searches, ["encode_seconds", "gap"]].sort_values("encode_seconds")
+    curve = study.of("svi", dataset)
+    yield from study.damage("svi")
+    curve = pd.DataFrame(columns=CURVE.columns) if curve is None else curve
+    curve = curve.rename(columns={"amortization_gap": "gap"})
     yield el.Heading("The gap, and what encoding costs")
     yield el.Chart("price", partial(price, drawn, curve), said or "Gaps by their cost.")
-    yield el.Caption(
+    text = (
         "How to read it: further down is a narrower gap, further left a cheaper "
         "encoder. The line through a mark is the 95% interval of its difference to "
-        "vanilla, paired over seeds. The dashed line joins vanilla with searches that "
-        "begin at its q(z|x) and know nothing else: a method below it is worth its "
-        "time. Seconds are those of one machine, on test images."
+        "vanilla, paired over seeds. Seconds are those of one machine, on test images."
     )
+    if not curve.empty:
+        text += (
+            " The dashed line is what steps from vanilla's q(z|x) reach in their time: "
+            "a method below it is worth its own."
+        )
+    yield el.Caption(text)
 
 
 def _table(study: Study, rows: pd.DataFrame, dataset: str) -> Iterator[el.Element]:

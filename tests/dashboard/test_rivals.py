@@ -11,7 +11,8 @@ from comvae.results.tables import write_tables
 from comvae.study.plan import Plan
 from dashboard.pages import PAGES
 from tests.dashboard.studies import FEW, TITLES
-from tests.dashboard.visitor import charts, frame, show, sortable, text
+from tests.dashboard.visitor import charts, frame, frames, show, sortable, text
+from tests.results.test_rivals import write_steps
 
 [PAGE] = [page for page in PAGES if page.path == "rivals"]
 SECONDS = dict(zip(FEW, (0.01, 0.02, 0.6), strict=True))
@@ -70,6 +71,16 @@ def test_a_part_of_the_prices_is_a_part_of_the_chart(rivals):
     rivals(FEW[:2])
     app = show("rivals")
     assert len(frame(charts(app)[0], "title")) == 2 and len(sortable(app)) == 3
+
+
+def test_the_curve_of_steps_is_drawn_where_there_is_one(rivals, whole):
+    rivals()
+    assert not any("steps" in table for table in frames(charts(show("rivals"))[0]))
+    write_steps(whole, Plan.read(whole))
+    rivals()
+    app = show("rivals")
+    assert frame(charts(app)[0], "steps")["steps"].tolist() == [0, 1, 5]
+    assert "The dashed line" in text(app)
 
 
 def test_the_first_page_has_the_sentence_and_the_time_to_encode(rivals):

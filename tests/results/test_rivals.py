@@ -105,3 +105,43 @@ def test_the_tables_of_a_study_have_them_where_it_has_rivals(tmp_path):
     paths.price(folder).write_text("dataset,model\n")
     with pytest.raises(ResultsError, match=r"price\.csv is damaged"):
         load_price(folder)
+
+
+def write_steps(results, plan, model="compound-mixture", most=5):
+    """svi.csv of a model: the gap of seed s after k steps is 2 + s / 10 - k / 10."""
+    for block in plan.blocks:
+        if block.model != model:
+            continue
+        rows = [
+            dict(seed=seed, split=split, optimiser=optimiser, steps=steps, elbo=-9.0)
+            | dict(evaluations=8.0 * steps)
+            | dict(amortization_gap=2 + seed / 10 - steps / 10 - (split == "train"))
+            for seed in block.seeds
+            for split in ("train", "test")
+            for optimiser in ("momentum", "quasi-newton")
+            for steps in (0, 1, most)
+        ]
+        folder = paths.evaluation_folder(results, block.folder, block.measured)
+        pd.DataFrame(rows).to_csv(paths.svi(folder), index=False)
+
+
+def test_the_curve_has_the_time_of_its_steps(tmp_path):
+    """Of the model with the most steps; a step costs as many decoder evaluations as it
+    has, each what the whole search costs beyond vanilla's encoder."""
+    models = ["vanilla", "simplified-mixture", "compound-mixture"]
+    write_results(tmp_path, models=models, epochs=2)
+    plan = replace(Plan.read(tmp_path), rivals=["compound-mixture"])
+    assert "svi" not in write_tables(tmp_path, plan)
+    write_steps(tmp_path, plan)
+    write_steps(tmp_path, plan, "simplified-mixture", most=2)
+    curve = write_tables(tmp_path, plan)["svi"]
+    assert set(curve["model"]) == {"compound-mixture"}
+    assert curve["steps"].tolist() == [0, 1, 5]
+    assert curve["amortization_gap"].tolist() == pytest.approx([2.1, 2.0, 1.6])
+    assert curve["encode_seconds"].isna().all(), "nobody measured it"
+    rows = [("vanilla", 0.01, 0.0), ("compound-mixture", 0.41, 40.0)]
+    table = price(["vanilla", "compound-mixture"]).assign(dataset="digits")
+    table[["model", "encode_seconds", "decoder_evaluations"]] = rows
+    table.to_csv(paths.price(plan.folder(tmp_path)), index=False)
+    curve = write_tables(tmp_path, plan)["svi"]
+    assert curve["encode_seconds"].tolist() == pytest.approx([0.01, 0.09, 0.41])

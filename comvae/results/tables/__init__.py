@@ -19,7 +19,7 @@ from comvae.results.tables.gaps import add_gaps, collect_gaps, gaps_table
 from comvae.results.tables.ood import ood_runs, ood_table, with_own_sign
 from comvae.results.tables.paper import table1
 from comvae.results.tables.readings import readings_table
-from comvae.results.tables.rivals import load_price, rivals_table
+from comvae.results.tables.rivals import curve_table, load_price, rivals_table
 from comvae.study.plan import Plan
 
 
@@ -65,12 +65,15 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
     folder = plan.folder(results)
     complete = paths.complete(folder)
     complete.unlink(missing_ok=True)
-    for name in ("readings", "ood", "rivals"):  # of an earlier plan
+    for name in ("readings", "ood", "rivals", "svi"):  # of an earlier plan
         paths.table(folder, name).unlink(missing_ok=True)
     if plan.ood:
         tables["ood"] = ood_table(plan, scored)
     if plan.rivals:
-        tables["rivals"] = rivals_table(plan, runs, load_price(folder))
+        price = load_price(folder)
+        tables["rivals"] = rivals_table(plan, runs, price)
+        curve = curve_table(results, plan, price)
+        tables |= {} if curve.empty else {"svi": curve}
     if plan.readings:
         tables["readings"] = readings_table(plan, runs)
     for name, table in tables.items():

@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 from comvae.results import paths
-from comvae.results.formats import PRICE, RIVALS
+from comvae.results.formats import CURVE, PRICE, RIVALS, SVI
 from comvae.results.quantities import names
 from comvae.results.reading import load_table
-from comvae.results.statistics import effect, paired
+from comvae.results.statistics import effect, paired, summary
 from comvae.results.tables.attribution import BASELINE
-from comvae.study.plan import Plan
+from comvae.study.plan import Block, Plan
 
 GAP = "amortization_gap"
 SPENT = names("training", "rivals")
@@ -42,3 +42,52 @@ def rivals_table(plan: Plan, runs: pd.DataFrame, price: pd.DataFrame) -> pd.Data
     keys = ["dataset", "model"]
     measured = price[[*keys, *names("price")]]
     return pd.DataFrame(rows).merge(measured, "left", keys)[RIVALS.columns]
+
+
+def curve_table(results: Path, plan: Plan, price: pd.DataFrame) -> pd.DataFrame:
+    """The gap on test images after so many steps from vanilla's encoder, mean and 95%
+    interval over seeds, in nats per image, by dataset; no row where none is measured.
+
+    It is that of the model with the most steps, which has all points. The time of a
+    step is that model's, over vanilla's, divided by its decoder evaluations.
+    """
+    rows = []
+    for dataset in plan.datasets:
+        found = {
+            model: points
+            for model in plan.models
+            if not (points := _points(results, plan, dataset, model)).empty
+        }
+        if not found:
+            continue
+        model = max(found, key=lambda name: found[name]["steps"].max())
+        cost = price[price["dataset"] == dataset].set_index("model")
+        cost = cost.reindex([BASELINE, model])[
+            ["encode_seconds", "decoder_evaluations"]
+        ]
+        (start, _), (end, evaluations) = cost.astype(float).to_numpy()
+        for steps, at in found[model].groupby("steps"):
+            used = at["evaluations"].mean()
+            seconds = start + used * (end - start) / evaluations
+            cell = dict(dataset=dataset, model=model, steps=steps, evaluations=used)
+            gaps = summary(at[GAP])
+            cell |= {GAP: gaps.pop("mean"), "encode_seconds": seconds}
+            rows.append(cell | gaps)
+    return pd.DataFrame(rows, columns=CURVE.columns)
+
+
+def _points(results: Path, plan: Plan, dataset: str, model: str) -> pd.DataFrame:
+    """The steps of a model's own optimiser on test images, of all of its blocks."""
+    tables = [
+        table
+        for block in plan.blocks
+        if (block.dataset, block.model) == (dataset, model)
+        and (table := load_table(_svi(results, block), SVI)) is not None
+    ]
+    points = pd.concat([pd.DataFrame(columns=SVI.columns), *tables])
+    own = points["optimiser"].eq("momentum") & points["split"].eq("test")
+    return points[own]
+
+
+def _svi(results: Path, block: Block) -> Path:
+    return paths.svi(paths.evaluation_folder(results, block.folder, block.measured))
