@@ -50,7 +50,7 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
     said = [text for text in heads if text]
     pages = {
         "table1": table1_page(plan, table1, claims, readings, cells, said),
-        "gaps": gaps_page(plan, gaps, attribution, cells),
+        "gaps": gaps_page(plan, gaps, attribution, rivals, cells),
         "claims": claims_page(plan, claims),
     }
     written = {name: paths.report(folder, name) for name in pages}
