@@ -12,7 +12,7 @@ from comvae.study.plan import Plan
 from dashboard.pages import PAGES
 from tests.dashboard.studies import FEW, TITLES
 from tests.dashboard.visitor import charts, frame, frames, show, sortable, text
-from tests.results.test_rivals import write_steps
+from tests.results.test_rivals import with_steps
 
 [PAGE] = [page for page in PAGES if page.path == "rivals"]
 SECONDS = dict(zip(FEW, (0.01, 0.02, 0.6), strict=True))
@@ -76,8 +76,7 @@ def test_a_part_of_the_prices_is_a_part_of_the_chart(rivals):
 def test_the_curve_of_steps_is_drawn_where_there_is_one(rivals, whole):
     rivals()
     assert not any("steps" in table for table in frames(charts(show("rivals"))[0]))
-    write_steps(whole, Plan.read(whole))
-    rivals()
+    write_tables(whole, with_steps(whole, Plan.read(whole), "svi-5"))
     app = show("rivals")
     assert frame(charts(app)[0], "steps")["steps"].tolist() == [0, 1, 5]
     assert "The dashed line" in text(app)

@@ -107,11 +107,12 @@ def test_the_tables_of_a_study_have_them_where_it_has_rivals(tmp_path):
         load_price(folder)
 
 
-def write_steps(results, plan, model="compound-mixture", most=5):
-    """svi.csv of a model: the gap of seed s after k steps is 2 + s / 10 - k / 10."""
-    for block in plan.blocks:
-        if block.model != model:
-            continue
+def with_steps(results, plan, *models):
+    """The plan with models of so many steps by their names, and with their svi.csv: the
+    gap of seed s after k steps is 2 + s / 10 - k / 10."""
+    blocks = []
+    for model in models:
+        block = replace(plan.blocks[0], model=model)
         rows = [
             dict(seed=seed, split=split, optimiser=optimiser, steps=steps, elbo=-9.0)
             | dict(evaluations=8.0 * steps)
@@ -119,28 +120,31 @@ def write_steps(results, plan, model="compound-mixture", most=5):
             for seed in block.seeds
             for split in ("train", "test")
             for optimiser in ("momentum", "quasi-newton")
-            for steps in (0, 1, most)
+            for steps in (0, 1, int(model.split("-")[1]))
         ]
         folder = paths.evaluation_folder(results, block.folder, block.measured)
+        folder.mkdir(parents=True)
         pd.DataFrame(rows).to_csv(paths.svi(folder), index=False)
+        blocks.append(block)
+    titles = plan.models | dict.fromkeys(models, "")
+    whole = [*plan.blocks, *blocks]
+    return replace(plan, models=titles, blocks=whole, rivals=list(models))
 
 
 def test_the_curve_has_the_time_of_its_steps(tmp_path):
     """Of the model with the most steps; a step costs as many decoder evaluations as it
     has, each what the whole search costs beyond vanilla's encoder."""
-    models = ["vanilla", "simplified-mixture", "compound-mixture"]
-    write_results(tmp_path, models=models, epochs=2)
-    plan = replace(Plan.read(tmp_path), rivals=["compound-mixture"])
-    assert "svi" not in write_tables(tmp_path, plan)
-    write_steps(tmp_path, plan)
-    write_steps(tmp_path, plan, "simplified-mixture", most=2)
+    write_results(tmp_path, models=["vanilla"], epochs=2)
+    plan = Plan.read(tmp_path)
+    assert "svi" not in write_tables(tmp_path, replace(plan, rivals=["vanilla"]))
+    plan = with_steps(tmp_path, plan, "svi-5", "svi-2", "other-9")
     curve = write_tables(tmp_path, plan)["svi"]
-    assert set(curve["model"]) == {"compound-mixture"}
+    assert set(curve["model"]) == {"svi-5"}
     assert curve["steps"].tolist() == [0, 1, 5]
     assert curve["amortization_gap"].tolist() == pytest.approx([2.1, 2.0, 1.6])
     assert curve["encode_seconds"].isna().all(), "nobody measured it"
-    rows = [("vanilla", 0.01, 0.0), ("compound-mixture", 0.41, 40.0)]
-    table = price(["vanilla", "compound-mixture"]).assign(dataset="digits")
+    rows = [("vanilla", 0.01, 0.0), ("svi-5", 0.41, 40.0)]
+    table = price(["vanilla", "svi-10"]).assign(dataset="digits")
     table[["model", "encode_seconds", "decoder_evaluations"]] = rows
     table.to_csv(paths.price(plan.folder(tmp_path)), index=False)
     curve = write_tables(tmp_path, plan)["svi"]

@@ -13,6 +13,7 @@ from comvae.results.tables.attribution import BASELINE
 from comvae.study.plan import Block, Plan
 
 GAP = "amortization_gap"
+SEARCH = "svi-"  # begins the names of models that are steps from vanilla's encoder
 SPENT = names("training", "rivals")
 
 
@@ -56,7 +57,8 @@ def curve_table(results: Path, plan: Plan, price: pd.DataFrame) -> pd.DataFrame:
         found = {
             model: points
             for model in plan.models
-            if not (points := _points(results, plan, dataset, model)).empty
+            if model.startswith(SEARCH)
+            and not (points := _points(results, plan, dataset, model)).empty
         }
         if not found:
             continue
