@@ -39,7 +39,8 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if here is None:
         yield from study.lacking("rivals")
         return
-    rows = here.rename(columns={"amortization_gap": "gap"})
+    rows = here.sort_values("effect", ascending=False)
+    rows = rows.rename(columns={"amortization_gap": "gap"})
     rows["title"] = rows["model"].map(study.title)
     said = rivals_headline(here, study.titles, dataset)
     yield el.Text(said or "No gap is measured beside vanilla's yet.")
@@ -100,18 +101,18 @@ def _table(study: Study, rows: pd.DataFrame, dataset: str) -> Iterator[el.Elemen
     names = {name: QUANTITIES[name].title for name in FORMATS if name in QUANTITIES}
     texts = {CLOSED: [effect_text(*ends) for ends in told]}
     order = ["title", CLOSED, "Beside vanilla", *FORMATS]
-    table = shown[[name for name in dict.fromkeys(order) if name in shown]]
+    table = shown[[name for name in order if name in shown]]
     table = table.rename(columns={"title": "Model"} | names).reset_index(drop=True)
     formats = {names.get(name, name): form for name, form in FORMATS.items()}
     yield el.Heading("Gains and prices")
     says = f"{len(table)} models on {dataset}: what they gain, and what they cost."
     yield el.SortableTable(table, says, formats, texts)
-    units = [f"{names[name]}: {QUANTITIES[name].unit}" for name in list(names)[:3]]
     yield el.Caption(
         "Nats per image on test images. Gains over vanilla, plus is better, are paired "
         "over seeds: in the amortization gap, with its 95% interval, in ELBO, and in "
-        f"log p(x), which is the generative model's. {COVERS} {'; '.join(units)}; "
-        "Memory: MB, of one encoder with a batch. docs/rivals.md says what each is."
+        f"log p(x), which is the generative model's. {COVERS} The price, of one seed: "
+        "seconds to encode 1,000 images, decoder evaluations for each of them, seconds "
+        "of training, MB of weights and of tensors beside them (docs/rivals.md)."
     )
     yield el.File("tables/rivals.csv")
 

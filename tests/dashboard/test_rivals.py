@@ -57,7 +57,7 @@ def test_the_first_sentence_answers_and_the_chart_has_every_model(rivals):
     assert shown.loc[TITLES[2], "Gap closed"].startswith("+0.40 [")
     prices = ["Time to encode", "Decoder evaluations", "Training time", "Parameters"]
     assert set([*prices, "Memory"]) <= set(shown)
-    assert shown["Time to encode"].tolist() == ["0.01", "0.02", "0.6"]
+    assert shown["Time to encode"].tolist() == ["0.6", "0.02", "0.01"], "best first"
 
 
 def test_without_a_price_the_gains_are_told_and_how_to_measure_it(rivals):
