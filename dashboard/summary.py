@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from comvae.results.claims import CLAIMS, VERDICTS, best_models, in_words
+from comvae.results.claims import CLAIMS, VERDICTS, best_models, in_words, of_source
 from comvae.results.headline import MODEL
 from comvae.results.quantities import QUANTITIES, SPLITS
 from comvae.results.tables.attribution import BASELINE
 from comvae.results.tables.paper import paper_values
 from dashboard import elements as el
 from dashboard.study import Study, bounds_alone
-from dashboard.text import NOTHING, effect_text, number, signed, with_interval
+from dashboard.text import NOTHING, counted, effect_text, number, signed, with_interval
 
 PAPERS = "mnist"  # whose images the paper's effects are told of
 BEST = "\N{BLACK STAR}"
@@ -236,10 +236,15 @@ def finding(rows: pd.DataFrame, metric: str) -> str:
 
 
 def verdicts(claims: pd.DataFrame) -> str:
-    """How many of the claims on a dataset have which verdict, in a sentence."""
-    counts = claims.drop_duplicates("claim")["verdict"].value_counts()
-    found = [f"{name} {counts[name]}" for name in VERDICTS if name in counts]
-    return f"Of {counts.sum()} claims of the paper: {', '.join(found)}."
+    """How many of the claims on a dataset have which verdict, a sentence a source."""
+    claims, text = claims.drop_duplicates("claim"), []
+    for source, these in claims.groupby(claims["claim"].map(of_source), sort=False):
+        counts = these["verdict"].value_counts()
+        found = [f"{name} {counts[name]}" for name in VERDICTS if name in counts]
+        text.append(
+            f"Of {counted(len(these), 'claim')} of {source}: {', '.join(found)}."
+        )
+    return " ".join(text)
 
 
 def judged(claims: pd.DataFrame) -> el.Verdicts:

@@ -281,6 +281,52 @@ def ood(
 
 
 @command
+def price(
+    results: Results = Path("results"),
+    study: Study = None,
+    settings: StageSettings = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Measure what encoding with each model of a study costs, one after the other.
+
+    Of a model, the first seed whose training did not fail. `settings` are those of the
+    evaluation. Nothing else should run on the machine meanwhile.
+    """
+    import pandas as pd
+    import torch
+
+    from comvae.evaluation.encoders import with_evaluated_encoder
+    from comvae.evaluation.price import price as price_of
+    from comvae.results import paths
+    from comvae.results.blocks import sound_seeds, write_table
+    from comvae.results.formats import PRICE
+    from comvae.results.weights import device_name, load_vae
+    from comvae.study.loading import load_settings
+    from comvae.study.settings import Evaluation
+
+    chosen = load_settings(Evaluation, settings)
+    plan, rows = read_plan(results, study), {}
+    for block in plan.blocks:
+        cell = block.dataset, block.model
+        run = paths.run_folder(results, block.folder)
+        record = paths.dataset_record(results, block.dataset)
+        config, data, use = _job(run / paths.CONFIG, record, device, threads)
+        if cell in rows or not (sound := sound_seeds(run, config)[:1]):
+            continue
+        vae = load_vae(run, config, data.train.shape[1], use, sound)
+        one = config.model_copy(update={"seeds": sound})
+        rows[cell] = dict(zip(PRICE.key, cell, strict=True)) | dict(
+            **price_of(with_evaluated_encoder(vae), one, data, chosen, use),
+            seed=sound[0],
+            device=device_name(use),
+            threads=torch.get_num_threads(),
+        )
+    table = pd.DataFrame(rows.values(), columns=PRICE.columns)
+    write_table(paths.price(plan.folder(results)), table)
+
+
+@command
 def gap_images(
     dataset: DatasetRecord,
     output: Annotated[Path, typer.Option(help="The list to write, a JSON file.")],

@@ -142,6 +142,12 @@ class ModelOptions(Settings):
         description="A control that the paper lacks: `models: all` leaves it out, a "
         "study names it.",
     )
+    rival: bool = Field(
+        False,
+        description="Another answer to the amortization gap than the paper's: "
+        "rivals.csv sets it beside the paper's models, with its price "
+        "(docs/rivals.md).",
+    )
     reading_of: str | None = Field(
         None,
         description="The model of Table 1 that this is another reading of: "

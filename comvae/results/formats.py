@@ -86,6 +86,28 @@ CLAIMS = Format(
     key=["claim", "dataset", "split", "metric", "definition"],
     needed=["effect", *INTERVAL, "verdict"],
 )
+PRICE = Format(
+    _texts("dataset", "model")
+    | SEED
+    | _numbers(names("price"))
+    | _texts("device")
+    | _numbers(["threads"]),
+    key=["dataset", "model"],
+    needed=names("price"),
+)
+RIVALS = Format(
+    _texts("dataset", "model")
+    | _numbers(["amortization_gap", "effect", *INTERVAL, *names(table="rivals")]),
+    key=["dataset", "model"],
+    needed=["amortization_gap", "effect", *INTERVAL],
+)
+CURVE = Format(
+    _texts("dataset", "model")
+    | {"steps": int}
+    | _numbers(["evaluations", "encode_seconds", "amortization_gap", *INTERVAL]),
+    key=["dataset", "model", "steps"],
+    needed=["evaluations", "encode_seconds", "amortization_gap"],
+)
 _CHANGES = [name for name in names(table="readings") if "distance" not in name]
 READINGS = Format(
     _texts("dataset", "row", "model", "split", "paper_dataset")
@@ -126,5 +148,7 @@ TABLES = {
     "cells": CELLS,
     "readings": READINGS,
     "ood": OOD,
+    "rivals": RIVALS,
+    "svi": CURVE,
 }
-"""By their names below `results/tables`; `readings` and `ood` where a study has any."""
+"""By their names below `results/tables`; the last four where a study has any."""

@@ -101,6 +101,11 @@ def table(study: Path, name: str) -> Path:
     return study / "tables" / f"{name}.csv"
 
 
+def price(study: Path) -> Path:
+    """What encoding with each model of a study costs."""
+    return study / "price.csv"
+
+
 def complete(study: Path) -> Path:
     """What says that the tables beside it hold the whole study."""
     return study / "tables" / "complete.json"

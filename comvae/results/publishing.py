@@ -93,7 +93,8 @@ def _published_before(target: Path) -> str | None:
 def _files(results: Path, plan: Plan) -> Iterator[Path]:
     """The files below `results` that the study is read from; of what is not there,
     none."""
-    there = [plan.folder(results) / PLAN, *paths.find_external(results)]
+    study = plan.folder(results)
+    there = [study / PLAN, paths.price(study), *paths.find_external(results)]
     for dataset in plan.datasets:
         there.append(paths.dataset_record(results, dataset))
     for block in [*plan.blocks, *plan.parents]:

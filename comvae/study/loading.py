@@ -11,14 +11,14 @@ from comvae.datasets.options import DataOptions
 from comvae.errors import SettingsError
 from comvae.model.options import ModelOptions
 from comvae.model.settings import Settings
-from comvae.study.run_config import RunConfig
+from comvae.study.run_config import NO_RESULT, RunConfig
 from comvae.study.settings import MOST_RUNS, Name, Study, distinct, refuse_unknown
 from comvae.study.validation import S, shown, validate
 from comvae.study.yaml_files import parse_yaml, read_yaml
 
-OF_TRAINING = {
-    *("title", "control", "reading_of", "starts_from", "trains", "objective"),
-    *("data_term", "complexity_weights", "inner_steps", "evaluated_encoder", "svi"),
+OF_TRAINING = NO_RESULT["options"] | {
+    *("starts_from", "trains", "objective", "data_term", "complexity_weights"),
+    *("evaluated_encoder", "svi"),
 }
 """Options in which a model may differ from the one that it starts from."""
 
@@ -38,6 +38,11 @@ class Catalogue(Settings):
         rows = {name: model.reading_of or name for name, model in self.models.items()}
         several = {row for row, count in Counter(rows.values()).items() if count > 1}
         return {m: row for m, row in rows.items() if m != row and row in several}
+
+    @property
+    def rivals(self) -> list[str]:
+        """The models that are rivals of the paper's."""
+        return [name for name, model in self.models.items() if model.rival]
 
     def options(self, model: str) -> ModelOptions:
         """The options of a model that is named or started from."""

@@ -185,6 +185,7 @@ class Plan:
     readings: dict[str, str] = field(default_factory=dict)  # model -> row of Table 1
     ood: list[str] = field(default_factory=list)  # foreign datasets
     parents: list[Block] = field(default_factory=list)  # trained, and no more
+    rivals: list[str] = field(default_factory=list)  # models
 
     @classmethod
     def read(cls, results: Path, study: str | None = None) -> "Plan":
@@ -221,5 +222,6 @@ def study_json(
         catalogue.readings,
         study.ood,
         parents or [],
+        catalogue.rivals,
     )
     return TypeAdapter(Plan).dump_json(plan, indent=2).decode()

@@ -17,7 +17,7 @@ from comvae.study.validation import validate
 NO_RESULT = {
     "seeds": True,
     "training": {"seeds_per_block", "tf32", "kernels", "keep_optimiser"},
-    "options": {"title", "control", "reading_of"},
+    "options": {"title", "control", "rival", "reading_of"},
 }
 """What a seed's result does not depend on, but for rounding."""
 
