@@ -3,7 +3,7 @@ either."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -62,15 +62,18 @@ class Estimate:
         return (apart <= allowed) & (share <= MISSED)
 
 
-def estimate(target: Target, modes: Normals, draws: int, noise: Noise) -> Estimate:
+def estimate(
+    target: Target, modes: Normals, draws: int, noise: Noise, times: int = 1
+) -> Estimate:
     """log p(x) of each image, by the method that its posterior needs.
 
     Where less than ENOUGH of `draws` importance draws is effective, or fewer than
     FEWEST are, or the tail of their weights is above HEAVY, one more mode is sought
     from the draw of the greatest weight, and as many are drawn anew. Where these do not
     do, chains are annealed from the modes by the schedule `short`, and where fewer than
-    FEWEST of them are effective by `longer`, the most that an image is given. Each
-    method draws for itself: what asked for it is no part of its estimate.
+    FEWEST of them are effective by `longer`, the most that an image is given; `times`
+    as many chains as the schedules say. Each method draws for itself: what asked for it
+    is no part of its estimate.
     """
     first = log_evidence(target, modes, draws, noise)
     found = Evidence(*(t.clone() for t in (first.log_px, first.effective, first.draws)))
@@ -85,6 +88,7 @@ def estimate(target: Target, modes: Normals, draws: int, noise: Noise) -> Estima
         wanting.scatter_(1, index, asked & _is_wanting(again))
     for name in ("short", "longer"):
         schedule, streams = SCHEDULES[name], noise.of(name)
+        schedule = replace(schedule, chains=times * schedule.chains)
         for index, asked in _those(wanting):
             own = target.select(index)
             again = anneal(own, more.select(index), schedule, streams)
