@@ -146,20 +146,19 @@ CLAIMS = (
     ),
 )
 
-OOD_CLAIMS = (
+OOD_CLAIMS = tuple(
     Claim(
-        "random-weights-flag-foreign-images",
-        "The variance of the ELBO over the weight draws of the compound model with the "
-        "mixture prior tells foreign images from test images better than vanilla's gap "
-        "does (area under the ROC curve).",
-        (
-            Part(
-                "test",
-                "foreign_own",
-                ((1, "compound-mixture", "test"), (-1, "vanilla", "test")),
-            ),
-        ),
-    ),
+        f"{model}-flags-foreign-images",
+        f"The variance of the ELBO over the weight draws of {what} tells foreign "
+        "images from test images better than vanilla's gap does (area under the ROC "
+        "curve).",
+        (Part("test", "foreign_own", ((1, model, "test"), (-1, "vanilla", "test"))),),
+    )
+    for model, what in (
+        ("simplified-mixture", "the simplified model with the mixture prior"),
+        ("compound-mixture", "the compound model with the mixture prior"),
+        ("compound-mixture-rank-16", "the compound model with maps of rank 16"),
+    )
 )
 """Those of a study that names foreign datasets, `ood`."""
 
