@@ -4,6 +4,7 @@ either."""
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -43,23 +44,31 @@ class Estimate:
         """Whether enough draws are effective, (seeds, images)."""
         return self.found.effective >= FEWEST
 
-    def agrees(self, annealed: Annealed, images: slice) -> Tensor:
-        """Whether annealing of some images from the prior bears out their estimates:
+    def images(self, chosen: slice) -> Self:
+        """That of some of the images."""
+        parts = self.found, self.modes, self.sampled
+        return type(self)(*(part.images(chosen) for part in parts))
+
+    def agrees(self, annealed: Annealed) -> Tensor:
+        """Whether annealing from the prior bears out the estimates, (seeds, images):
         both are within APART of their errors, and its chains end where the modes are,
         up to the share MISSED of their weight.
 
         It takes no part in the estimate: both are lower bounds in expectation, and the
-        larger of the two, image by image, is none. How far a weight may be above p(x)
-        follows from how much the weights of the importance draws vary.
+        larger of the two, image by image, is none.
         """
-        found, first = self.found.images(images), self.sampled.images(images)
-        apart = (found.log_px - annealed.log_px).abs()
-        allowed = APART * torch.hypot(found.error, annealed.error)
-        density = log_proposal(self.modes.images(images), annealed.z, int(1e4))
-        usual = found.log_px + (first.draws / first.effective).log()
-        foreign = annealed.joint - density > usual.unsqueeze(2) + FOREIGN
-        share = (annealed.log_weight.softmax(2) * foreign).sum(2)
+        apart = (self.found.log_px - annealed.log_px).abs()
+        allowed = APART * torch.hypot(self.found.error, annealed.error)
+        share = (annealed.log_weight.softmax(2) * self.foreign(annealed)).sum(2)
         return (apart <= allowed) & (share <= MISSED)
+
+    def foreign(self, annealed: Annealed) -> Tensor:
+        """Whether no mode accounts for where a chain ends, (seeds, images, chains). How
+        far a weight may be above p(x) follows from how much those of the importance
+        draws vary."""
+        density = log_proposal(self.modes, annealed.z, int(1e4))
+        usual = self.found.log_px + (self.sampled.draws / self.sampled.effective).log()
+        return annealed.joint - density > usual.unsqueeze(2) + FOREIGN
 
 
 def estimate(
@@ -94,6 +103,30 @@ def estimate(
             again = anneal(own, more.select(index), schedule, streams)
             found.put(index, asked, again)
         wanting &= found.effective < FEWEST
+    return Estimate(found, more, first)
+
+
+def reconsider(
+    target: Target, given: Estimate, annealed: Annealed, draws: int, noise: Noise
+) -> Estimate:
+    """`given`, but that images which annealing from the prior does not bear out are
+    estimated anew, with one more mode: where the heaviest chain leads that no mode
+    accounts for. Where it ended is all that the estimate takes from annealing."""
+    more = Normals.joined([given.modes, given.modes.component(0)])
+    found, first = given.found.images(slice(None)), given.sampled.images(slice(None))
+    foreign = given.foreign(annealed)
+    foreign |= ~foreign.any(2, keepdim=True)
+    heaviest = annealed.log_weight.masked_fill(~foreign, -torch.inf).argmax(2)
+    place = heaviest[..., None, None].expand(-1, -1, 1, annealed.z.shape[3])
+    start = annealed.z.gather(2, place).squeeze(2)
+    streams = noise.of("reconsidered")
+    for index, asked in _those(~given.agrees(annealed)):
+        own = target.select(index)
+        another = _mode(own, given.modes.select(index), take(start, index))
+        more.put(len(given.modes.mean), index, asked, another)
+        again = estimate(own, more.select(index), draws, streams)
+        found.put(index, asked, again.found)
+        first.put(index, asked, again.sampled)
     return Estimate(found, more, first)
 
 
