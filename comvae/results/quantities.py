@@ -37,6 +37,7 @@ class Quantity:
     short: str = ""  # the heading of a narrow column, where that is not the title
     tables: tuple[str, ...] = ("runs", "table1")  # those that have it
     difference: tuple[str, str] | None = None  # a gap is the first minus the second
+    beyond_train: str = ""  # the gap that it is, of test minus training images
     optional: bool = False  # runs.csv and gaps.csv lack it where no run has a value
     metric: bool = False  # the function of this name in evaluation/metrics.py
 
@@ -240,6 +241,16 @@ _ENTRIES = [
         short="amortization",
     ),
     _gap("inference_gap", "Inference gap", of="log_px", minus="elbo"),
+    _bound(
+        "generalisation_gap",
+        "Generalisation of inference",
+        "inference_gap on test images minus that on training images: what the encoder "
+        "loses on images that it was not trained on",
+        better="lower",
+        beyond_train="inference_gap",
+        short="test - train",
+        optional=True,
+    ),
     _gap(
         "amortization_gap_mean_weights",
         "Amortization gap, mean weights",

@@ -11,7 +11,7 @@ from comvae.datasets.loading import Dataset
 from comvae.evaluation.gap.annealing import SCHEDULES, anneal
 from comvae.evaluation.gap.bounds import bounds
 from comvae.evaluation.gap.certificate import certificate, search
-from comvae.evaluation.gap.estimate import estimate
+from comvae.evaluation.gap.estimate import estimate, reconsider
 from comvae.evaluation.gap.fit import fit
 from comvae.evaluation.gap.local import local_optimum
 from comvae.evaluation.gap.own import own_optimum
@@ -145,15 +145,13 @@ def decompose(
     if settings.ais != "off":
         some = slice(0, settings.ais_images)
         index = torch.arange(elbo.shape[1], device=elbo.device)[some]
-        schedule = SCHEDULES[settings.ais]
-        annealed = anneal(
-            target.select(index.expand(len(elbo), -1)),
-            modes.images(some),
-            schedule,
-            noise,
-        )
+        index = index.expand(len(elbo), -1)
+        own, given = target.select(index), estimated.images(some)
+        annealed = anneal(own, modes.images(some), SCHEDULES[settings.ais], noise)
         log_px_ais[:, some] = annealed.log_px
-        trusted[:, some] &= estimated.agrees(annealed, some)
+        again = reconsider(own, given, annealed, settings.importance_draws, noise)
+        found.put(index, torch.ones_like(trusted[:, some]), again.found)
+        trusted[:, some] = again.trusted() & again.agrees(annealed)
     stage(5)
 
     def of_best(tensor: Tensor) -> Tensor:
