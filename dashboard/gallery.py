@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from comvae.errors import ResultsError
 from comvae.results import index as runs
 from dashboard.arrays import Arrays, load_arrays
 from dashboard.charts.tiles import Row
-from dashboard.study import Study
+from dashboard.study import Study, noting
 from dashboard.text import number
 
 Found = dict[str, Arrays]  # by model
@@ -27,15 +26,11 @@ def load(
     found: Found = {}
     absent, problems = [], []
     for run in chosen:
-        try:
-            pictures = load_arrays(run)
-        except ResultsError as error:
-            problems.append(str(error))
-            continue
-        if pictures is None:
-            absent.append(run)
-        else:
-            found[run.model] = pictures
+        with noting(problems):
+            if (pictures := load_arrays(run)) is None:
+                absent.append(run)
+            else:
+                found[run.model] = pictures
     return found, absent, problems
 
 

@@ -23,11 +23,13 @@ from comvae.results.trail import load_progress as load_trail
 from comvae.study.plan import (
     PLAN,
     Block,
+    Plan,
     last_planned,
     name_of,
     parse_seeds,
     study_folder,
 )
+from dashboard.study import noting
 
 SILENT = 60.0  # seconds without a sign of life; a living block gives one every ten
 SHARE = 0.05  # of the time that looking may take; more blocks are looked at less often
@@ -103,36 +105,24 @@ def forget() -> None:
 def look(results: Path, study: str = "") -> Progress:
     """How far a study, or the one planned last, is by the files as they are now."""
     problems: list[str] = []
-    folder = study_folder(results, study or last_planned(results))
-    known, written = _cells(folder)
-    seen = [
-        _look(results, block, known, written, problems)
-        for block in planned(results, folder / PLAN, problems)
-    ]
+    study = study or last_planned(results)
+    known, written = _cells(study_folder(results, study))
+    blocks = _planned(results, study, problems)
+    seen = [_look(results, block, known, written, problems) for block in blocks]
     if not any(block.status == "running" for block in seen):
         for block in seen:  # no job will come: the tables say that it was lost
             for seed, word in block.cells.items():
-                if (
-                    word == "waiting"
-                    and known.get(_key(block.block, seed)) == "missing"
-                ):
+                lost = known.get(_key(block.block, seed)) == "missing"
+                if word == "waiting" and lost:
                     block.cells[seed] = "missing"
     return Progress(seen, problems)
 
 
-def planned(results: Path, path: Path, problems: list[str]) -> list[Block]:
-    """The blocks that a study.json lists; without a list, those that have a folder."""
-    try:
-        listed = (data.load_json(path) or {}).get("blocks")
-        if isinstance(listed, list):
-            return [_block(each) for each in listed]
-    except ResultsError as error:
-        problems.append(str(error))
-    except (KeyError, TypeError, ValueError):
-        problems.append(
-            f"{path}: its `blocks` are no list of dataset, model and seeds; delete it "
-            "and run `make study`, which writes it again"
-        )
+def _planned(results: Path, study: str, problems: list[str]) -> list[Block]:
+    """The blocks of the plan; without a readable one, those that have a folder."""
+    if (study_folder(results, study) / PLAN).exists():
+        with noting(problems):
+            return Plan.read(results, study).blocks
     found = []
     for folder in sorted(results.glob("runs/*/*/*/seeds-*")):
         with suppress(ValueError):  # a folder that the study did not name
@@ -141,15 +131,6 @@ def planned(results: Path, path: Path, problems: list[str]) -> list[Block]:
             measured = newest_measured(results, Path(*folder.parts[-4:]))
             found.append(Block(dataset, model, seeds, address, measured))
     return found
-
-
-def _block(listed: dict) -> Block:
-    seeds = tuple(map(int, listed["seeds"]))
-    if not seeds:
-        raise ValueError("no seeds")
-    keys = ("dataset", "model", "config_hash", "measured")
-    dataset, model, address, measured = (str(listed[key]) for key in keys)
-    return Block(dataset, model, seeds, address, measured)
 
 
 def _look(
@@ -175,12 +156,11 @@ def _look(
     cells = {seed: known.get(_key(block, seed), "") for seed in block.seeds}
     newer = max(changed, evaluated or written + 1) > written
     if newer or not all(word in WORDS for word in cells.values()):
-        try:
+        training = None
+        with noting(problems):
             training = load_training(Path(folder))
             failed, seconds = training.failed, training.train_seconds
-        except ResultsError as error:
-            problems.append(str(error))
-            word = "damaged"
+        word = "damaged" if training is None else word
         cells = {seed: "failed" if seed in failed else word for seed in block.seeds}
     return Seen(
         block,
@@ -213,10 +193,9 @@ def _status(folder: str, trained: bool) -> tuple[str, float | None]:
 
 def _cells(study: Path) -> tuple[dict[tuple[str, str, int], str], int]:
     """The status of each run in cells.csv, and when that was written."""
-    try:
+    cells = None
+    with noting([]):  # the pages that show the table say so
         cells = data.load_study_table(study, "cells")
-    except ResultsError:
-        cells = None  # the pages that show the table say so
     if cells is None:
         return {}, 0
     rows = cells.dropna(subset="seed")
@@ -274,10 +253,8 @@ def load_trails(
     found: dict[str, Trail | None] = dict.fromkeys(seen.folder for seen in running)
     problems: list[str] = []
     for folder in found:
-        try:
+        with noting(problems):
             found[folder] = load_trail(Path(folder))
-        except ResultsError as error:
-            problems.append(str(error))
     return found, problems
 
 

@@ -127,12 +127,9 @@ def load_study(results: Path, study: str | None = None) -> Study:
     as far as the runs' files tell it."""
     study = study or last_planned(results)
     folder = study_folder(results, study)
-    index = runs.load_index(results, study)
-    try:
+    index, plan = runs.load_index(results, study), {}
+    with noting(index.problems):
         plan = data.load_json(folder / PLAN) or {}
-    except ResultsError as error:
-        index.problems.append(str(error))
-        plan = {}
     titles = plan.get("models")
     if not isinstance(titles, dict):
         titles = {run.model: index.title(run.model) for run in index.runs}
@@ -160,14 +157,11 @@ def bounds_alone(study: Study) -> set[str]:
     """
     found: dict[str, str] = {}
     for run in study.index.runs:
-        if run.model in found:
-            continue
-        try:
-            options = (runs.load_settings(run) or {}).get("options")
-        except ResultsError:
-            continue  # the index has noted why
-        if isinstance(options, dict):
-            found[run.model] = str(options.get("evaluated_encoder", OWN_ENCODER))
+        if run.model not in found:
+            with noting([]):  # the index has noted why
+                options = (runs.load_settings(run) or {}).get("options")
+                if isinstance(options, dict):
+                    found[run.model] = options.get("evaluated_encoder", OWN_ENCODER)
     return {model for model, encoder in found.items() if encoder != OWN_ENCODER}
 
 

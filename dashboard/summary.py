@@ -6,16 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from comvae.results.claims import CLAIMS, VERDICTS, best_models, in_words
+from comvae.results.claims import best_models, in_words
 from comvae.results.headline import MODEL
 from comvae.results.quantities import QUANTITIES, SPLITS
 from comvae.results.tables.attribution import BASELINE
-from comvae.results.tables.paper import paper_values
 from dashboard import elements as el
 from dashboard.study import Study, bounds_alone
-from dashboard.text import NOTHING, effect_text, number, signed, with_interval
+from dashboard.text import number, with_interval
 
-PAPERS = "mnist"  # whose images the paper's effects are told of
 BEST = "\N{BLACK STAR}"
 METRIC = "negative_elbo"  # what models are compared by, unless the reader chooses
 
@@ -233,44 +231,6 @@ def finding(rows: pd.DataFrame, metric: str) -> str:
             f"{text} Where one seed stands alone, nothing tells how sure the order is."
         )
     return f"{text} Compare tells which differences are real."
-
-
-def verdicts(claims: pd.DataFrame) -> str:
-    """How many of the claims on a dataset have which verdict, in a sentence."""
-    counts = claims.drop_duplicates("claim")["verdict"].value_counts()
-    found = [f"{name} {counts[name]}" for name in VERDICTS if name in counts]
-    return f"Of {counts.sum()} claims of the paper: {', '.join(found)}."
-
-
-def judged(claims: pd.DataFrame) -> el.Verdicts:
-    """Each claim with its verdict, its effects here, and those in the paper."""
-    rows = []
-    for claim, parts in claims.groupby("claim", sort=False):
-        found = [
-            effect_text(part.effect, part.ci_low, part.ci_high)
-            for part in parts.itertuples()
-        ]
-        text = f"{parts['statement'].iloc[0]} Here: {'; '.join(found)}"
-        told = map(signed, in_paper(claim))
-        papers = [effect for effect in told if effect != NOTHING]
-        if papers:
-            text += f". In the paper, on {PAPERS}: {'; '.join(papers)}"
-        rows.append((parts["verdict"].iloc[0], f"{text}."))
-    return el.Verdicts(rows)
-
-
-def in_paper(claim: str) -> list[float]:
-    """The effects of a claim's parts by the paper's table, NaN for what it lacks."""
-    values = paper_values()
-    return [
-        sum(
-            weight * values.get((PAPERS, model, split, part.metric), math.nan)
-            for weight, model, split in part.terms
-        )
-        for known in CLAIMS
-        if known.name == claim
-        for part in known.parts
-    ]
 
 
 def departures(study: Study, dataset: str) -> list[el.Element]:

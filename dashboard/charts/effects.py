@@ -11,7 +11,7 @@ from dashboard.charts import scales
 from dashboard.text import effect_text
 from dashboard.theme import Mark
 
-ROW_HEIGHT = 23
+ROW_HEIGHT = 18
 AXIS_HEIGHT = 70
 # below 0.1 nats the wide scale is about linear, above about logarithmic
 WIDE = {"type": "symlog", "constant": 0.1}

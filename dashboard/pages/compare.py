@@ -13,7 +13,7 @@ from dashboard.charts.curves import lines, message
 from dashboard.charts.effects import effects
 from dashboard.charts.images import against
 from dashboard.decomposition import MAIN_GAP, gaps_of
-from dashboard.differences import RULE
+from dashboard.differences import RULE, to_first
 from dashboard.findings import BASELINE
 from dashboard.study import Study, bounds_alone, warnings
 from dashboard.summary import METRIC, title_of, with_unit
@@ -99,7 +99,7 @@ def _differences(
     written = [metric for metric in WRITTEN if metric in metrics]
     choice = el.Choice("Quantity", "quantity", metrics, title_of, written=written)
     for metric in ask.each(choice):
-        rows = comparison.differences(runs, study, (*view, metric), models)
+        rows = to_first(runs, study, (*view, metric), models)
         absent = rows.loc[rows["effect"].isna(), "model"]
         if len(absent):
             names = "; ".join(map(study.title, absent))
@@ -115,8 +115,8 @@ def shown_differences(
 ) -> Iterator[el.Element]:
     """The differences in one quantity to what stands in `than`, drawn and as a table.
 
-    `found` has the columns of `comparison.differences`, and Here and There where the
-    values themselves are shown.
+    `found` has the columns of `difference_row`, and Here and There where the values
+    themselves are shown.
     """
     if found.empty:
         yield el.Text(f"Nothing has this quantity here and under {than}.")

@@ -10,11 +10,14 @@ from dashboard import findings, progress, records, summary
 from dashboard.differences import RULE
 from dashboard.forecast import forecast
 from dashboard.leaderboard import leaderboard
-from dashboard.pages.claims import effects_chart
+from dashboard.pages.claims import judged
 from dashboard.study import Study, bounds_alone
 from dashboard.text import counted
 
-PAPER = "Su, Lin and Chen, Compound Variational Auto-Encoder (ICASSP 2019)"
+PAPER = el.WebLink(
+    "https://doi.org/10.1109/ICASSP.2019.8683633",
+    "Su, Lin and Chen: Compound Variational Auto-Encoder (ICASSP 2019)",
+)
 
 
 def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
@@ -41,8 +44,9 @@ def _headline(study: Study, dataset: str) -> Iterator[el.Element]:
     yield el.Text(
         "Variational auto-encoders whose encoders have fixed, random, or dynamic "
         "weights: do they explain unseen images better, and is it because they narrow "
-        f"the amortization gap? {PAPER}, run again. {_setting(study, dataset)}"
+        "the amortization gap?"
     )
+    yield el.Row([PAPER, el.Text(f"Run again on {_setting(study, dataset)}")])
     yield from summary.departures(study, dataset)
 
 
@@ -124,7 +128,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
         ),
         (
             "How much of it is amortization gap?",
-            findings.amortization(study, attribution, dataset, model),
+            findings.amortization(study, runs, attribution, dataset, model),
             el.Link("gaps", "More: Gaps", here),
         ),
         (
@@ -153,7 +157,5 @@ def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
         yield from study.damage("claims")
         return
     yield el.Heading("The paper's claims")
-    yield el.Text(summary.verdicts(claims))
-    yield summary.judged(claims)
-    yield from effects_chart(claims)
+    yield from judged(claims)
     yield el.Link("claims", "More: Claims", {"dataset": dataset})

@@ -114,7 +114,7 @@ def _by_run(
 def _beside(
     picked: Sequence[Run], numbers: pd.DataFrame, study: Study
 ) -> Iterator[el.Element]:
-    """Runs beside each other: their quantities, and where their settings differ."""
+    """Runs beside each other: their quantities and settings, what differs on top."""
     yield el.Heading("Beside each other")
     heads = [f"{study.title(run.model)}, seed {run.seed}" for run in picked]
     links, problems = [], []
@@ -125,12 +125,15 @@ def _beside(
         with noting(problems):
             settings[head] = records.settings_of(runs.load_settings(run) or {})
     yield el.Row(links)
-    _, differing = records.compared(settings)
-    rows = pd.concat([numbers.set_axis(heads).T, differing])
+    shared, differing = records.compared(settings)
+    alike = pd.DataFrame(dict.fromkeys(heads, shared))
+    rows = pd.concat([numbers.set_axis(heads).T, differing, alike])
+    marked = (rows.nunique(axis=1) > 1).to_numpy().nonzero()[0].tolist()
     rows = rows.rename_axis("What").reset_index()
-    yield el.Table(rows, f"{len(picked)} runs beside each other.")
+    yield el.Table(rows, f"{len(picked)} runs beside each other.", marked=marked)
     yield el.Caption(
-        "Below the quantities stand the settings in which the runs differ."
+        "Quantities first, then settings. Rows in which the runs differ have a "
+        "coloured ground."
     )
     yield from warnings(problems)
 
