@@ -10,8 +10,9 @@ from comvae.results import index as runs
 from comvae.results import paths
 from comvae.results import reading as data
 from comvae.results.formats import HISTORY
+from comvae.results.reading import noting
 from dashboard.charts import curves
-from dashboard.study import Study, noting
+from dashboard.study import Study
 
 
 def histories(

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from comvae.results import index as runs
-from dashboard.arrays import Arrays, load_arrays
+from comvae.results.pictures import Arrays, load_arrays
+from comvae.results.reading import noting
 from dashboard.charts.tiles import Row
-from dashboard.study import Study, noting
+from dashboard.study import Study
 from dashboard.text import number
 
 Found = dict[str, Arrays]  # by model

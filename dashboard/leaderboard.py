@@ -110,4 +110,3 @@ def leaderboard(
 def _better(losses: pd.DataFrame, model: str, than: str) -> bool:
     """Whether a model's loss is really lower than another's, by seed."""
     return verdict(effect((losses[than] - losses[model]).dropna())) == "supported"
-

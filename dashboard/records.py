@@ -9,9 +9,9 @@ import pandas as pd
 from comvae.results import paths
 from comvae.results import reading as data
 from comvae.results.index import Run
+from comvae.results.reading import noting
 from comvae.study.passwords import has_password, without_password
 from comvae.study.plan import PLAN
-from dashboard.study import noting
 from dashboard.text import counted, flat, shown
 
 PLACE = ["dataset", "model", "block"]

@@ -1,7 +1,6 @@
 """A study's results: its models and tables, and why some of them are not there."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from comvae.errors import ResultsError
 from comvae.results import index as runs
 from comvae.results import reading as data
 from comvae.results.paths import PUBLISHED
+from comvae.results.reading import noting
 from comvae.study.plan import PLAN, find_studies, last_planned, study_folder
 from dashboard import elements as el
 
@@ -196,15 +196,6 @@ def nothing_yet(results: Path) -> list[el.Element]:
             "COMVAE_RESULTS."
         ),
     ]
-
-
-@contextmanager
-def noting(problems: list[str]) -> Iterator[None]:
-    """Files that cannot be read are noted in `problems`; the rest goes on."""
-    try:
-        yield
-    except ResultsError as error:
-        problems.append(str(error))
 
 
 def warnings(problems: Iterable[str]) -> list[el.Element]:

@@ -111,5 +111,3 @@ def _late(epochs: pd.DataFrame) -> list[float]:
     low, high = float(late.min()), float(late.max())
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     return [low - min(room, 0.5 * low) if low > 0 else low - room, high + room]
-
-

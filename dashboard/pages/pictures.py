@@ -7,14 +7,15 @@ import pandas as pd
 from PIL import Image
 
 from comvae.results.index import STATUSES, Run
+from comvae.results.pictures import Arrays
 from dashboard import elements as el
 from dashboard import gallery, summary
-from dashboard.arrays import Arrays, sharp
 from dashboard.charts import tiles
 from dashboard.charts.posterior import posterior
 from dashboard.comparison import image_gaps
 from dashboard.decomposition import gaps_of
 from dashboard.gallery import Found
+from dashboard.sharp import sharp
 from dashboard.study import Study, warnings
 from dashboard.summary import title_of
 from dashboard.text import number

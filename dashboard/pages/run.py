@@ -10,11 +10,12 @@ import pandas as pd
 from comvae.results import index as runs
 from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES, SPLITS
+from comvae.results.reading import noting
 from dashboard import elements as el
 from dashboard import summary
-from dashboard.arrays import enlarged
 from dashboard.charts.curves import by_seed, lines, message
-from dashboard.study import Study, noting, warnings
+from dashboard.sharp import enlarged
+from dashboard.study import Study, warnings
 from dashboard.text import NOTHING, number
 
 MODES = {

@@ -8,10 +8,11 @@ import pandas as pd
 from comvae.results import index as runs
 from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES
+from comvae.results.reading import noting
 from comvae.study.passwords import without_password
 from dashboard import elements as el
 from dashboard import records, summary
-from dashboard.study import Study, noting, warnings
+from dashboard.study import Study, warnings
 from dashboard.text import number
 
 BY = {"runs": "Run by run", "models": "By model, over its seeds"}

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from comvae.results.paths import evaluation_folder
+from comvae.results.standing import look
 from comvae.results.trail import COLUMNS, Trail
 from comvae.study.lock import held
 from comvae.study.run_config import load_run_config
 from dashboard import progress
-from dashboard.progress import look
 from tests.dashboard.studies import FEW, write_study
 from tests.dashboard.visitor import (
     bars,

@@ -9,11 +9,12 @@ from PIL import Image
 
 from comvae.errors import ResultsError
 from comvae.results.index import load_index
+from comvae.results.pictures import load_arrays
 from dashboard import gallery
-from dashboard.arrays import enlarged, load_arrays
 from dashboard.charts.tiles import Row, sheet
 from dashboard.elements import Chart
 from dashboard.render.vega import picture
+from dashboard.sharp import enlarged
 from tests.dashboard.studies import BLOCK, FEW, TITLES, edit, write_study
 from tests.dashboard.visitor import (
     buttons,
