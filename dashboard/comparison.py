@@ -11,8 +11,6 @@ from comvae.results import paths
 from comvae.results import reading as data
 from comvae.results.formats import HISTORY
 from comvae.results.reading import noting
-from dashboard.charts import curves
-from dashboard.study import Study
 
 
 def histories(
@@ -26,22 +24,6 @@ def histories(
             if history is not None:
                 found.append((model, history[history["seed"].isin(seeds)]))
     return found, problems
-
-
-def epochs(
-    found: Sequence[tuple[str, pd.DataFrame]],
-    study: Study,
-    models: Sequence[str],
-    term: str,
-) -> pd.DataFrame:
-    """The rows of `charts.curves.lines`: one line for each of `models`."""
-    tables = [pd.DataFrame(columns=curves.COLUMNS)]
-    for model in models:
-        of_model = [table for name, table in found if name == model and term in table]
-        if of_model:
-            names = {"line": model, "model": model, "title": study.title(model)}
-            tables.append(curves.by_seed(pd.concat(of_model), term, **names))
-    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def image_gaps(

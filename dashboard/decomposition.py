@@ -7,7 +7,7 @@ from comvae.results.quantities import QUANTITIES
 from comvae.results.statistics import reach
 from dashboard.charts.effects import effect_row
 from dashboard.study import Study
-from dashboard.text import NOTHING, number, with_interval
+from dashboard.text import NOTHING, extremes, number, with_interval
 
 MAIN_GAP = "amortization_gap"
 NOISE, AT_MEANS = "weight_noise_gap", "amortization_gap_mean_weights"  # its two parts
@@ -78,19 +78,10 @@ def both_text(row: pd.Series) -> str:
 
 def widest(table: pd.DataFrame, study: Study) -> str:
     """Where the amortization gap is narrowest and widest, in one sentence."""
-    means = of_quantity(table, MAIN_GAP)["mean"].dropna()
+    means = of_quantity(table, MAIN_GAP)["mean"].dropna().rename(study.title)
     if means.empty:
         return "No gap is measured here."
-    low, high = means.idxmin(), means.idxmax()
-    if low == high:
-        return (
-            f"The amortization gap of {study.title(low)} is {number(means[low])} nats."
-        )
-    return (
-        f"The amortization gap is narrowest for {study.title(low)}, "
-        f"{number(means[low])} nats per image, and widest for {study.title(high)}, "
-        f"{number(means[high])}."
-    )
+    return extremes("The amortization gap", dict(means), ("narrowest", "widest"))
 
 
 def certified(table: pd.DataFrame, study: Study) -> str:

@@ -67,8 +67,8 @@ def metric_rows(study: Study, dataset: str, split: str, metric: str) -> pd.DataF
     have a value of the split.
     """
     ours, planned = study.of("table1", dataset), study.of("cells", dataset)
-    own = list(ours.loc[ours["source"] == "", "model"])
-    own += [] if planned is None else list(planned["model"])
+    own = [*ours.loc[ours["source"] == "", "model"]]
+    own += [] if planned is None else [*planned["model"]]
     ours = ours[ours["split"] == split]
     others = ours[ours["source"] != ""]
     models = list(dict.fromkeys([*own, *others["model"]]))
@@ -87,16 +87,13 @@ def metric_rows(study: Study, dataset: str, split: str, metric: str) -> pd.DataF
     if planned is not None:
         counts = planned["model"].value_counts().reindex(models).fillna(0)
         rows["planned"] = counts.where(rows["source"] == "")
-        absent = {
-            model: ", ".join(_unfinished(status))
-            for model, status in planned.groupby("model", sort=False)["status"]
-        }
-    given = rows["n_seeds"] > 0
-    absent |= {model: "not given" for model in sources if not given[model]}
-    rows["note"] = [
-        _note(absent.get(model, ""), count)
-        for model, count in zip(models, rows["n_seeds"], strict=True)
-    ]
+        lost = planned[planned["status"] != "finished"].groupby("model")["status"]
+        absent = {model: ", ".join(_unfinished(status)) for model, status in lost}
+    notes = {}
+    for model, count in rows["n_seeds"].items():
+        why = absent.get(model, "not given" if model in sources and not count else "")
+        notes[model] = why if count else f"no result: {why or 'no finished run'}"
+    rows["note"] = pd.Series(notes, dtype=object)
     kept = ["title", "mean", "low", "high", "n_seeds", "planned"]
     kept += ["paper", "difference", "note", "source"]
     return rows[kept].reset_index(names="model")
@@ -106,12 +103,6 @@ def _unfinished(status: pd.Series) -> list[str]:
     """What became of the runs that are not finished, such as `1 failed`."""
     counts = status[status != "finished"].value_counts()
     return [f"{n} {name or 'of unknown status'}" for name, n in counts.items()]
-
-
-def _note(absent: str, finished: float) -> str:
-    if finished == 0:
-        return "no result: " + (absent or "no finished run")
-    return absent
 
 
 def display_table(study: Study, dataset: str, split: str) -> el.SortableTable:

@@ -1,6 +1,7 @@
 """Training curves: lines with their seeds."""
 
 import math
+from collections.abc import Iterable
 
 import altair as alt
 import pandas as pd
@@ -15,10 +16,18 @@ COLUMNS = ["line", "model", "title", "epoch", "seed", "value"]
 LATE = 0.8  # of the epochs, the last ones, whose values give the axis its range
 
 
-def by_seed(history: pd.DataFrame, term: str, **names: str) -> pd.DataFrame:
-    """A quantity of a line by epoch and seed; `names` are its line, model and title."""
-    finite = history[history[term].abs() < math.inf]
-    return finite.rename(columns={term: "value"}).assign(**names)[COLUMNS]
+History = tuple[str, str, str, pd.DataFrame]  # line, model, title and table
+
+
+def by_seed(histories: Iterable[History], term: str) -> pd.DataFrame:
+    """A quantity by epoch and seed; histories of one line are of other seeds."""
+    tables = [pd.DataFrame(columns=COLUMNS)]
+    for line, model, title, history in histories:
+        if term in history:
+            finite = history[history[term].abs() < math.inf]
+            names = {"line": line, "model": model, "title": title}
+            tables.append(finite.rename(columns={term: "value"}).assign(**names))
+    return pd.concat(tables[1:] or tables, ignore_index=True)[COLUMNS]
 
 
 def lines(

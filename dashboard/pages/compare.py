@@ -9,7 +9,7 @@ from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES
 from dashboard import comparison, summary
 from dashboard import elements as el
-from dashboard.charts.curves import lines, message
+from dashboard.charts.curves import by_seed, lines, message
 from dashboard.charts.effects import effects
 from dashboard.charts.images import against
 from dashboard.decomposition import MAIN_GAP, gaps_of
@@ -65,7 +65,8 @@ def _curves(
     term = ask.one(el.Choice("Term", "term", terms, title_of))
     scale = ask.one(el.Choice("Scale", "scale", ["linear", "logarithmic"]))
     yield from warnings(problems)
-    epochs = comparison.epochs(found, study, models, term)
+    order = sorted(found, key=lambda of: models.index(of[0]))
+    epochs = by_seed([(m, m, study.title(m), table) for m, table in order], term)
     if epochs.empty:
         yield el.Text("None of these models has a training history yet.")
         return

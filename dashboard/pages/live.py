@@ -111,17 +111,15 @@ def _curves(running: list[Seen], study: Study, ask: el.Ask) -> Iterator[el.Eleme
     yield from warnings(problems)
     for dataset in dict.fromkeys(seen.block.dataset for seen in running):
         here = [seen for seen in running if seen.block.dataset == dataset]
-        tables = []
-        for seen in here[:LINES]:
-            line = str(seen.block.folder)
-            names = {"line": line, "model": seen.block.model}
-            names["title"] = _title(seen, study)
-            if line in tables_of:
-                tables.append(by_seed(tables_of[line], term, **names))
-        if not any(map(len, tables)):
+        of_line = [
+            (line, seen.block.model, _title(seen, study), tables_of[line])
+            for seen in here[:LINES]
+            if (line := str(seen.block.folder)) in tables_of
+        ]
+        epochs = by_seed(of_line, term)
+        if epochs.empty:
             yield el.Text(f"No epoch on {dataset} has ended yet.")
             continue
-        epochs = pd.concat(tables, ignore_index=True)
         said = f"On {dataset}: {message(epochs, term)}"
         yield el.Text(said)
         yield el.Chart(f"curves-so-far-{dataset}", partial(lines, epochs, term), said)

@@ -95,8 +95,7 @@ def _training(
     ]
     beside, charts = 2 if len(terms) == 4 else 3, []
     for term in terms:
-        names = {"line": model, "model": model, "title": title}
-        epochs = by_seed(history, term, **names)
+        epochs = by_seed([(model, model, title, history)], term)
         if len(epochs):
             draw = partial(lines, epochs, term)
             charts.append([el.Chart(term, draw, message(epochs, term))])

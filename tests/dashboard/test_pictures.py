@@ -82,7 +82,7 @@ def test_reconstructions_are_those_of_the_files(whole):
     tips = table.loc[table["row"] == TITLES[0], "tip"].tolist()
     assert tips[3] == "image 3: error 8.00 nats"  # 5 + place 0 + image 3
     assert (
-        "Mean reconstruction error over 16 test images is lowest for Vanilla VAE, "
+        "The mean reconstruction error over 16 test images is lowest for Vanilla VAE, "
         "12.50 nats, and highest for Compound, mixture prior, 14.50 nats." in text(app)
     )
 
