@@ -49,13 +49,11 @@ AS_TRAINED = "Time is that of training, shared by the seeds of a block."
 
 
 def leaderboard(
-    study: Study, runs: pd.DataFrame, dataset: str, left_out: Set[str]
+    study: Study, runs: pd.DataFrame, dataset: str, models: Set[str]
 ) -> list[el.Element]:
-    """The table and how to read it; nothing where no model has a finished run."""
+    """The table of models that have finished runs, and how to read it."""
     here = runs[(runs["dataset"] == dataset) & (runs["split"] == "test")]
-    here = here[~here["model"].isin(left_out)].dropna(subset=METRIC)
-    if here.empty:
-        return []
+    here = here[here["model"].isin(models)].dropna(subset=METRIC)
     losses = compared(here).pivot(index="seed", columns="model", values=METRIC)
     attribution, gaps = study.table("attribution"), study.of("gaps", dataset)
     widths = {}
@@ -101,7 +99,6 @@ def leaderboard(
     )
     parts = of if set(BY.values()) & set(table) else "they are over all test images. "
     return [
-        el.Heading("Leaderboard"),
         el.SortableTable(table, says, {k: form for k, form in FORMATS.items() if form}),
         el.Caption(f"{HOW}{parts}{AS_TRAINED}"),
     ]

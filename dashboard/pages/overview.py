@@ -27,10 +27,15 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if len(datasets) > 1:
         dataset = ask.one(el.Choice("Dataset", "dataset", datasets))
     yield from _headline(study, dataset)
+    runs, found = study.table("runs"), None
+    if runs is not None:
+        found = findings.lead(runs, dataset, bounds_alone(study))
+    if found is not None:
+        best, _ = findings.best_model(study, runs, dataset, found)
+        yield el.Heading(f"Best model: {best}")
+        yield from leaderboard(study, runs, dataset, set(found.means.index))
     yield from _progress(study, dataset)
-    if (runs := study.table("runs")) is not None:
-        yield from leaderboard(study, runs, dataset, bounds_alone(study))
-    yield from _findings(study, dataset)
+    yield from _findings(study, dataset, found)
     yield from _claims(study, dataset)
 
 
@@ -96,7 +101,9 @@ def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
     yield from summary.absent_runs(study, dataset)
 
 
-def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
+def _findings(
+    study: Study, dataset: str, found: findings.Lead | None
+) -> Iterator[el.Element]:
     """The three findings, and how sure they are."""
     runs = study.table("runs")
     if runs is None:
@@ -104,8 +111,6 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
         return
     attribution = study.table("attribution")
     yield from study.damage("attribution", "gaps")
-    left_out = bounds_alone(study)
-    found = findings.lead(runs, dataset, left_out)
     if found is None:
         yield el.Notice(f"No model has a finished run on {dataset} yet.")
         return
@@ -143,7 +148,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
     ]
     yield el.Columns(cards, framed=True)
     text = f"How sure is it: {RULE}"
-    absent = study.in_order(left_out & set(runs["model"]))
+    absent = study.in_order(bounds_alone(study) & set(runs["model"]))
     if absent:
         names = "; ".join(map(study.title, absent))
         text += f" Not among the rivals, since no encoder gives their q(z|x): {names}."
