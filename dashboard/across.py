@@ -7,6 +7,7 @@ import pandas as pd
 from dashboard import records
 from dashboard.differences import View, difference_row
 from dashboard.study import Study
+from dashboard.summary import METRIC
 
 THERE = " there"  # the end of the names of the other study's models
 
@@ -17,6 +18,7 @@ def common(study: Study, other: Study) -> dict[str, list[str]]:
     for dataset in study.datasets:
         ours, theirs = study.of("runs", dataset), other.of("runs", dataset)
         if ours is not None and theirs is not None:
+            ours, theirs = (of.dropna(subset=METRIC) for of in (ours, theirs))
             both = ours.loc[ours["model"].isin(theirs["model"]), "model"]
             found |= {dataset: study.in_order(both)} if len(both) else {}
     return found

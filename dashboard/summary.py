@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -23,13 +22,12 @@ def split_title(split: str) -> str:
     return SPLITS[split].title if split in SPLITS else split
 
 
-def split_choice(table: pd.DataFrame | None, **more: Any) -> el.Choice:
+def split_choice(table: pd.DataFrame | None) -> el.Choice:
     """The splits of a table: test first, then the other known ones in their order."""
     there = ["test"] if table is None else table["split"].unique().tolist()
     known = [split for split in ["test", *SPLITS] if split in there]
     splits = list(dict.fromkeys([*known, *there]))
-    asked = {"label": "Split", "key": "split", "options": splits, "name": split_title}
-    return el.Choice(**asked | more)
+    return el.Choice("Split", "split", splits, split_title)
 
 
 def title_of(quantity: str) -> str:

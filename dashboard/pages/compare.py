@@ -127,9 +127,9 @@ def shown_differences(
     told = ", ".join(f"{counts[word]} {word}" for word in found["verdict"].unique())
     message = f"{quantity.title} beside {than}: {told}."
     yield el.Text(message)
-    title, sense = f"{with_unit(metric)} above {than}", ""
+    title, sense = [with_unit(metric), f"above {than}"], ""
     if quantity.better:
-        title = f"Gain over {than}, {quantity.unit}: to the right is better"
+        title = [f"Gain over {than},", f"{quantity.unit}: to the right is better"]
         sense = f" Plus, to the right, is better than {than}."
     draw = partial(effects, found, x_title=title)
     yield el.Chart(f"differences-{metric}", draw, message)

@@ -5,7 +5,6 @@ from functools import partial
 
 import pandas as pd
 
-from comvae.results.quantities import SPLITS
 from comvae.results.statistics import COVERS
 from dashboard import decomposition, summary
 from dashboard import elements as el
@@ -28,7 +27,7 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if gaps is None:
         yield from study.lacking("gaps")
         return
-    split = ask.one(summary.split_choice(gaps, label="Images", name=_images))
+    split = ask.one(summary.split_choice(gaps))
     here = gaps[gaps["split"] == split]
     measured = decomposition.measured(here, study)
     models: list[str] = []
@@ -53,10 +52,6 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     yield from _spread(here, study, ask)
     yield from _bounds(here, study)
     yield el.Row([el.File("tables/gaps.csv"), el.File("tables/attribution.csv")])
-
-
-def _images(split: str) -> str:
-    return SPLITS[split].images.capitalize() if split in SPLITS else split
 
 
 def _stack(here: pd.DataFrame, study: Study, dataset: str) -> Iterator[el.Element]:
@@ -101,7 +96,7 @@ def _gains(
     message = decomposition.gain_message(rows)
     yield el.Text(message)
     wide = bool(rows["effect"].abs().max() > WIDE)
-    title = "Gain over vanilla, nats per image: to the right is better"
+    title = ["Gain over vanilla, nats per image:", "to the right is better"]
     draw = partial(effects, rows, x_title=title, wide=wide)
     yield el.Chart("gains", draw, message)
     text = (

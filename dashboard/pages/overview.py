@@ -16,7 +16,7 @@ from dashboard.text import counted
 
 PAPER = el.WebLink(
     "https://doi.org/10.1109/ICASSP.2019.8683633",
-    "Su, Lin and Chen: Compound Variational Auto-Encoder (ICASSP 2019)",
+    "Su, Lin and Chen, ICASSP 2019",
 )
 
 
@@ -51,7 +51,9 @@ def _headline(study: Study, dataset: str) -> Iterator[el.Element]:
         "weights: do they explain unseen images better, and is it because they narrow "
         "the amortization gap?"
     )
-    yield el.Row([PAPER, el.Text(f"Run again on {_setting(study, dataset)}")])
+    setting = _setting(study, dataset)
+    again = f"Compound Variational Auto-Encoder, run again on {setting}"
+    yield el.Row([PAPER, el.Text(again)])
     yield from summary.departures(study, dataset)
 
 
@@ -67,9 +69,8 @@ def _setting(study: Study, dataset: str) -> str:
             f"{count:,} {split} images" for split, count in record["counts"].items()
         ]
     parts.append(counted(len({run.seed for run in here}), "seed"))
-    settings = records.load_settings(here[:1])
-    for shared in settings.values():
-        parts.append(f"{shared.get('training.epochs', '?')} epochs")
+    for settings in records.load_settings(here[:1]).values():
+        parts.append(f"{settings.get('training.epochs', '?')} epochs")
     runs = study.of("runs", dataset)
     commits = [] if runs is None else runs["git_commit"].dropna().unique()
     if len(commits) == 1:

@@ -74,8 +74,8 @@ def _by_model(rows: pd.DataFrame) -> el.Table:
     for title, of_model in rows.groupby("Model", sort=False):
         row = {"Model": title, "Seeds": f"{len(of_model)}"}
         for name in summary.in_order(rows):
-            values, digits = of_model[name], 2 if QUANTITIES[name].unit else 0
-            text = number(values.mean(), digits)
+            values = of_model[name]
+            text = number(values.mean(), _digits(rows[name]))
             if values.nunique() > 1:
                 text += f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{number(values.std())}"
             row[QUANTITIES[name].title] = text
@@ -87,15 +87,18 @@ def _by_model(rows: pd.DataFrame) -> el.Table:
     return el.Table(pd.DataFrame(found), says)
 
 
+def _digits(values: pd.Series) -> int:
+    """As many decimals as a quantity is told with: counts have none."""
+    return 0 if (values.dropna() % 1 == 0).all() else 2
+
+
 def _by_run(
     rows: pd.DataFrame, chosen: Sequence[Run], study: Study, ask: el.Ask
 ) -> Iterator[el.Element]:
     """Every run; those that are chosen beside each other below."""
     kept = summary.in_order(rows)
     titles = {name: QUANTITIES[name].title for name in kept}
-    formats = {
-        titles[name]: ",.2f" if QUANTITIES[name].unit else ",.0f" for name in kept
-    }
+    formats = {titles[name]: f",.{_digits(rows[name])}f" for name in kept}
     table = el.SortableTable(
         rows.drop(columns="model").rename(columns=titles | HEADS),
         f"{len(rows)} runs on {chosen[0].dataset} with their quantities.",
