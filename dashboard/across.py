@@ -5,9 +5,9 @@ import math
 import pandas as pd
 
 from dashboard import records
-from dashboard.charts.effects import effect_row
-from dashboard.differences import by_seed, difference
+from dashboard.differences import View, difference_row
 from dashboard.study import Study
+from dashboard.summary import METRIC
 
 THERE = " there"  # the end of the names of the other study's models
 
@@ -16,17 +16,15 @@ def common(study: Study, other: Study) -> dict[str, list[str]]:
     """The models of which both have runs in their tables, by dataset."""
     found = {}
     for dataset in study.datasets:
-        tables = [
-            of for s in (study, other) if (of := s.of("runs", dataset)) is not None
-        ]
-        here, there = ([*map(set, (of["model"] for of in tables)), set(), set()])[:2]
-        found[dataset] = study.in_order(sorted(here & there))
-    return {dataset: models for dataset, models in found.items() if models}
+        ours, theirs = study.of("runs", dataset), other.of("runs", dataset)
+        if ours is not None and theirs is not None:
+            ours, theirs = (of.dropna(subset=METRIC) for of in (ours, theirs))
+            both = ours.loc[ours["model"].isin(theirs["model"]), "model"]
+            found |= {dataset: study.in_order(both)} if len(both) else {}
+    return found
 
 
-def matched(
-    study: Study, other: Study, view: tuple[str, str, str], models: list[str]
-) -> pd.DataFrame:
+def matched(study: Study, other: Study, view: View, models: list[str]) -> pd.DataFrame:
     """By how much each model is better here than there, or higher in what has no better
     side: the rows of the chart of effects, n_seeds, verdict, and Here and There.
 
@@ -36,23 +34,19 @@ def matched(
     dataset, split, metric = view
     ours, theirs = study.of("runs", dataset), other.of("runs", dataset)
     runs = pd.concat([ours, theirs.assign(model=theirs["model"] + THERE)])
-    means = runs[runs["split"] == split].groupby(["model", "split"])[metric].mean()
-    unpaired = means.reset_index().assign(dataset=dataset, seed=0)
+    means = runs[runs["split"] == split].groupby("model")[metric].mean()
+    unpaired = means.reset_index().assign(dataset=dataset, split=split, seed=0)
     rows = []
     for model in models:
         pair = (model, model + THERE)
-        found = difference(runs, *view, pair)
-        if not found["n_seeds"]:
-            found["effect"] = difference(unpaired, *view, pair)["effect"]
-            found["verdict"] = "not paired"
-        seeds = by_seed(runs, *view, pair)
-        if len(seeds) and seeds.eq(0).all():
-            found["verdict"] = "equal"
-        more = {name: found[name] for name in ("n_seeds", "verdict")}
-        more |= {f"seed_{seed:.0f}": value for seed, value in seeds.items()}
-        sides = [means.get((name, split), math.nan) for name in pair]
-        more |= dict(zip(("Here", "There"), sides, strict=True))
-        rows.append(effect_row(model, study.title(model), model, found) | more)
+        row = difference_row(runs, study, view, pair)
+        if not row["n_seeds"]:
+            row = difference_row(unpaired, study, view, pair)
+            row |= {"n_seeds": 0, "verdict": "not paired", "seed_0": math.nan}
+        elif not any(value for name, value in row.items() if name[:5] == "seed_"):
+            row["verdict"] = "equal"
+        sides = {"Here": model, "There": model + THERE}
+        rows.append(row | {side: means.get(name) for side, name in sides.items()})
     return pd.DataFrame(rows).dropna(subset="effect")
 
 

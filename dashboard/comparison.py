@@ -6,14 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from comvae.errors import ResultsError
 from comvae.results import index as runs
+from comvae.results import paths
 from comvae.results import reading as data
 from comvae.results.formats import HISTORY
-from dashboard.charts import curves
-from dashboard.charts.effects import effect_row
-from dashboard.differences import by_seed, difference
-from dashboard.study import Study
+from comvae.results.reading import noting
 
 
 def histories(
@@ -22,48 +19,11 @@ def histories(
     """The history of each block of the chosen runs with its model; what is damaged."""
     found, problems = [], []
     for folder, model, seeds in _blocks(chosen, "folder"):
-        try:
-            history = data.load_table(folder / "history.csv", HISTORY)
-        except ResultsError as error:
-            problems.append(str(error))
-            continue
-        if history is not None:
-            found.append((model, history[history["seed"].isin(seeds)]))
+        with noting(problems):
+            history = data.load_table(folder / paths.HISTORY, HISTORY)
+            if history is not None:
+                found.append((model, history[history["seed"].isin(seeds)]))
     return found, problems
-
-
-def epochs(
-    found: Sequence[tuple[str, pd.DataFrame]],
-    study: Study,
-    models: Sequence[str],
-    term: str,
-) -> pd.DataFrame:
-    """The rows of `charts.curves.lines`: one line for each of `models`."""
-    tables = [pd.DataFrame(columns=curves.COLUMNS)]
-    for model in models:
-        of_model = [table for name, table in found if name == model and term in table]
-        if of_model:
-            names = {"line": model, "model": model, "title": study.title(model)}
-            tables.append(curves.by_seed(pd.concat(of_model), term, **names))
-    return pd.concat(tables[1:] or tables, ignore_index=True)
-
-
-def differences(
-    table: pd.DataFrame, study: Study, view: tuple[str, str, str], models: Sequence[str]
-) -> pd.DataFrame:
-    """By how much every model is better than the first of `models`, or higher in what
-    has no better side: effects, and the value of each seed as `seed_<s>`.
-
-    `view` is dataset, split and metric.
-    """
-    rows, first = [], models[0]
-    for model in models[1:]:
-        found = difference(table, *view, (model, first))
-        more = {name: found[name] for name in ("n_seeds", "verdict")}
-        for seed, value in by_seed(table, *view, (model, first)).items():
-            more[f"seed_{seed:.0f}"] = value
-        rows.append(effect_row(model, study.title(model), model, found) | more)
-    return pd.DataFrame(rows)
 
 
 def image_gaps(
@@ -78,14 +38,11 @@ def image_gaps(
 
     tables, problems = [], []
     for folder, model, seeds in _blocks(chosen, "evaluation"):
-        try:
-            table = load_image_gaps(folder / "gaps.parquet")
-        except ResultsError as error:
-            problems.append(str(error))
-            continue
-        if table is not None and gap in table:
-            rows = table[table["seed"].isin(seeds) & (table["split"] == split)]
-            tables.append(rows[["image", gap]].assign(model=model))
+        with noting(problems):
+            table = load_image_gaps(folder / paths.GAPS)
+            if table is not None and gap in table:
+                rows = table[table["seed"].isin(seeds) & (table["split"] == split)]
+                tables.append(rows[["image", gap]].assign(model=model))
     if not tables:
         return pd.DataFrame(), problems
     by_image = pd.concat(tables).pivot_table(index="image", columns="model", values=gap)

@@ -4,12 +4,14 @@ import pandas as pd
 
 from comvae.results.formats import BOTH
 from comvae.results.quantities import QUANTITIES
+from comvae.results.statistics import reach
 from dashboard.charts.effects import effect_row
 from dashboard.study import Study
-from dashboard.text import NOTHING, number, with_interval
+from dashboard.text import NOTHING, extremes, number, with_interval
 
 MAIN_GAP = "amortization_gap"
 NOISE, AT_MEANS = "weight_noise_gap", "amortization_gap_mean_weights"  # its two parts
+CERTIFICATE = "certificate"
 PARTS = [NOISE, AT_MEANS, "approximation_gap"]  # of the inference gap, from the ELBO up
 GAIN = ["elbo", "log_px", *reversed(PARTS)]  # the whole, then its parts
 QUANTILES = {"q05": "5%", "q25": "25%", "median": "Median", "q75": "75%", "q95": "95%"}
@@ -20,7 +22,7 @@ def gaps_of(table: str) -> list[str]:
     found = [
         name
         for name, quantity in QUANTITIES.items()
-        if quantity.difference is not None and table in quantity.tables
+        if quantity.difference and quantity.better and table in quantity.tables
     ]
     return sorted(found, key=lambda name: name != MAIN_GAP)
 
@@ -39,9 +41,10 @@ def measured(table: pd.DataFrame, study: Study) -> list[str]:
 
 
 def stack_rows(table: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """The rows of the stack of the gaps, from the ELBO to log p(x), which is at 0."""
-    rows = []
-    for model in measured(table, study):
+    """The rows of the stack of the gaps, from the ELBO to log p(x), which is at 0; the
+    model that lacks least comes first."""
+    rows, lacking = [], of_quantity(table, "inference_gap")["mean"]
+    for model in sorted(measured(table, study), key=lacking.get):
         here = table[table["model"] == model].set_index("quantity")
         at, sizes = here.loc["inference_gap"], -here.loc[PARTS, "mean"]
         ends = at["mean"] + sizes.cumsum().shift(fill_value=0.0)
@@ -75,28 +78,32 @@ def both_text(row: pd.Series) -> str:
 
 def widest(table: pd.DataFrame, study: Study) -> str:
     """Where the amortization gap is narrowest and widest, in one sentence."""
-    means = of_quantity(table, MAIN_GAP)["mean"].dropna()
+    means = of_quantity(table, MAIN_GAP)["mean"].dropna().rename(study.title)
     if means.empty:
         return "No gap is measured here."
-    low, high = means.idxmin(), means.idxmax()
-    if low == high:
-        return (
-            f"The amortization gap of {study.title(low)} is {number(means[low])} nats."
-        )
+    return extremes("The amortization gap", dict(means), ("narrowest", "widest"))
+
+
+def certified(table: pd.DataFrame, study: Study) -> str:
+    """How far log p(x) may be off, in one sentence; empty without a certificate."""
+    cells = of_quantity(table, CERTIFICATE)
+    off = cells.apply(reach, axis="columns").astype(float).dropna()
+    if off.empty:
+        return ""
     return (
-        f"The amortization gap is narrowest for {study.title(low)}, "
-        f"{number(means[low])} nats per image, and widest for {study.title(high)}, "
-        f"{number(means[high])}."
+        f"{QUANTITIES[CERTIFICATE].title} {number(off.max(), 3)} nats per image, "
+        f"{study.title(off.idxmax())} the least sure: it is bounded from both sides on "
+        "images simulated from each model."
     )
 
 
 def gains(attribution: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """The rows of the chart of effects: the gain and its parts, of every model."""
-    rows = []
-    for model in study.in_order(attribution["model"]):
+    """The rows of the chart of effects: the gain of every model, the largest first, and
+    its parts."""
+    rows, by_model = [], attribution.set_index(["model", "part"])["effect"].unstack()
+    by_model = by_model.reindex(columns=GAIN).dropna()
+    for model in by_model.sort_values("elbo", ascending=False).index:
         of_model = attribution[attribution["model"] == model].set_index("part")
-        if not set(GAIN) <= set(of_model.index) or of_model["effect"].isna().all():
-            continue
         for part in GAIN:
             name = "ELBO gain" if part == "elbo" else QUANTITIES[part].heading
             found = of_model.loc[part]
@@ -106,20 +113,19 @@ def gains(attribution: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def gain_message(rows: pd.DataFrame) -> str:
-    """The largest gain and what the gap and the noise add to it, in one sentence."""
-    total = rows[rows["quantity"] == "elbo"].set_index("model")
-    best = total["effect"].idxmax()
-    texts = rows[rows["model"] == best].set_index("quantity")["text"]
+    """The largest gain and what the gap and the noise make of it, in one sentence."""
+    best = rows.iloc[0]
+    texts = rows[rows["model"] == best["model"]].set_index("quantity")["text"]
+    most = "gains most over" if best["effect"] > 0 else "comes closest to"
     return (
-        f"{total.loc[best, 'title']} gains most over vanilla, {texts['elbo']} nats per "
-        f"image in ELBO, of which the amortization gap makes {texts[AT_MEANS]} and the "
-        f"weight noise {texts[NOISE]}."
+        f"{best['title']} {most} vanilla: {texts['elbo']} nats, {texts[AT_MEANS]} by "
+        f"the amortization gap and {texts[NOISE]} by weight noise."
     )
 
 
 def bounds_table(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     """The bounds between which gaps lie beside each other, as text."""
-    ends = {end for each in QUANTITIES.values() for end in each.difference or ()}
+    ends = {end for gap in gaps_of("gaps") for end in QUANTITIES[gap].difference}
     rows = []
     for model in measured(table, study):
         row = {"Model": study.title(model)}
@@ -142,9 +148,7 @@ def spread(table: pd.DataFrame, study: Study, gap: str) -> pd.DataFrame:
 
 
 def spread_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same as text."""
-    shown = {"Model": rows["title"].tolist()}
-    for column, name in {"mean": "Mean", **QUANTILES}.items():
-        shown[name] = rows[column].map(number).tolist()
-    shown["Seeds and images"] = [both_text(row) for _, row in rows.iterrows()]
-    return pd.DataFrame(shown)
+    """The same to be read."""
+    heads = {"title": "Model", "mean": "Mean", **QUANTILES}
+    both = [both_text(row) for _, row in rows.iterrows()]
+    return rows[[*heads]].rename(columns=heads).assign(**{"Seeds and images": both})

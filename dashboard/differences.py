@@ -3,11 +3,18 @@
 The statistics are those of results/statistics.py, the rule that of results/claims.py.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import pandas as pd
 
 from comvae.results.claims import RESOLUTION, verdict
 from comvae.results.quantities import QUANTITIES
 from comvae.results.statistics import COVERS, effect, paired
+from dashboard.charts.effects import effect_row
+from dashboard.study import Study
+
+View = tuple[str, str, str]  # dataset, split and metric
 
 UNSURE = {"inconclusive": "inside the noise", "not run": "no seed in common"}
 GAIN = {"supported": "better", "contradicted": "worse"} | UNSURE
@@ -34,10 +41,23 @@ def by_seed(
     return paired(runs, dataset, metric, terms)
 
 
-def difference(
-    runs: pd.DataFrame, dataset: str, split: str, metric: str, models: tuple[str, str]
-) -> dict[str, float | str]:
-    """effect, ci_low, ci_high and n_seeds of that, and what the rule says of it."""
-    found = effect(by_seed(runs, dataset, split, metric, models))
-    words = GAIN if QUANTITIES[metric].better else CHANGE
-    return found | {"verdict": words[verdict(found)]}
+def difference_row(
+    runs: pd.DataFrame, study: Study, view: View, models: tuple[str, str]
+) -> dict[str, Any]:
+    """That as a row of the chart of effects, with each seed's as `seed_<s>`, n_seeds,
+    and verdict: what the rule says of it."""
+    seeds, (model, _) = by_seed(runs, *view, models), models
+    found = effect(seeds)
+    words = GAIN if QUANTITIES[view[2]].better else CHANGE
+    row = effect_row(model, study.title(model), model, found)
+    row |= {f"seed_{seed:.0f}": value for seed, value in seeds.items()}
+    return row | {"n_seeds": found["n_seeds"], "verdict": words[verdict(found)]}
+
+
+def to_first(
+    runs: pd.DataFrame, study: Study, view: View, models: Sequence[str]
+) -> pd.DataFrame:
+    """The row of every model against the first of `models`."""
+    first, *others = models
+    rows = [difference_row(runs, study, view, (model, first)) for model in others]
+    return pd.DataFrame(rows)

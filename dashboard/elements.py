@@ -15,6 +15,7 @@ import pandas as pd
 from dashboard.text import NOTHING, flat, shown
 
 PICTURE = "picture"
+FOUND = "What was found of it"  # of the picture beside a statement
 Draw = Callable[[bool], alt.LayerChart]  # given whether the theme is dark
 
 
@@ -80,9 +81,10 @@ class Bar(Element):
 
 @dataclass(frozen=True)
 class Verdicts(Element):
-    """Statements, each with its verdict (one of comvae.results.claims)."""
+    """Rows of a verdict (one of comvae.results.claims), a statement, and the address of
+    a picture of what was found."""
 
-    statements: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,14 @@ class Picture(Element):
 
 @dataclass(frozen=True)
 class Table(Element):
-    """A table of text, whose columns may have two levels; `says` is what it holds."""
+    """A table of text, whose columns may have two levels; `says` is what it holds.
+
+    `marked` are the places of rows that stand out.
+    """
 
     rows: pd.DataFrame
     says: str
+    marked: Sequence[int] = field(default=(), kw_only=True)
 
     def as_text(self, pictures: bool = False) -> pd.DataFrame:
         """Its rows as text, with the addresses of `pictures` or without."""

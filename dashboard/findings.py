@@ -8,7 +8,7 @@ from comvae.results.claims import best_models, verdict
 from comvae.results.headline import MODEL
 from comvae.results.headline import gain as gain_over_vanilla
 from comvae.results.tables.attribution import BASELINE
-from dashboard.decomposition import AT_MEANS, GAIN, NOISE
+from dashboard.decomposition import AT_MEANS, NOISE
 from dashboard.study import Study
 from dashboard.summary import METRIC, compared
 from dashboard.text import counted, effect_text, listed, number, signed
@@ -113,6 +113,7 @@ def against_vanilla(
 
 def amortization(
     study: Study,
+    runs: pd.DataFrame,
     attribution: pd.DataFrame | None,
     dataset: str,
     model: str | None,
@@ -121,13 +122,12 @@ def amortization(
     if not study.measures_gaps:
         text = "This study measures no gaps: its setting gap.images is 0."
         return "Not measured", text
-    parts = _parts(attribution, dataset, model)
-    if parts is None:
+    parts = gain_over_vanilla(runs, attribution, dataset, model or "")
+    if len(parts) == 1 or parts["effect"].isna().any():
         name = "this model" if model is None else study.title(model)
         text = f"There are no measured gaps of {name} beside those of vanilla."
         return "Not measured", text
     gain, part = parts.loc["elbo"], parts.loc[AT_MEANS]
-
     answer = CHANGES[verdict(gain) == "supported", verdict(part)].format(
         part=signed(part["effect"]), gain=signed(gain["effect"])
     )
@@ -156,18 +156,3 @@ def cost(study: Study, runs: pd.DataFrame, dataset: str, model: str | None) -> F
         f"{vanilla['train_seconds']:.1f} s."
     )
     return f"{size:,.0f} times the parameters, {time:,.0f} times the time", text
-
-
-def _parts(
-    attribution: pd.DataFrame | None, dataset: str, model: str | None
-) -> pd.DataFrame | None:
-    if attribution is None or model is None:
-        return None
-    here = attribution[
-        (attribution["dataset"] == dataset)
-        & (attribution["model"] == model)
-        & (attribution["split"] == "test")
-    ].set_index("part")
-    if not set(GAIN) <= set(here.index) or here.loc[GAIN, "effect"].isna().any():
-        return None
-    return here

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from comvae.results.standing import Standing
 from comvae.results.trail import Progress as Trail
 from comvae.study.plan import Block
-from dashboard.progress import Progress
 from dashboard.text import counted, duration
 
 
 def forecast(
-    progress: Progress, trails: Mapping[str, Trail | None], runs: pd.DataFrame | None
+    progress: Standing, trails: Mapping[str, Trail | None], runs: pd.DataFrame | None
 ) -> str:
     """The time left in words, if as many blocks go on side by side as do now; empty
     where none is left.
@@ -38,7 +38,7 @@ def forecast(
     )
 
 
-def _seconds_per_seed(progress: Progress, runs: pd.DataFrame | None) -> pd.DataFrame:
+def _seconds_per_seed(progress: Standing, runs: pd.DataFrame | None) -> pd.DataFrame:
     """How long one seed took: dataset, model, train_seconds of every finished one."""
     rows = [
         (seen.block.dataset, seen.block.model, seen.seconds / len(seen.block.seeds))

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from comvae.errors import ResultsError
 from comvae.results import index as runs
-from dashboard.arrays import Arrays, load_arrays
+from comvae.results.pictures import Arrays, load_arrays
+from comvae.results.reading import noting
 from dashboard.charts.tiles import Row
 from dashboard.study import Study
 from dashboard.text import number
@@ -27,15 +27,11 @@ def load(
     found: Found = {}
     absent, problems = [], []
     for run in chosen:
-        try:
-            pictures = load_arrays(run)
-        except ResultsError as error:
-            problems.append(str(error))
-            continue
-        if pictures is None:
-            absent.append(run)
-        else:
-            found[run.model] = pictures
+        with noting(problems):
+            if (pictures := load_arrays(run)) is None:
+                absent.append(run)
+            else:
+                found[run.model] = pictures
     return found, absent, problems
 
 
@@ -54,24 +50,12 @@ def spread(images: Sequence[int], wanted: int) -> list[int]:
     return [images[(2 * i + 1) * len(images) // (2 * wanted)] for i in range(wanted)]
 
 
-def errors(found: Found, images: list[int]) -> dict[str, float]:
-    """Mean reconstruction error of each model over `images`, in nats."""
+def errors(found: Found, study: Study, images: list[int]) -> dict[str, float]:
+    """Mean reconstruction error over `images` in nats, by the title of the model."""
     return {
-        model: float(pictures.reconstruction_nats[pictures.places(images)].mean())
-        for model, pictures in found.items()
+        study.title(model): float(of.reconstruction_nats[of.places(images)].mean())
+        for model, of in found.items()
     }
-
-
-def extremes(values: dict[str, float], study: Study, what: str) -> str:
-    """Which models have the lowest and the highest value, in one sentence."""
-    best, worst = min(values, key=values.get), max(values, key=values.get)
-    if len(values) == 1:
-        return f"{study.title(best)}: {what} of {number(values[best])} nats."
-    return (
-        f"{what[0].upper()}{what[1:]} is lowest for {study.title(best)}, "
-        f"{number(values[best])} nats, and highest for {study.title(worst)}, "
-        f"{number(values[worst])} nats."
-    )
 
 
 def reconstruction_rows(found: Found, study: Study, images: list[int]) -> list[Row]:

@@ -1,6 +1,5 @@
 """The leaderboard of the first page: a row per model, the best one first."""
 
-import math
 from collections.abc import Set
 
 import pandas as pd
@@ -11,7 +10,7 @@ from comvae.results.statistics import effect
 from comvae.results.tables.attribution import BASELINE
 from dashboard import elements as el
 from dashboard.charts.parts import bars
-from dashboard.decomposition import MAIN_GAP
+from dashboard.decomposition import MAIN_GAP, of_quantity
 from dashboard.differences import GAIN as VERDICTS
 from dashboard.study import Study
 from dashboard.summary import METRIC, compared
@@ -52,18 +51,18 @@ TO_ENCODE = " s per 1,000: to encode as many images."
 
 
 def leaderboard(
-    study: Study, runs: pd.DataFrame, dataset: str, left_out: Set[str]
+    study: Study, runs: pd.DataFrame, dataset: str, models: Set[str]
 ) -> list[el.Element]:
-    """The table and how to read it; nothing where no model has a finished run."""
+    """The table of models that have finished runs, and how to read it."""
     here = runs[(runs["dataset"] == dataset) & (runs["split"] == "test")]
-    here = here[~here["model"].isin(left_out)].dropna(subset=METRIC)
-    if here.empty:
-        return []
+    here = here[here["model"].isin(models)].dropna(subset=METRIC)
     losses = compared(here).pivot(index="seed", columns="model", values=METRIC)
     attribution, gaps = study.table("attribution"), study.of("gaps", dataset)
     rivals = study.of("rivals", dataset)
     rivals = None if rivals is None else rivals.set_index("model")
-    measured = gaps is not None and gaps["mean"].notna().any()
+    widths = {}
+    if gaps is not None:
+        widths = of_quantity(gaps[gaps["split"] == "test"], MAIN_GAP)["mean"]
     rows = []
     for model in losses:
         of_model = here[here["model"] == model]
@@ -74,7 +73,7 @@ def leaderboard(
         }
         if model == BASELINE:
             row |= {MORE: 0.0, HALF: 0.0, THAN: "the reference"}
-            row |= dict.fromkeys(BY.values(), 0.0) if measured else {}
+            row |= dict.fromkeys(BY.values(), 0.0) if len(widths) else {}
         elif BASELINE in losses:
             found = gain(here, attribution, dataset, model)
             whole = found.iloc[0]
@@ -84,7 +83,7 @@ def leaderboard(
                 THAN: VERDICTS[verdict(whole)],
             }
             row |= {BY[name]: part for name, part in found["effect"].iloc[1:].items()}
-        row[GAP] = _amortization_gap(gaps, model)
+        row[GAP] = widths.get(model)
         row["Parameters"] = of_model["parameters"].mean()
         row[TIME] = of_model["train_seconds"].mean()
         if rivals is not None and model in rivals.index:
@@ -106,7 +105,6 @@ def leaderboard(
     )
     parts = of if set(BY.values()) & set(table) else "they are over all test images. "
     return [
-        el.Heading("Leaderboard"),
         el.SortableTable(table, says, {k: form for k, form in FORMATS.items() if form}),
         el.Caption(f"{HOW}{parts}{AS_TRAINED}{TO_ENCODE * (ENCODING in table)}"),
     ]
@@ -115,14 +113,3 @@ def leaderboard(
 def _better(losses: pd.DataFrame, model: str, than: str) -> bool:
     """Whether a model's loss is really lower than another's, by seed."""
     return verdict(effect((losses[than] - losses[model]).dropna())) == "supported"
-
-
-def _amortization_gap(gaps: pd.DataFrame | None, model: str) -> float:
-    if gaps is None:
-        return math.nan
-    found = gaps[
-        (gaps["model"] == model)
-        & (gaps["split"] == "test")
-        & (gaps["quantity"] == MAIN_GAP)
-    ]["mean"]
-    return found.iloc[0] if len(found) else math.nan

@@ -1,251 +1,38 @@
-"""How far every block of the study is, told by which files there are.
+"""How far every block of the study is, kept for a while and in words."""
 
-The tables are written at the end of a study, so what goes on before is read from the
-folders: the names in them, and the records of blocks that the tables do not know yet.
-"""
-
-import os
 import time
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
-
-from comvae.errors import ResultsError
-from comvae.results import reading as data
-from comvae.results.blocks import load_training
-from comvae.results.formats import HISTORY
-from comvae.results.paths import newest_measured, table
+from comvae.results.reading import noting
+from comvae.results.standing import WORDS, Seen, Standing, look, reasons
 from comvae.results.trail import Progress as Trail
 from comvae.results.trail import load_progress as load_trail
-from comvae.study.plan import (
-    PLAN,
-    Block,
-    last_planned,
-    name_of,
-    parse_seeds,
-    study_folder,
-)
+from comvae.study.plan import name_of
 
-SILENT = 60.0  # seconds without a sign of life; a living block gives one every ten
 SHARE = 0.05  # of the time that looking may take; more blocks are looked at less often
-WORDS = {  # in the order in which they are counted
-    "finished": "finished",
-    "running": "running",
-    "trained": "trained but not evaluated",
-    "failed": "failed",
-    "damaged": "damaged",
-    "missing": "missing",
-    "waiting": "waiting",
-}
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A block and what its files tell."""
-
-    block: Block
-    folder: str  # below `runs`
-    status: str  # trained, running, silent, stopped or waiting
-    alive: float | None = None  # the last sign of life in `state/`, seconds since 1970
-    trained: float | None = None  # when, seconds since 1970
-    cells: dict[int, str] = field(default_factory=dict)  # seed -> a key of WORDS
-    measured: int = 0  # seeds whose gaps are measured
-    seconds: float | None = None  # of training, where it was read
-
-
-@dataclass(frozen=True)
-class Progress:
-    """All blocks of a study, and the files that could not be read."""
-
-    seen: list[Seen]
-    problems: list[str]
-
-    def on(self, dataset: str) -> "Progress":
-        """The part of one dataset."""
-        here = [seen for seen in self.seen if seen.block.dataset == dataset]
-        return Progress(here, self.problems)
-
-    def counts(self) -> dict[str, int]:
-        """How many runs there are of each of WORDS, the absent left out."""
-        words = [word for seen in self.seen for word in seen.cells.values()]
-        return {word: words.count(word) for word in WORDS if word in words}
-
-    def with_status(self, *statuses: str) -> list[Seen]:
-        """The blocks of these statuses."""
-        return [seen for seen in self.seen if seen.status in statuses]
 
 
 _last: dict[
-    tuple[Path, str], tuple[float, float, Progress]
+    tuple[Path, str], tuple[float, float, Standing]
 ] = {}  # when, how long, what
 
 
-def load_progress(results: Path, study: str) -> Progress:
+def load_progress(results: Path, study: str) -> Standing:
     """How far it is; looked at again once that takes SHARE of the time."""
     began = time.monotonic()
     if (results, study) in _last:
-        when, took, progress = _last[results, study]
+        when, took, found = _last[results, study]
         if began - when < took / SHARE:
-            return progress
-    progress = look(results, study)
-    _last[results, study] = began, time.monotonic() - began, progress
-    return progress
+            return found
+    found = look(results, study)
+    _last[results, study] = began, time.monotonic() - began, found
+    return found
 
 
 def forget() -> None:
     """Look again, whenever that was last."""
     _last.clear()
-
-
-def look(results: Path, study: str = "") -> Progress:
-    """How far a study, or the one planned last, is by the files as they are now."""
-    problems: list[str] = []
-    folder = study_folder(results, study or last_planned(results))
-    known, written = _cells(folder)
-    seen = [
-        _look(results, block, known, written, problems)
-        for block in planned(results, folder / PLAN, problems)
-    ]
-    if not any(block.status == "running" for block in seen):
-        for block in seen:  # no job will come: the tables say that it was lost
-            for seed, word in block.cells.items():
-                if (
-                    word == "waiting"
-                    and known.get(_key(block.block, seed)) == "missing"
-                ):
-                    block.cells[seed] = "missing"
-    return Progress(seen, problems)
-
-
-def planned(results: Path, path: Path, problems: list[str]) -> list[Block]:
-    """The blocks that a study.json lists; without a list, those that have a folder."""
-    try:
-        listed = (data.load_json(path) or {}).get("blocks")
-        if isinstance(listed, list):
-            return [_block(each) for each in listed]
-    except ResultsError as error:
-        problems.append(str(error))
-    except (KeyError, TypeError, ValueError):
-        problems.append(
-            f"{path}: its `blocks` are no list of dataset, model and seeds; delete it "
-            "and run `make study`, which writes it again"
-        )
-    found = []
-    for folder in sorted(results.glob("runs/*/*/*/seeds-*")):
-        with suppress(ValueError):  # a folder that the study did not name
-            dataset, model, address = folder.parts[-4:-1]
-            seeds = parse_seeds(folder.name)
-            measured = newest_measured(results, Path(*folder.parts[-4:]))
-            found.append(Block(dataset, model, seeds, address, measured))
-    return found
-
-
-def _block(listed: dict) -> Block:
-    seeds = tuple(map(int, listed["seeds"]))
-    if not seeds:
-        raise ValueError("no seeds")
-    keys = ("dataset", "model", "config_hash", "measured")
-    dataset, model, address, measured = (str(listed[key]) for key in keys)
-    return Block(dataset, model, seeds, address, measured)
-
-
-def _look(
-    results: Path,
-    block: Block,
-    known: dict[tuple[str, str, int], str],
-    written: int,
-    problems: list[str],
-) -> Seen:
-    # paths as text: those of ten thousand blocks take Path longer than the disk
-    address = f"{block.dataset}/{block.model}/{block.config_hash}"
-    folder = f"{results}/runs/{address}/{block.name}"
-    evaluation = f"{results}/evaluations/{address}-{block.measured}/{block.name}"
-    changed = _mtime(f"{folder}/training.json")
-    status, alive = _status(folder, changed is not None)
-    if changed is None or status != "trained":
-        word = "running" if status == "running" else "waiting"
-        cells = dict.fromkeys(block.seeds, word)
-        return Seen(block, folder, status, alive=alive, cells=cells)
-    evaluated = _mtime(f"{evaluation}/metrics.csv")
-    gaps = _mtime(f"{evaluation}/gaps.parquet") is not None
-    failed, seconds, word = {}, None, "trained" if evaluated is None else "finished"
-    cells = {seed: known.get(_key(block, seed), "") for seed in block.seeds}
-    newer = max(changed, evaluated or written + 1) > written
-    if newer or not all(word in WORDS for word in cells.values()):
-        try:
-            training = load_training(Path(folder))
-            failed, seconds = training.failed, training.train_seconds
-        except ResultsError as error:
-            problems.append(str(error))
-            word = "damaged"
-        cells = {seed: "failed" if seed in failed else word for seed in block.seeds}
-    return Seen(
-        block,
-        folder,
-        status,
-        trained=changed / 1e9,
-        cells=cells,
-        measured=sum(word == "finished" for word in cells.values()) if gaps else 0,
-        seconds=seconds,
-    )
-
-
-def _status(folder: str, trained: bool) -> tuple[str, float | None]:
-    """What the block does, and the last sign of life where it trains."""
-    lock = _mtime(f"{folder}/state/lock.json")
-    alive = None
-    if lock is not None:
-        alive = max(lock, _mtime(f"{folder}/state/progress.json") or 0) / 1e9
-        if time.time() - alive <= SILENT:
-            return "running", alive
-    if trained:
-        return "trained", None
-    if alive is not None:
-        return "silent", alive
-    try:
-        return ("stopped" if os.listdir(f"{folder}/state") else "waiting"), None
-    except OSError:
-        return "waiting", None
-
-
-def _cells(study: Path) -> tuple[dict[tuple[str, str, int], str], int]:
-    """The status of each run in cells.csv, and when that was written."""
-    try:
-        cells = data.load_study_table(study, "cells")
-    except ResultsError:
-        cells = None  # the pages that show the table say so
-    if cells is None:
-        return {}, 0
-    rows = cells.dropna(subset="seed")
-    keys = zip(rows["dataset"], rows["model"], rows["seed"].astype(int), strict=True)
-    written = _mtime(str(table(study, "cells"))) or 0
-    return dict(zip(keys, rows["status"], strict=True)), written
-
-
-def _key(block: Block, seed: int) -> tuple[str, str, int]:
-    return block.dataset, block.model, seed
-
-
-def _mtime(path: str) -> int | None:
-    """When a file was written, in nanoseconds since 1970; None without it."""
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return None
-
-
-def reasons(seen: Seen) -> dict[int, str]:
-    """Why seeds of a trained block failed, also where the tables told that they did."""
-    if "failed" not in seen.cells.values():
-        return {}
-    try:
-        failed = load_training(Path(seen.folder)).failed
-    except ResultsError as error:
-        failed = dict.fromkeys(seen.cells, str(error))
-    return {s: failed.get(s, "") for s, word in seen.cells.items() if word == "failed"}
 
 
 def outcome(seen: Seen) -> str:
@@ -274,26 +61,8 @@ def load_trails(
     found: dict[str, Trail | None] = dict.fromkeys(seen.folder for seen in running)
     problems: list[str] = []
     for folder in found:
-        try:
+        with noting(problems):
             found[folder] = load_trail(Path(folder))
-        except ResultsError as error:
-            problems.append(str(error))
-    return found, problems
-
-
-def histories(seen: Iterable[Seen]) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """The epochs that each block has ended, by its folder, and what is damaged."""
-    found, problems = {}, []
-    for one in seen:
-        path = Path(one.folder, "state", "history.csv")
-        try:
-            history = data.load_table.anew(path, HISTORY)
-        except ResultsError as error:
-            if path.exists():  # else it has just finished
-                problems.append(str(error))
-            continue
-        if len(history):
-            found[str(one.block.folder)] = history
     return found, problems
 
 

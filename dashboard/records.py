@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from comvae.errors import ResultsError
 from comvae.results import paths
 from comvae.results import reading as data
 from comvae.results.index import Run
+from comvae.results.reading import noting
 from comvae.study.passwords import has_password, without_password
 from comvae.study.plan import PLAN
 from dashboard.text import counted, flat, shown
@@ -29,13 +29,9 @@ def _read_each(
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Every JSON file that is there, with its content; notes the damaged ones."""
     for path in sorted(files):
-        try:
-            content = data.load_json(path)
-        except ResultsError as error:
-            problems.append(str(error))
-            continue
-        if content is not None:
-            yield path, content
+        with noting(problems):
+            if (content := data.load_json(path)) is not None:
+                yield path, content
 
 
 def _folders(runs: Iterable[Run]) -> set[Path]:

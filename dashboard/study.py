@@ -1,7 +1,6 @@
 """A study's results: its models and tables, and why some of them are not there."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from comvae.errors import ResultsError
 from comvae.results import index as runs
 from comvae.results import reading as data
 from comvae.results.paths import PUBLISHED
+from comvae.results.reading import noting
 from comvae.study.plan import PLAN, find_studies, last_planned, study_folder
 from dashboard import elements as el
 
@@ -127,12 +127,9 @@ def load_study(results: Path, study: str | None = None) -> Study:
     as far as the runs' files tell it."""
     study = study or last_planned(results)
     folder = study_folder(results, study)
-    index = runs.load_index(results, study)
-    try:
+    index, plan = runs.load_index(results, study), {}
+    with noting(index.problems):
         plan = data.load_json(folder / PLAN) or {}
-    except ResultsError as error:
-        index.problems.append(str(error))
-        plan = {}
     titles = plan.get("models")
     if not isinstance(titles, dict):
         titles = {run.model: index.title(run.model) for run in index.runs}
@@ -160,14 +157,11 @@ def bounds_alone(study: Study) -> set[str]:
     """
     found: dict[str, str] = {}
     for run in study.index.runs:
-        if run.model in found:
-            continue
-        try:
-            options = (runs.load_settings(run) or {}).get("options")
-        except ResultsError:
-            continue  # the index has noted why
-        if isinstance(options, dict):
-            found[run.model] = str(options.get("evaluated_encoder", OWN_ENCODER))
+        if run.model not in found:
+            with noting([]):  # the index has noted why
+                options = (runs.load_settings(run) or {}).get("options")
+                if isinstance(options, dict):
+                    found[run.model] = options.get("evaluated_encoder", OWN_ENCODER)
     return {model for model, encoder in found.items() if encoder != OWN_ENCODER}
 
 
@@ -202,15 +196,6 @@ def nothing_yet(results: Path) -> list[el.Element]:
             "COMVAE_RESULTS."
         ),
     ]
-
-
-@contextmanager
-def noting(problems: list[str]) -> Iterator[None]:
-    """Files that cannot be read are noted in `problems`; the rest goes on."""
-    try:
-        yield
-    except ResultsError as error:
-        problems.append(str(error))
 
 
 def warnings(problems: Iterable[str]) -> list[el.Element]:

@@ -2,20 +2,17 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pandas as pd
 
-from comvae.results.claims import CLAIMS, VERDICTS, best_models, in_words, of_source
+from comvae.results.claims import best_models, in_words
 from comvae.results.headline import MODEL
 from comvae.results.quantities import QUANTITIES, SPLITS
 from comvae.results.tables.attribution import BASELINE
-from comvae.results.tables.paper import paper_values
 from dashboard import elements as el
 from dashboard.study import Study, bounds_alone
-from dashboard.text import NOTHING, counted, effect_text, number, signed, with_interval
+from dashboard.text import number, with_interval
 
-PAPERS = "mnist"  # whose images the paper's effects are told of
 BEST = "\N{BLACK STAR}"
 METRIC = "negative_elbo"  # what models are compared by, unless the reader chooses
 
@@ -25,13 +22,12 @@ def split_title(split: str) -> str:
     return SPLITS[split].title if split in SPLITS else split
 
 
-def split_choice(table: pd.DataFrame | None, **more: Any) -> el.Choice:
+def split_choice(table: pd.DataFrame | None) -> el.Choice:
     """The splits of a table: test first, then the other known ones in their order."""
     there = ["test"] if table is None else table["split"].unique().tolist()
     known = [split for split in ["test", *SPLITS] if split in there]
     splits = list(dict.fromkeys([*known, *there]))
-    asked = {"label": "Split", "key": "split", "options": splits, "name": split_title}
-    return el.Choice(**asked | more)
+    return el.Choice("Split", "split", splits, split_title)
 
 
 def title_of(quantity: str) -> str:
@@ -69,8 +65,8 @@ def metric_rows(study: Study, dataset: str, split: str, metric: str) -> pd.DataF
     have a value of the split.
     """
     ours, planned = study.of("table1", dataset), study.of("cells", dataset)
-    own = list(ours.loc[ours["source"] == "", "model"])
-    own += [] if planned is None else list(planned["model"])
+    own = [*ours.loc[ours["source"] == "", "model"]]
+    own += [] if planned is None else [*planned["model"]]
     ours = ours[ours["split"] == split]
     others = ours[ours["source"] != ""]
     models = list(dict.fromkeys([*own, *others["model"]]))
@@ -89,16 +85,13 @@ def metric_rows(study: Study, dataset: str, split: str, metric: str) -> pd.DataF
     if planned is not None:
         counts = planned["model"].value_counts().reindex(models).fillna(0)
         rows["planned"] = counts.where(rows["source"] == "")
-        absent = {
-            model: ", ".join(_unfinished(status))
-            for model, status in planned.groupby("model", sort=False)["status"]
-        }
-    given = rows["n_seeds"] > 0
-    absent |= {model: "not given" for model in sources if not given[model]}
-    rows["note"] = [
-        _note(absent.get(model, ""), count)
-        for model, count in zip(models, rows["n_seeds"], strict=True)
-    ]
+        lost = planned[planned["status"] != "finished"].groupby("model")["status"]
+        absent = {model: ", ".join(_unfinished(status)) for model, status in lost}
+    notes = {}
+    for model, count in rows["n_seeds"].items():
+        why = absent.get(model, "not given" if model in sources and not count else "")
+        notes[model] = why if count else f"no result: {why or 'no finished run'}"
+    rows["note"] = pd.Series(notes, dtype=object)
     kept = ["title", "mean", "low", "high", "n_seeds", "planned"]
     kept += ["paper", "difference", "note", "source"]
     return rows[kept].reset_index(names="model")
@@ -108,12 +101,6 @@ def _unfinished(status: pd.Series) -> list[str]:
     """What became of the runs that are not finished, such as `1 failed`."""
     counts = status[status != "finished"].value_counts()
     return [f"{n} {name or 'of unknown status'}" for name, n in counts.items()]
-
-
-def _note(absent: str, finished: float) -> str:
-    if finished == 0:
-        return "no result: " + (absent or "no finished run")
-    return absent
 
 
 def display_table(study: Study, dataset: str, split: str) -> el.SortableTable:
@@ -233,49 +220,6 @@ def finding(rows: pd.DataFrame, metric: str) -> str:
             f"{text} Where one seed stands alone, nothing tells how sure the order is."
         )
     return f"{text} Compare tells which differences are real."
-
-
-def verdicts(claims: pd.DataFrame) -> str:
-    """How many of the claims on a dataset have which verdict, a sentence a source."""
-    claims, text = claims.drop_duplicates("claim"), []
-    for source, these in claims.groupby(claims["claim"].map(of_source), sort=False):
-        counts = these["verdict"].value_counts()
-        found = [f"{name} {counts[name]}" for name in VERDICTS if name in counts]
-        text.append(
-            f"Of {counted(len(these), 'claim')} of {source}: {', '.join(found)}."
-        )
-    return " ".join(text)
-
-
-def judged(claims: pd.DataFrame) -> el.Verdicts:
-    """Each claim with its verdict, its effects here, and those in the paper."""
-    rows = []
-    for claim, parts in claims.groupby("claim", sort=False):
-        found = [
-            effect_text(part.effect, part.ci_low, part.ci_high)
-            for part in parts.itertuples()
-        ]
-        text = f"{parts['statement'].iloc[0]} Here: {'; '.join(found)}"
-        told = map(signed, in_paper(claim))
-        papers = [effect for effect in told if effect != NOTHING]
-        if papers:
-            text += f". In the paper, on {PAPERS}: {'; '.join(papers)}"
-        rows.append((parts["verdict"].iloc[0], f"{text}."))
-    return el.Verdicts(rows)
-
-
-def in_paper(claim: str) -> list[float]:
-    """The effects of a claim's parts by the paper's table, NaN for what it lacks."""
-    values = paper_values()
-    return [
-        sum(
-            weight * values.get((PAPERS, model, split, part.metric), math.nan)
-            for weight, model, split in part.terms
-        )
-        for known in CLAIMS
-        if known.name == claim
-        for part in known.parts
-    ]
 
 
 def departures(study: Study, dataset: str) -> list[el.Element]:

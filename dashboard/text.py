@@ -45,6 +45,19 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, ["; ".join(names[:-1]), names[-1]]))
 
 
+def extremes(
+    what: str, values: dict[str, float], ends: Sequence[str] = ("lowest", "highest")
+) -> str:
+    """Who has the least and who the most nats, in one sentence."""
+    low, high = min(values, key=values.get), max(values, key=values.get)
+    if len(values) == 1:
+        return f"{what} of {low} is {number(values[low])} nats."
+    return (
+        f"{what} is {ends[0]} for {low}, {number(values[low])} nats, and {ends[1]} for "
+        f"{high}, {number(values[high])} nats."
+    )
+
+
 def counted(count: float, word: str) -> str:
     """`1 seed`, `3 seeds`."""
     return f"{count:.0f} {word}" + ("" if count == 1 else "s")

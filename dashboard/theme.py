@@ -24,6 +24,7 @@ HOURGLASS = "M-0.85,-0.85L0.85,-0.85L-0.85,0.85L0.85,0.85Z"
 SHAPES = ["circle", "square", "triangle-up", "cross", "triangle-down", STAR, HOURGLASS]
 PAPER_SHAPE = "diamond"  # kept for the paper's values, whichever the model
 DASHES = ((1, 0), (6, 3), (2, 2), (10, 4), (1, 4))  # of lines of one colour
+MARKED = {"background-color": "rgba(230, 159, 0, 0.18)"}  # of rows that stand out
 MODELS_FILE = Path(__file__).parents[1] / "config" / "models.yaml"
 
 

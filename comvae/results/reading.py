@@ -10,7 +10,8 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,15 @@ def damaged(path: Path | str, why: object) -> ResultsError:
     """The error that says that a file is damaged, and what helps."""
     flat = " ".join(str(why).split())[:LONGEST]
     return ResultsError(f"{path} is damaged: {flat}; {AGAIN}")
+
+
+@contextmanager
+def noting(problems: list[str]) -> Iterator[None]:
+    """Files that cannot be read are noted in `problems`; the rest goes on."""
+    try:
+        yield
+    except ResultsError as error:
+        problems.append(str(error))
 
 
 def load_bytes(path: Path) -> bytes | None:

@@ -56,6 +56,11 @@ def effect(values: pd.Series) -> dict[str, float]:
     }
 
 
+def reach(row: pd.Series) -> float:
+    """How far from zero the mean of a row and its interval reach; NaN without both."""
+    return float(row[["mean", "ci_low", "ci_high"]].astype(float).abs().max())
+
+
 def p_value(found: dict[str, float], at_least: float = 0.0) -> float:
     """That of an effect against `at_least`, two-sided, by Student's t over its seeds.
 

@@ -1,6 +1,7 @@
 """Training curves: lines with their seeds."""
 
 import math
+from collections.abc import Iterable
 
 import altair as alt
 import pandas as pd
@@ -15,10 +16,18 @@ COLUMNS = ["line", "model", "title", "epoch", "seed", "value"]
 LATE = 0.8  # of the epochs, the last ones, whose values give the axis its range
 
 
-def by_seed(history: pd.DataFrame, term: str, **names: str) -> pd.DataFrame:
-    """A quantity of a line by epoch and seed; `names` are its line, model and title."""
-    found = _finite(history, term).rename(columns={term: "value"})
-    return found.assign(**names)[COLUMNS]
+History = tuple[str, str, str, pd.DataFrame]  # line, model, title and table
+
+
+def by_seed(histories: Iterable[History], term: str) -> pd.DataFrame:
+    """A quantity by epoch and seed; histories of one line are of other seeds."""
+    tables = [pd.DataFrame(columns=COLUMNS)]
+    for line, model, title, history in histories:
+        if term in history:
+            finite = history[history[term].abs() < math.inf]
+            names = {"line": line, "model": model, "title": title}
+            tables.append(finite.rename(columns={term: "value"}).assign(**names))
+    return pd.concat(tables[1:] or tables, ignore_index=True)[COLUMNS]
 
 
 def lines(
@@ -33,7 +42,7 @@ def lines(
     marks = theme.line_marks(of_line["model"].to_dict(), dark)
     colours = {title: marks[line].colour for line, title in of_line["title"].items()}
     dashes = {title: list(marks[line].dash) for line, title in of_line["title"].items()}
-    domain = _late(epochs, "value")
+    domain = _late(epochs)
     scale = {"type": "log"} if log and domain[0] > 0 else {"zero": False}
     scale |= {"domain": domain, "nice": False}
     y = scales.values(alt.Y, with_unit(term), theme.Ink(dark), **scale)
@@ -45,8 +54,9 @@ def lines(
     zoom = alt.selection_interval(
         name="zoom", bind="scales", zoom="wheel![event.shiftKey]", translate=held
     )
+    axis = alt.Axis(grid=False, tickMinStep=1, format="d", tickCount=6)
     base = alt.Chart(epochs).encode(
-        x=_epochs(6),
+        x=alt.X("epoch:Q", title="Epoch", axis=axis).scale(nice=False),
         color=scales.looks(alt.Color, "title", colours, scales.LEGEND),
         strokeDash=scales.looks(alt.StrokeDash, "title", dashes, scales.LEGEND),
     )
@@ -103,19 +113,10 @@ def message(epochs: pd.DataFrame, term: str) -> str:
     )
 
 
-def _late(rows: pd.DataFrame, column: str) -> list[float]:
+def _late(epochs: pd.DataFrame) -> list[float]:
     """The range of the last LATE of the epochs; the first ones may leave it."""
-    first, last = rows["epoch"].min(), rows["epoch"].max()
-    late = rows.loc[rows["epoch"] >= last - LATE * (last - first), column]
+    first, last = epochs["epoch"].min(), epochs["epoch"].max()
+    late = epochs.loc[epochs["epoch"] >= last - LATE * (last - first), "value"]
     low, high = float(late.min()), float(late.max())
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     return [low - min(room, 0.5 * low) if low > 0 else low - room, high + room]
-
-
-def _finite(history: pd.DataFrame, term: str) -> pd.DataFrame:
-    return history[history[term].abs() < math.inf]
-
-
-def _epochs(ticks: int, **scale: object) -> alt.X:
-    axis = alt.Axis(grid=False, tickMinStep=1, format="d", tickCount=ticks)
-    return alt.X("epoch:Q", title="Epoch", axis=axis).scale(nice=False, **scale)

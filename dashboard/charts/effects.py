@@ -11,8 +11,8 @@ from dashboard.charts import scales
 from dashboard.text import effect_text
 from dashboard.theme import Mark
 
-ROW_HEIGHT = 23
-AXIS_HEIGHT = 70
+ROW_HEIGHT = 18
+AXIS_HEIGHT = 84
 # below 0.1 nats the wide scale is about linear, above about logarithmic
 WIDE = {"type": "symlog", "constant": 0.1}
 WIDE_AXIS = {"values": [-100, -10, -1, -0.1, 0, 0.1, 1, 10, 100], "format": "~g"}
@@ -32,7 +32,7 @@ def effects(
     rows: pd.DataFrame,
     dark: bool,
     *,
-    x_title: str,
+    x_title: str | list[str],
     wide: bool = False,
     marks: dict[str, Mark] | None = None,
 ) -> alt.LayerChart:

@@ -29,16 +29,16 @@ from dashboard.study import Study, nothing_yet, part_of, warnings
 class Page:
     """A page: its path in an address, its title, and what it holds.
 
-    `linked`: the navigation shows it. `written`: the static site has it. `of_tables`:
-    it shows the study as its tables have it. `table`: one that not every study has, and
-    without which there is no way to the page.
+    `linked`: the navigation shows it. `written`: whether the static site of a study has
+    it. `of_tables`: it shows the study as its tables have it. `table`: one that not
+    every study has, and without which there is no way to the page.
     """
 
     path: str
     title: str
     compose: Callable[[Study, Ask], Iterable[Element]]
     linked: bool = True
-    written: bool = True
+    written: Callable[[Study], bool] = lambda study: True
     of_tables: bool = False
     table: str = ""
 
@@ -64,6 +64,11 @@ class Page:
             yield from nothing_yet(study.results)
 
 
+def _live(study: Study) -> bool:
+    """Of pages that show nothing without their visitor's choice, or what changes."""
+    return False
+
+
 PAGES = [
     Page("overview", "Overview", overview.compose, of_tables=True),
     Page("table-1", "Table 1", table1.compose, of_tables=True),
@@ -73,10 +78,10 @@ PAGES = [
     Page("ood", "Off the training data", ood.compose, of_tables=True, table="ood"),
     Page("rivals", "Rivals", rivals.compose, of_tables=True, table="rivals"),
     Page("compare", "Compare", compare.compose, of_tables=True),
-    Page("studies", "Studies", studies.compose, written=False, of_tables=True),
+    Page("studies", "Studies", studies.compose, True, studies.side_by_side, True),
     Page("pictures", "Pictures", pictures.compose),
     Page("runs", "Runs", runs.compose),
-    Page("run", "One run", run.compose, linked=False, written=False),
-    Page("live", "Live", live.compose, written=False),
+    Page("run", "One run", run.compose, linked=False, written=_live),
+    Page("live", "Live", live.compose, written=_live),
     Page("provenance", "Provenance", provenance.compose),
 ]

@@ -9,11 +9,11 @@ from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES
 from dashboard import comparison, summary
 from dashboard import elements as el
-from dashboard.charts.curves import lines, message
+from dashboard.charts.curves import by_seed, lines, message
 from dashboard.charts.effects import effects
 from dashboard.charts.images import against
 from dashboard.decomposition import MAIN_GAP, gaps_of
-from dashboard.differences import RULE
+from dashboard.differences import RULE, to_first
 from dashboard.findings import BASELINE
 from dashboard.study import Study, bounds_alone, warnings
 from dashboard.summary import METRIC, title_of, with_unit
@@ -65,7 +65,8 @@ def _curves(
     term = ask.one(el.Choice("Term", "term", terms, title_of))
     scale = ask.one(el.Choice("Scale", "scale", ["linear", "logarithmic"]))
     yield from warnings(problems)
-    epochs = comparison.epochs(found, study, models, term)
+    order = sorted(found, key=lambda of: models.index(of[0]))
+    epochs = by_seed([(m, m, study.title(m), table) for m, table in order], term)
     if epochs.empty:
         yield el.Text("None of these models has a training history yet.")
         return
@@ -99,7 +100,7 @@ def _differences(
     written = [metric for metric in WRITTEN if metric in metrics]
     choice = el.Choice("Quantity", "quantity", metrics, title_of, written=written)
     for metric in ask.each(choice):
-        rows = comparison.differences(runs, study, (*view, metric), models)
+        rows = to_first(runs, study, (*view, metric), models)
         absent = rows.loc[rows["effect"].isna(), "model"]
         if len(absent):
             names = "; ".join(map(study.title, absent))
@@ -115,8 +116,8 @@ def shown_differences(
 ) -> Iterator[el.Element]:
     """The differences in one quantity to what stands in `than`, drawn and as a table.
 
-    `found` has the columns of `comparison.differences`, and Here and There where the
-    values themselves are shown.
+    `found` has the columns of `difference_row`, and Here and There where the values
+    themselves are shown.
     """
     if found.empty:
         yield el.Text(f"Nothing has this quantity here and under {than}.")
@@ -126,9 +127,9 @@ def shown_differences(
     told = ", ".join(f"{counts[word]} {word}" for word in found["verdict"].unique())
     message = f"{quantity.title} beside {than}: {told}."
     yield el.Text(message)
-    title, sense = f"{with_unit(metric)} above {than}", ""
+    title, sense = [with_unit(metric), f"above {than}"], ""
     if quantity.better:
-        title = f"Gain over {than}, {quantity.unit}: to the right is better"
+        title = [f"Gain over {than},", f"{quantity.unit}: to the right is better"]
         sense = f" Plus, to the right, is better than {than}."
     draw = partial(effects, found, x_title=title)
     yield el.Chart(f"differences-{metric}", draw, message)

@@ -5,7 +5,6 @@ from functools import partial
 
 import pandas as pd
 
-from comvae.results.quantities import SPLITS
 from comvae.results.statistics import COVERS
 from dashboard import decomposition, summary
 from dashboard import elements as el
@@ -20,13 +19,6 @@ WIDE = 5  # nats: beyond it the scale of gains is logarithmic
 
 def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     """The whole page."""
-    yield el.Text(
-        "ELBO = log p(x) \N{MINUS SIGN} approximation gap \N{MINUS SIGN} amortization "
-        "gap, for every image. The approximation gap is what the best diagonal "
-        "Gaussian q* still lacks; the amortization gap is what the encoder's q lacks "
-        "beside q*. Part of that is weight noise: what drawing random weights costs "
-        "against setting them to their means."
-    )
     if not study.measures_gaps:
         yield el.Notice("This study measures no gaps: its setting gap.images is 0.")
         return
@@ -35,19 +27,19 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if gaps is None:
         yield from study.lacking("gaps")
         return
-    split = ask.one(summary.split_choice(gaps, label="Images", name=_images))
+    split = ask.one(summary.split_choice(gaps))
     here = gaps[gaps["split"] == split]
     measured = decomposition.measured(here, study)
-    absent = [m for m in study.in_order(here["model"]) if m not in measured]
     models: list[str] = []
     if measured:
-        # at first without the ends of the scale, which dwarf the rest
+        # in a site without the ends of the scale, which dwarf the rest
         ends = bounds_alone(study)
-        first = [model for model in measured if model not in ends] or measured
+        rivals = [model for model in measured if model not in ends] or measured
+        first = summary.default_models(study, dataset, measured)
         models = ask.some(
-            el.Choice("Models", "shown", measured, study.title, default=first)
+            el.Choice("Models", "models", measured, study.title, first, rivals)
         )
-    if absent:
+    if absent := [m for m in study.in_order(here["model"]) if m not in measured]:
         names = "; ".join(map(study.title, absent))
         yield el.Notice(f"Not measured, or no run finished: {names}.", "warning")
     if not models:
@@ -55,15 +47,11 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
             yield el.Notice("Choose at least one model above.")
         return
     here = here[here["model"].isin(models)]
-    yield from _stack(here, study, dataset)
-    yield from _gains(study, dataset, split, models)
+    gains = _gains(study, dataset, split, models)
+    yield el.Columns([[*_stack(here, study, dataset)], [*gains]])
     yield from _spread(here, study, ask)
     yield from _bounds(here, study)
-    yield el.File("tables/gaps.csv")
-
-
-def _images(split: str) -> str:
-    return SPLITS[split].images.capitalize() if split in SPLITS else split
+    yield el.Row([el.File("tables/gaps.csv"), el.File("tables/attribution.csv")])
 
 
 def _stack(here: pd.DataFrame, study: Study, dataset: str) -> Iterator[el.Element]:
@@ -74,11 +62,17 @@ def _stack(here: pd.DataFrame, study: Study, dataset: str) -> Iterator[el.Elemen
     title = "log p(x) minus ELBO, nats per image (lower is better)"
     yield el.Text(message)
     yield el.Chart("stack-gaps", partial(stack, rows, x_title=title), message)
+    yield el.Text(
+        "ELBO = log p(x) \N{MINUS SIGN} approximation gap \N{MINUS SIGN} amortization "
+        f"gap, for every image. {decomposition.certified(here, study)}"
+    )
     yield el.Caption(
         "How to read it: the bar begins at log p(x), which is set to 0, and ends at "
         "the ELBO, where the mark of the model stands, with its 95% interval. From the "
-        "mark on come the weight noise, the rest of the amortization gap and the "
-        f"approximation gap. {COVERS} Pointed at, a bar tells the one over both."
+        "mark on come the weight noise: what drawing random weights costs against "
+        "setting them to their means; the rest of the amortization gap: what the "
+        "encoder's q lacks beside the best diagonal Gaussian q*; and the approximation "
+        f"gap: what q* still lacks. {COVERS} Pointed at, a bar tells the one over both."
     )
 
 
@@ -86,7 +80,7 @@ def _gains(
     study: Study, dataset: str, split: str, models: list[str]
 ) -> Iterator[el.Element]:
     """What the gains over vanilla are made of."""
-    yield el.Heading("What the gain over vanilla is made of")
+    yield el.Heading("What the gains are made of")
     attribution = study.of("attribution", dataset)
     yield from study.damage("attribution")
     rows = pd.DataFrame()
@@ -102,7 +96,7 @@ def _gains(
     message = decomposition.gain_message(rows)
     yield el.Text(message)
     wide = bool(rows["effect"].abs().max() > WIDE)
-    title = "Gain over vanilla, nats per image"
+    title = ["Gain over vanilla, nats per image:", "to the right is better"]
     draw = partial(effects, rows, x_title=title, wide=wide)
     yield el.Chart("gains", draw, message)
     text = (
@@ -113,7 +107,6 @@ def _gains(
     if wide:
         text += " The scale is linear near 0 and logarithmic beyond."
     yield el.Caption(text)
-    yield el.File("tables/attribution.csv")
 
 
 def _spread(here: pd.DataFrame, study: Study, ask: el.Ask) -> Iterator[el.Element]:
@@ -144,7 +137,9 @@ def _spread(here: pd.DataFrame, study: Study, ask: el.Ask) -> Iterator[el.Elemen
             "averaged over seeds."
         )
         says = f"{name} in nats by model: quantiles."
-        yield el.Table(decomposition.spread_table(rows), says)
+        table = decomposition.spread_table(rows)
+        formats = dict.fromkeys(table.columns[1:-1], ".2f")
+        yield el.SortableTable(table, says, formats)
         yield el.Caption(
             "Seeds and images: the 95% interval of the mean over both (hierarchical "
             "bootstrap)."

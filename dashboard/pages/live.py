@@ -7,12 +7,13 @@ from functools import partial
 
 import pandas as pd
 
+from comvae.results.standing import Seen, Standing, histories
 from comvae.results.trail import Progress as Trail
 from dashboard import elements as el
 from dashboard import progress, summary
 from dashboard.charts.curves import by_seed, lines, message
 from dashboard.forecast import forecast
-from dashboard.progress import Progress, Seen, seeds_text
+from dashboard.progress import seeds_text
 from dashboard.study import Study, nothing_yet, warnings
 from dashboard.text import duration
 
@@ -49,7 +50,7 @@ def _now(study: Study, ask: el.Ask, updates: bool) -> Iterator[el.Element]:
 
 
 def _outlook(
-    found: Progress, told: dict[str, Trail | None], study: Study
+    found: Standing, told: dict[str, Trail | None], study: Study
 ) -> Iterator[el.Element]:
     """The study as a whole: what is done, and when the rest may be."""
     counts = found.counts()
@@ -104,23 +105,21 @@ def _curves(running: list[Seen], study: Study, ask: el.Ask) -> Iterator[el.Eleme
     if not running:
         return
     yield el.Heading("Curves so far")
-    histories, problems = progress.histories(running)
-    terms = summary.measured_in(*histories.values()) or [summary.METRIC]
+    tables_of, problems = histories(running)
+    terms = summary.measured_in(*tables_of.values()) or [summary.METRIC]
     term = ask.one(el.Choice("Term", "term", terms, summary.title_of))
     yield from warnings(problems)
     for dataset in dict.fromkeys(seen.block.dataset for seen in running):
         here = [seen for seen in running if seen.block.dataset == dataset]
-        tables = []
-        for seen in here[:LINES]:
-            line = str(seen.block.folder)
-            names = {"line": line, "model": seen.block.model}
-            names["title"] = _title(seen, study)
-            if line in histories:
-                tables.append(by_seed(histories[line], term, **names))
-        if not any(map(len, tables)):
+        of_line = [
+            (line, seen.block.model, _title(seen, study), tables_of[line])
+            for seen in here[:LINES]
+            if (line := str(seen.block.folder)) in tables_of
+        ]
+        epochs = by_seed(of_line, term)
+        if epochs.empty:
             yield el.Text(f"No epoch on {dataset} has ended yet.")
             continue
-        epochs = pd.concat(tables, ignore_index=True)
         said = f"On {dataset}: {message(epochs, term)}"
         yield el.Text(said)
         yield el.Chart(f"curves-so-far-{dataset}", partial(lines, epochs, term), said)
@@ -134,7 +133,7 @@ def _curves(running: list[Seen], study: Study, ask: el.Ask) -> Iterator[el.Eleme
 
 
 def _interrupted(
-    found: Progress, study: Study, zone: tzinfo | None
+    found: Standing, study: Study, zone: tzinfo | None
 ) -> Iterator[el.Element]:
     for seen in found.with_status("silent")[:ROWS]:
         text = (
@@ -146,7 +145,7 @@ def _interrupted(
         yield el.Notice(f"{_name(seen, study)}: was interrupted. {GOES_ON}")
 
 
-def _ended(found: Progress, study: Study) -> Iterator[el.Element]:
+def _ended(found: Standing, study: Study) -> Iterator[el.Element]:
     """The last of the blocks that have ended, the latest first."""
     trained = [seen for seen in found.seen if seen.trained is not None]
     trained.sort(key=lambda seen: seen.trained, reverse=True)

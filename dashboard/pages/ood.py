@@ -23,7 +23,8 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if table is None:
         yield from study.lacking("ood")
         return
-    foreign = ask.one(el.Choice("Foreign images", "foreign", _foreign(table)))
+    others = table["foreign"].unique().tolist()
+    foreign = ask.one(el.Choice("Foreign images", "foreign", others))
     here = table[table["foreign"] == foreign]
     rows = here.pivot(index="model", columns="quantity")
     rows = rows.loc[study.in_order(rows.index)]
@@ -83,10 +84,6 @@ def _generalisation(study: Study, dataset: str) -> Iterator[el.Element]:
         f"{says[:-1]}, nats per image, with its 95% interval over seeds: what the "
         "encoder loses on images that it was not trained on."
     )
-
-
-def _foreign(table: pd.DataFrame) -> list[str]:
-    return table["foreign"].unique().tolist()
 
 
 def _answer(study: Study, means: pd.DataFrame, dataset: str, foreign: str) -> str:

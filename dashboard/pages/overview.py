@@ -12,11 +12,14 @@ from dashboard import findings, progress, records, summary
 from dashboard.differences import RULE
 from dashboard.forecast import forecast
 from dashboard.leaderboard import leaderboard
-from dashboard.pages.claims import effects_chart
+from dashboard.pages.claims import judged
 from dashboard.study import Study, bounds_alone
 from dashboard.text import counted
 
-PAPER = "Su, Lin and Chen, Compound Variational Auto-Encoder (ICASSP 2019)"
+PAPER = el.WebLink(
+    "https://doi.org/10.1109/ICASSP.2019.8683633",
+    "Su, Lin and Chen, ICASSP 2019",
+)
 
 
 def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
@@ -26,10 +29,15 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     if len(datasets) > 1:
         dataset = ask.one(el.Choice("Dataset", "dataset", datasets))
     yield from _headline(study, dataset)
+    runs, found = study.table("runs"), None
+    if runs is not None:
+        found = findings.lead(runs, dataset, bounds_alone(study))
+    if found is not None:
+        best, _ = findings.best_model(study, runs, dataset, found)
+        yield el.Heading(f"Best model: {best}")
+        yield from leaderboard(study, runs, dataset, set(found.means.index))
     yield from _progress(study, dataset)
-    if (runs := study.table("runs")) is not None:
-        yield from leaderboard(study, runs, dataset, bounds_alone(study))
-    yield from _findings(study, dataset)
+    yield from _findings(study, dataset, found)
     yield from _claims(study, dataset)
 
 
@@ -46,8 +54,11 @@ def _headline(study: Study, dataset: str) -> Iterator[el.Element]:
     yield el.Text(
         "Variational auto-encoders whose encoders have fixed, random, or dynamic "
         "weights: do they explain unseen images better, and is it because they narrow "
-        f"the amortization gap? {PAPER}, run again. {_setting(study, dataset)}"
+        "the amortization gap?"
     )
+    setting = _setting(study, dataset)
+    again = f"Compound Variational Auto-Encoder, run again on {setting}"
+    yield el.Row([PAPER, el.Text(again)])
     yield from summary.departures(study, dataset)
 
 
@@ -63,9 +74,8 @@ def _setting(study: Study, dataset: str) -> str:
             f"{count:,} {split} images" for split, count in record["counts"].items()
         ]
     parts.append(counted(len({run.seed for run in here}), "seed"))
-    settings = records.load_settings(here[:1])
-    for shared in settings.values():
-        parts.append(f"{shared.get('training.epochs', '?')} epochs")
+    for settings in records.load_settings(here[:1]).values():
+        parts.append(f"{settings.get('training.epochs', '?')} epochs")
     runs = study.of("runs", dataset)
     commits = [] if runs is None else runs["git_commit"].dropna().unique()
     if len(commits) == 1:
@@ -97,7 +107,9 @@ def _progress(study: Study, dataset: str) -> Iterator[el.Element]:
     yield from summary.absent_runs(study, dataset)
 
 
-def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
+def _findings(
+    study: Study, dataset: str, found: findings.Lead | None
+) -> Iterator[el.Element]:
     """The three findings, and how sure they are."""
     runs = study.table("runs")
     if runs is None:
@@ -105,8 +117,6 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
         return
     attribution = study.table("attribution")
     yield from study.damage("attribution", "gaps")
-    left_out = bounds_alone(study)
-    found = findings.lead(runs, dataset, left_out)
     if found is None:
         yield el.Notice(f"No model has a finished run on {dataset} yet.")
         return
@@ -129,7 +139,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
         ),
         (
             "How much of it is amortization gap?",
-            findings.amortization(study, attribution, dataset, model),
+            findings.amortization(study, runs, attribution, dataset, model),
             el.Link("gaps", "More: Gaps", here),
         ),
         (
@@ -144,7 +154,7 @@ def _findings(study: Study, dataset: str) -> Iterator[el.Element]:
     ]
     yield el.Columns(cards, framed=True)
     text = f"How sure is it: {RULE}"
-    absent = study.in_order(left_out & set(runs["model"]))
+    absent = study.in_order(bounds_alone(study) & set(runs["model"]))
     if absent:
         names = "; ".join(map(study.title, absent))
         text += f" Not among the rivals, since no encoder gives their q(z|x): {names}."
@@ -158,8 +168,5 @@ def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
         yield from study.damage("claims")
         return
     yield el.Heading("The paper's claims")
-    yield el.Text(summary.verdicts(claims))
-    papers = claims[claims["claim"].map(of_source) == PAPERS]
-    yield summary.judged(papers)
-    yield from effects_chart(papers)
+    yield from judged(claims[claims["claim"].map(of_source) == PAPERS])
     yield el.Link("claims", "More: Claims", {"dataset": dataset})

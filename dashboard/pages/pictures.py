@@ -7,17 +7,18 @@ import pandas as pd
 from PIL import Image
 
 from comvae.results.index import STATUSES, Run
+from comvae.results.pictures import Arrays
 from dashboard import elements as el
 from dashboard import gallery, summary
-from dashboard.arrays import Arrays, sharp
 from dashboard.charts import tiles
 from dashboard.charts.posterior import posterior
 from dashboard.comparison import image_gaps
 from dashboard.decomposition import gaps_of
 from dashboard.gallery import Found
+from dashboard.sharp import sharp
 from dashboard.study import Study, warnings
 from dashboard.summary import title_of
-from dashboard.text import number
+from dashboard.text import extremes, number
 
 AT_MEANS = (
     "Pixels are means of p(x|z), z is the mean of q(z|x), and weights that are random "
@@ -95,9 +96,9 @@ def _reconstructions(
     found: Found, study: Study, images: list[int]
 ) -> Iterator[el.Element]:
     yield el.Heading(SECTIONS[0])
-    means = gallery.errors(found, images)
-    what = f"mean reconstruction error over {len(images)} test images"
-    message = gallery.extremes(means, study, what)
+    means = gallery.errors(found, study, images)
+    what = f"The mean reconstruction error over {len(images)} test images"
+    message = extremes(what, means)
     shown = gallery.spread(images, gallery.SHOWN)
     rows = gallery.reconstruction_rows(found, study, shown)
     yield from _rows("reconstructions", rows, message)

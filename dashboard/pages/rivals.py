@@ -12,9 +12,9 @@ from comvae.results.quantities import QUANTITIES
 from comvae.results.statistics import COVERS
 from comvae.results.tables.attribution import BASELINE
 from dashboard import elements as el
-from dashboard import summary
 from dashboard.charts.price import price
 from dashboard.differences import GAIN
+from dashboard.pages.claims import judged
 from dashboard.study import Study
 from dashboard.text import effect_text
 
@@ -126,5 +126,5 @@ def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
     theirs = claims[claims["claim"].map(of_source) == RIVALS]
     if not theirs.empty:
         yield el.Heading("What their papers claim")
-        yield summary.judged(theirs)
+        yield from judged(theirs)
         yield el.Link("claims", "More: Claims", {"dataset": dataset})

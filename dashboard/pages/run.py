@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from comvae.errors import ResultsError
 from comvae.results import index as runs
 from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES, SPLITS
+from comvae.results.reading import noting
 from dashboard import elements as el
 from dashboard import summary
-from dashboard.arrays import enlarged
 from dashboard.charts.curves import by_seed, lines, message
+from dashboard.sharp import enlarged
 from dashboard.study import Study, warnings
 from dashboard.text import NOTHING, number
 
@@ -32,7 +32,6 @@ PICTURES = {
 
 def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
     """The whole page."""
-    index = study.index
     dataset = ask.one(el.Choice("Dataset", "dataset", study.datasets))
     here = study.runs_on(dataset)
     if not here:
@@ -50,18 +49,14 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
 
     def loaded(load, *which):
         """What `load` gives for the run; a damaged file is noted, and None."""
-        try:
+        with noting(problems):
             return load(run, *which)
-        except ResultsError as error:
-            if str(error) not in index.problems:
-                problems.append(str(error))
-            return None
 
     history = loaded(runs.load_history)
     metrics = loaded(runs.load_metrics)
     pictures = {kind: loaded(_picture, kind) for kind in PICTURES}
     settings, training = loaded(runs.load_settings), loaded(runs.load_provenance)
-    yield from warnings(problems)
+    yield from warnings(p for p in problems if p not in study.index.problems)
     yield from _training(history, run.model, study.title(run.model))
     yield from _results(metrics, history, run)
     yield from _pictures(pictures, f"{study.title(run.model)}, seed {run.seed}.")
@@ -100,8 +95,7 @@ def _training(
     ]
     beside, charts = 2 if len(terms) == 4 else 3, []
     for term in terms:
-        names = {"line": model, "model": model, "title": title}
-        epochs = by_seed(history, term, **names)
+        epochs = by_seed([(model, model, title, history)], term)
         if len(epochs):
             draw = partial(lines, epochs, term)
             charts.append([el.Chart(term, draw, message(epochs, term))])
@@ -128,10 +122,9 @@ def _results(
     yield el.Subheading("Results")
     rows = []
     if metrics is not None:
-        order = {"split": ["test", *SPLITS], "mode": list(MODES)}
-        known = metrics.sort_values(
-            list(order), key=lambda column: column.map(_place(order[column.name]))
-        )
+        ranks = {"split": ["test", *SPLITS], "mode": [*MODES]}
+        order = {by: {n: i for i, n in enumerate(ranks[by])} for by in ranks}
+        known = metrics.sort_values([*ranks], key=lambda of: of.map(order[of.name]))
         for row in known.to_dict("records"):
             split = summary.split_title(row["split"])
             how = MODES.get(row["mode"], row["mode"])
@@ -153,11 +146,6 @@ def _results(
             "Reconstruction, latent KL and negative ELBO in nats per image; the weight "
             "KL in nats for one network."
         )
-
-
-def _place(order: list[str]):
-    """Where a name stands in `order`; the unknown last."""
-    return lambda name: order.index(name) if name in order else len(order)
 
 
 def _terms(row: dict[str, Any]) -> dict[str, str]:

@@ -8,10 +8,11 @@ import pandas as pd
 from comvae.results import index as runs
 from comvae.results.index import Run
 from comvae.results.quantities import QUANTITIES
+from comvae.results.reading import noting
 from comvae.study.passwords import without_password
 from dashboard import elements as el
 from dashboard import records, summary
-from dashboard.study import Study, noting, warnings
+from dashboard.study import Study, warnings
 from dashboard.text import number
 
 BY = {"runs": "Run by run", "models": "By model, over its seeds"}
@@ -73,8 +74,8 @@ def _by_model(rows: pd.DataFrame) -> el.Table:
     for title, of_model in rows.groupby("Model", sort=False):
         row = {"Model": title, "Seeds": f"{len(of_model)}"}
         for name in summary.in_order(rows):
-            values, digits = of_model[name], 2 if QUANTITIES[name].unit else 0
-            text = number(values.mean(), digits)
+            values = of_model[name]
+            text = number(values.mean(), _digits(rows[name]))
             if values.nunique() > 1:
                 text += f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{number(values.std())}"
             row[QUANTITIES[name].title] = text
@@ -86,15 +87,18 @@ def _by_model(rows: pd.DataFrame) -> el.Table:
     return el.Table(pd.DataFrame(found), says)
 
 
+def _digits(values: pd.Series) -> int:
+    """As many decimals as a quantity is told with: counts have none."""
+    return 0 if (values.dropna() % 1 == 0).all() else 2
+
+
 def _by_run(
     rows: pd.DataFrame, chosen: Sequence[Run], study: Study, ask: el.Ask
 ) -> Iterator[el.Element]:
     """Every run; those that are chosen beside each other below."""
     kept = summary.in_order(rows)
     titles = {name: QUANTITIES[name].title for name in kept}
-    formats = {
-        titles[name]: ",.2f" if QUANTITIES[name].unit else ",.0f" for name in kept
-    }
+    formats = {titles[name]: f",.{_digits(rows[name])}f" for name in kept}
     table = el.SortableTable(
         rows.drop(columns="model").rename(columns=titles | HEADS),
         f"{len(rows)} runs on {chosen[0].dataset} with their quantities.",
@@ -114,7 +118,7 @@ def _by_run(
 def _beside(
     picked: Sequence[Run], numbers: pd.DataFrame, study: Study
 ) -> Iterator[el.Element]:
-    """Runs beside each other: their quantities, and where their settings differ."""
+    """Runs beside each other: their quantities and settings, what differs on top."""
     yield el.Heading("Beside each other")
     heads = [f"{study.title(run.model)}, seed {run.seed}" for run in picked]
     links, problems = [], []
@@ -125,12 +129,15 @@ def _beside(
         with noting(problems):
             settings[head] = records.settings_of(runs.load_settings(run) or {})
     yield el.Row(links)
-    _, differing = records.compared(settings)
-    rows = pd.concat([numbers.set_axis(heads).T, differing])
+    shared, differing = records.compared(settings)
+    alike = pd.DataFrame(dict.fromkeys(heads, shared))
+    rows = pd.concat([numbers.set_axis(heads).T, differing, alike])
+    marked = (rows.nunique(axis=1) > 1).to_numpy().nonzero()[0].tolist()
     rows = rows.rename_axis("What").reset_index()
-    yield el.Table(rows, f"{len(picked)} runs beside each other.")
+    yield el.Table(rows, f"{len(picked)} runs beside each other.", marked=marked)
     yield el.Caption(
-        "Below the quantities stand the settings in which the runs differ."
+        "Quantities first, then settings. Rows in which the runs differ have a "
+        "coloured ground."
     )
     yield from warnings(problems)
 

@@ -54,6 +54,7 @@ class Written:
             kind_of=lambda element: type(element).__name__,
             vega=vega,
             slug=slug,
+            found=el.FOUND,
             **values,
         )
 

@@ -28,7 +28,7 @@ MAIN = {  # figures for the Snakemake report and for papers: page and chart of e
 
 def pages_of(study: Study) -> list[Page]:
     """The pages that a site of a study has."""
-    return [page for page in PAGES if page.written and page.is_there(study.folder)]
+    return [p for p in PAGES if p.is_there(study.folder) and p.written(study)]
 
 
 def build(study: Study, output: Path, figures: Path | None = None) -> list[str]:

@@ -9,6 +9,7 @@ from os.path import isfile
 from pathlib import Path
 from urllib.parse import urlencode
 
+import pandas as pd
 import streamlit as st
 
 from comvae.results.paths import results_folder
@@ -137,17 +138,19 @@ class Shown:
                 WORDS[type(element)](plain(text))
             case el.Bar(done, text):
                 st.progress(done, text=plain(text))
-            case el.Verdicts(statements):
-                for verdict, statement in statements:
+            case el.Verdicts(rows):
+                for verdict, statement, picture in rows:
                     colour, icon = VERDICTS.get(verdict, ("gray", None))
-                    left, right = st.columns([1, 4], vertical_alignment="center")
-                    left.badge(plain(verdict.capitalize()), icon=icon, color=colour)
-                    right.markdown(plain(statement))
+                    parts = st.columns([3, 10, 4], vertical_alignment="center")
+                    parts[0].badge(plain(verdict.capitalize()), icon=icon, color=colour)
+                    parts[1].markdown(plain(statement))
+                    parts[2].image(picture, alt=f"{el.FOUND}: {statement}")
             case el.Link(page, text, choices):
                 place = streamlit_pages()[page]
                 st.page_link(place, label=plain(text), query_params=choices)
             case el.WebLink(address, text):
-                st.link_button(plain(text), address, icon=":material/open_in_new:")
+                icon = ":material/open_in_new:"
+                st.link_button(plain(text), address, icon=icon, type="tertiary")
             case el.Columns(columns, framed):
                 gap = "small" if framed else "large"
                 places = st.columns(len(columns), gap=gap)
@@ -157,7 +160,7 @@ class Shown:
                     with place:
                         self.show(parts)
             case el.Row(parts):
-                with st.container(horizontal=True):
+                with st.container(horizontal=True, vertical_alignment="center"):
                     self.show(parts)
             case el.Details(title, parts):
                 with st.expander(plain(title)):
@@ -182,6 +185,9 @@ class Shown:
                         sortable(element)
                     else:
                         rows = rows.map(plain).rename(columns=plain)
+                        if element.marked:
+                            only = pd.IndexSlice[[*element.marked], :]
+                            rows = rows.style.set_properties(only, **theme.MARKED)
                         st.table(rows, border="horizontal", hide_index=True, alt=says)
                     _save(self._once(slug(says)), of_table(element))
             case el.File(path):

@@ -14,9 +14,9 @@ from dashboard.text import NOTHING
 class Visitor(Ask):
     """Asks whoever looks at the page.
 
-    A choice is what the address says, else the last one made, else the first option. A
-    first choice that nobody made is not written there, since every write is one more
-    step for the browser's Back.
+    A choice is what the address says, else the last one made, on whichever page, else
+    the first option. A first choice that nobody made is not written there, since every
+    write is one more step for the browser's Back.
     """
 
     def __init__(self, page: str) -> None:
@@ -118,8 +118,8 @@ def _keep(key: str, chosen: Sequence[Any], first: Sequence[Any]) -> None:
     state, url = st.session_state, st.query_params.get(key)
     text, at_first = (",".join(map(str, options)) for options in (chosen, first))
     if url is not None or text != at_first:
-        st.query_params[key] = text
-    state[f"last-{key}"], state[f"url-{key}"] = text, st.query_params.get(key)
+        st.query_params[key] = state[f"last-{key}"] = text
+    state[f"url-{key}"] = st.query_params.get(key)
 
 
 def sortable(table: SortableTable, **options: Any):

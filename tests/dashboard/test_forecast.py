@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pandas as pd
 
+from comvae.results.standing import Seen, Standing
 from comvae.study.plan import Block
 from dashboard.forecast import forecast
-from dashboard.progress import Progress, Seen
 
 
 def seen(status, model="vanilla", seeds=(0, 1), seconds=None):
@@ -31,14 +31,14 @@ def test_time_left_by_model_and_by_the_blocks_at_a_time():
         "digits/compound-mixture/000000000000/seeds-0-1": trail(6.0),
     }
     # (4 + 6 + 10 + 20) / 2
-    assert forecast(Progress(blocks, []), told, None) == (
+    assert forecast(Standing(blocks, []), told, None) == (
         "About 20 s of training left, 2 blocks at a time. "
         "Evaluation and gaps come on top."
     )
     told["digits/vanilla/000000000000/seeds-2-3"] = trail(
         59.0
     )  # and at least that of the slowest
-    assert "About 59 s" in forecast(Progress(blocks, []), told, None)
+    assert "About 59 s" in forecast(Standing(blocks, []), told, None)
 
 
 def test_time_left_learns_from_the_tables():
@@ -51,14 +51,14 @@ def test_time_left_learns_from_the_tables():
         }
     )
     blocks = [seen("running"), seen("waiting", seeds=(2,))]
-    assert "About 15 s" in forecast(Progress(blocks, []), {}, runs)
+    assert "About 15 s" in forecast(Standing(blocks, []), {}, runs)
     others = [seen("running", "compound-mixture")]  # by the models that have finished
-    assert "About 10 s" in forecast(Progress(others, []), {}, runs)
+    assert "About 10 s" in forecast(Standing(others, []), {}, runs)
 
 
 def test_no_time_left_without_a_finished_block_or_a_running_one():
     waiting = [seen("waiting")]
-    none = forecast(Progress([seen("running"), *waiting], []), {}, None)
+    none = forecast(Standing([seen("running"), *waiting], []), {}, None)
     assert "no block has finished. Now 1 block at a time" in none
-    assert forecast(Progress(waiting, []), {}, None) == "Nothing is training now."
-    assert forecast(Progress([seen("trained", seconds=1.0)], []), {}, None) == ""
+    assert forecast(Standing(waiting, []), {}, None) == "Nothing is training now."
+    assert forecast(Standing([seen("trained", seconds=1.0)], []), {}, None) == ""

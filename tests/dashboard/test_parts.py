@@ -100,7 +100,7 @@ def test_interval_chart_holds_every_model_in_order(rows):
 def test_curves_leave_out_what_is_not_finite():
     values = [5.0, math.inf, math.nan]
     history = pd.DataFrame({"epoch": [1, 2, 3], "seed": 0, "weight_kl": values})
-    rows = curves.by_seed(history, "weight_kl", line="a", model="a", title="A")
+    rows = curves.by_seed([("a", "a", "A", history)], "weight_kl")
     assert rows["value"].tolist() == [5.0]
     assert curves.message(rows, "weight_kl") == "Weight KL of A is 5.00 after epoch 1."
 
@@ -109,7 +109,7 @@ def test_lines_are_of_seeds_and_end_at_the_lowest_and_the_highest():
     history = pd.DataFrame(
         {"epoch": [1, 1, 2, 2], "seed": [0, 1] * 2, "latent_kl": [5.0, 7.0, 1.0, 2.0]}
     )
-    low = curves.by_seed(history, "latent_kl", line="a", model="a", title="A")
+    low = curves.by_seed([("a", "a", "A", history)], "latent_kl")
     assert low["value"].tolist() == history["latent_kl"].tolist()
     high = low.assign(line="b", title="B", value=low["value"] + 1)
     best, worst, count = curves.ends(pd.concat([high, low]))
@@ -123,7 +123,7 @@ def test_curves_have_the_range_of_their_last_epochs(least, log, kind):
     epochs = range(1, 12)
     values = [1000.0, 500.0, *range(least + 8, least - 1, -1)]
     history = pd.DataFrame({"epoch": epochs, "seed": 0, "latent_kl": values})
-    rows = curves.by_seed(history, "latent_kl", line="a", model="a", title="A")
+    rows = curves.by_seed([("a", "a", "A", history)], "latent_kl")
     spec = curves.lines(rows, "latent_kl", dark=False, log=log).to_dict()
     scale = spec["layer"][0]["encoding"]["y"]["scale"]
     low, high = scale["domain"]
@@ -247,7 +247,7 @@ def test_a_table_of_values_is_text_too():
 def test_a_chart_is_saved_with_what_is_drawn_and_its_caption(tmp_path):
     write_results(tmp_path, models=FEW, epochs=4)
     history = runs.load_history(runs.load_index(tmp_path).runs[0])
-    rows = curves.by_seed(history, "latent_kl", line="a", model="a", title="A")
+    rows = curves.by_seed([("a", "a", "A", history)], "latent_kl")
     chart = Chart("curve", partial(curves.lines, rows, "latent_kl"), "It falls.")
     files = saved.of_chart(chart, chart.draw(False))
     table = pd.read_csv(io.BytesIO(files["csv"]()))

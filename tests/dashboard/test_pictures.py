@@ -9,11 +9,12 @@ from PIL import Image
 
 from comvae.errors import ResultsError
 from comvae.results.index import load_index
+from comvae.results.pictures import load_arrays
 from dashboard import gallery
-from dashboard.arrays import enlarged, load_arrays
 from dashboard.charts.tiles import Row, sheet
 from dashboard.elements import Chart
 from dashboard.render.vega import picture
+from dashboard.sharp import enlarged
 from tests.dashboard.studies import BLOCK, FEW, TITLES, edit, write_study
 from tests.dashboard.visitor import (
     buttons,
@@ -81,7 +82,7 @@ def test_reconstructions_are_those_of_the_files(whole):
     tips = table.loc[table["row"] == TITLES[0], "tip"].tolist()
     assert tips[3] == "image 3: error 8.00 nats"  # 5 + place 0 + image 3
     assert (
-        "Mean reconstruction error over 16 test images is lowest for Vanilla VAE, "
+        "The mean reconstruction error over 16 test images is lowest for Vanilla VAE, "
         "12.50 nats, and highest for Compound, mixture prior, 14.50 nats." in text(app)
     )
 

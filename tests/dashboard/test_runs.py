@@ -1,5 +1,6 @@
 """The page Runs: every run, models over their seeds, runs beside each other, MLflow."""
 
+import re
 import statistics
 
 import pytest
@@ -78,7 +79,12 @@ def test_chosen_runs_stand_beside_each_other(results):
     assert beside.loc["Negative ELBO", second] == f"{expected:.2f}"
     assert beside.loc["Commit"].tolist() == ["0123", "synthetic"]
     assert beside.loc["options.hidden_layer"].tolist() == ["linear", "dynamic"]
-    assert "training.epochs" not in beside.index  # both have the same
+    assert beside.loc["training.epochs"].tolist() == ["3", "3"]
+    styles = app.table[0].proto.arrow_data.styler.styles
+    rows = {int(row) for row in re.findall(r"_row(\d+)_col0", styles)}
+    assert {beside.index[row] for row in rows} == {
+        name for name, values in beside.iterrows() if values.nunique() > 1
+    }, "what differs stands out"
     links = [link.proto.label.replace("\\", "") for link in app.get("page_link")]
     assert links == [first, second]
     choose_rows(app, [])

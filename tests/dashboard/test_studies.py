@@ -1,7 +1,11 @@
 """The page Studies: this study beside another one, and its datasets side by side."""
 
+import shutil
+
 import pytest
 
+from dashboard.render.site import build, pages_of
+from dashboard.study import load_study
 from tests.dashboard.studies import FEW, TITLES, edit, edit_json, write_study
 from tests.dashboard.visitor import charts, show, sortable, table, text
 
@@ -51,4 +55,21 @@ def test_datasets_stand_side_by_side(results):
     write_study(results, models=FEW[:2], datasets=("digits", "mnist"))
     app = show("studies")
     assert "Its datasets side by side" in [head.value for head in app.header]
-    assert len(charts(app)) == 2 and "no other in results/studies" in text(app)
+    assert len(charts(app)) == 2 and "No other study in results/studies" in text(app)
+
+
+def test_a_study_without_a_common_cell_is_not_offered(results, other):
+    write_study(results / "published" / "else", models=FEW, datasets=("mnist",))
+    assert show("studies", study="test").selectbox(key="with").options == [
+        "test (published)"
+    ]
+
+
+def test_the_site_has_the_page_where_there_is_something_beside(results, other):
+    study = load_study(results)
+    assert "studies" in [page.path for page in pages_of(study)]
+    build(study, results / "site")
+    page = (results / "site" / "studies.html").read_text("utf-8")
+    assert "test (published) on digits" in page and str(results) not in page
+    shutil.rmtree(other)
+    assert "studies" not in [page.path for page in pages_of(study)]

@@ -11,7 +11,7 @@ from comvae.results.quantities import (
     markdown_table,
     names,
 )
-from comvae.results.statistics import COVERS, p_text, with_interval
+from comvae.results.statistics import COVERS, p_text, reach, with_interval
 from comvae.results.tables.attribution import PARTS
 from comvae.study.plan import Plan
 
@@ -208,8 +208,7 @@ def _trust(cells: pd.DataFrame) -> dict[str, str]:
     certificate is as far as its interval over the seeds reaches from zero."""
     by_name = cells.set_index("quantity").reindex(TRUST)
     found = by_name["mean"].copy()
-    bounds = by_name.loc["certificate", ["mean", "ci_low", "ci_high"]]
-    found["certificate"] = bounds.astype(float).abs().max()
+    found["certificate"] = reach(by_name.loc["certificate"])
     forms = dict(zip(TRUST, ("{:.1%}", "{:.3f} nats", "{:.3f} nats"), strict=True))
     return {
         QUANTITIES[name].heading: form.format(found[name])

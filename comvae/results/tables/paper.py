@@ -1,6 +1,7 @@
 """Table 1 of the study beside the paper's."""
 
 from collections.abc import Container
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +38,7 @@ def table1(runs: pd.DataFrame, without_paper: Container[str] = ()) -> pd.DataFra
     return pd.DataFrame(rows, columns=TABLE1.columns)
 
 
+@cache
 def paper_values() -> dict[tuple[str, str, str, str], float]:
     """The paper's Table 1 by (dataset, model, split, metric), nats per image.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.dashboard.studies import write_study
+from tests.dashboard.studies import FEW, write_study
 from tests.results.written import OPTIONS
 from tests.slow.browser.dashboard_server import Server, served
 from tests.slow.browser.visitor import Visit, launch, visit
@@ -19,8 +19,11 @@ FAILED = pytest.StashKey[bool]()
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory) -> Path:
-    """Synthetic results of every model."""
-    return write_study(tmp_path_factory.mktemp("study") / "results", models=OPTIONS)
+    """Synthetic results of every model, and an earlier version of some beside them."""
+    folder = tmp_path_factory.mktemp("study") / "results"
+    write_study(folder, models=OPTIONS)
+    write_study(folder / "published" / "earlier", models=FEW, epochs=4)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ class Visit:
         """Everything that can be read in the page, but for its foot, which has the
         time."""
         whole = self.page.get_by_test_id("stMain").inner_text()
-        return whole.partition("As of 2")[0]
+        return whole.rpartition("As of 2")[0]
 
     def whole_page(self) -> None:
         """Make the window as high as what stands in it, so that nothing scrolls."""
