@@ -140,11 +140,11 @@ class Reader:
         for name in ("bin", "lib", "pyvenv.cfg"):
             (installed / name).symlink_to(Path(sys.prefix) / name)
         (installed / "installed").touch()
-        self.environment = os.environ | {
-            "PATH": f"{installed / 'bin'}:{os.environ['PATH']}",
+        self.environment = os.environ | environment
+        self.environment |= {
+            "PATH": f"{installed / 'bin'}:{self.environment['PATH']}",
             "PYTHONPATH": str(folder),
             "COMVAE_MIRROR": str(folder.parent / "mirror"),
-            **environment,
         }
 
     def follow(self, page: Path) -> None:

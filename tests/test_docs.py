@@ -19,6 +19,7 @@ from tests.support import ROOT
 ALL = [block for page in PAGES for block in blocks(page)]
 NEEDS = {  # what a clone may lack, and how many blocks need it
     "another machine": 2,
+    "another Python": 1,
     "Apptainer": 1,
     "a quiet machine": 1,
     "Docker": 2,
@@ -26,6 +27,7 @@ NEEDS = {  # what a clone may lack, and how many blocks need it
     "password": 2,
     "PostgreSQL": 3,
     "Slurm": 4,  # tests/slow/slurm follows these
+    "uv": 1,
 }
 PARTS = re.compile(r"\s*(?:&&|\|)\s*")
 ASSIGNED = re.compile(r"^(?:\w+=(?:\$\((?=.* )|\S*)\s*)+")
