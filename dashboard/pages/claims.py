@@ -64,8 +64,8 @@ def _rule() -> Iterator[el.Element]:
     yield el.Text(
         "A claim of several parts needs all of them; one contradicted part contradicts "
         "it. Its p value is the largest of its parts; against it, the smallest of the "
-        "contradicted ones times the number of parts (Bonferroni). The p values of the "
-        "claims of one source that were run on a dataset are corrected for being many (Holm); the "
+        "contradicted ones times the number of parts (Bonferroni). The p values of "
+        "one source's claims on a dataset are corrected for being many (Holm); the "
         "intervals and the verdicts on single parts are not."
     )
 
