@@ -140,6 +140,8 @@ def test_a_seed_that_is_stopped_stays_and_a_nan_stays_in_its_seed(models):
         {"weight_noise": False, "weight_prior": None},
         {"batch_norm_maps": False},
         {"batch_norm_momentum": "cumulative"},
+        {"dropout": 0.1},
+        {"input_noise": 0.1},
     ],
     ids=str,
 )
