@@ -91,6 +91,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.input_noise, self.dropout = options.input_noise, options.dropout
+        self.layers_alone = not (self.input_noise or self.dropout)  # make the outputs
         widths = [pixels] + [hidden] * options.hidden_layers
         hidden_layer, latent_layer = layer_kinds(options)
         self.hidden = nn.ModuleList(

@@ -1,5 +1,7 @@
 """Noise on what the encoder reads, and dropout of its hidden units."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -109,3 +111,19 @@ def test_other_draws_do_not_depend_on_the_noise(name, models, blobs):
     theirs = train(config.model_copy(update={"options": models["vanilla"]}), blobs)
     difference = ours["negative_elbo"] - theirs.history["negative_elbo"]
     assert (difference != 0).all() and (difference.abs() < 0.05).all()
+
+
+@pytest.mark.parametrize("changes", [{"input_noise": 0.5}, {"dropout": 0.25}], ids=str)
+@pytest.mark.parametrize("name", ["vanilla", "compound-mixture"])
+def test_kernels_leave_neither_out(name, changes, models, blobs):
+    options = models[name].model_copy(update=changes)
+    twice = {split: getattr(blobs, split).repeat(1, 2) for split in ("train", "test")}
+    wide = replace(blobs, **twice, width=8)  # enough pixels to fill a vector
+    plain, fast = (
+        train(run_config(options, SEEDS, 1, kernels=kernels), wide).history
+        for kernels in ("off", "auto")
+    )
+    for column in ("reconstruction", "latent_kl"):
+        expected = torch.tensor(plain[column].tolist())
+        found = torch.tensor(fast[column].tolist())
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

@@ -39,9 +39,8 @@ def all_dynamic(encoder: Encoder) -> bool:
     """Whether C knows each layer: random weights from full maps with batch norm, wide
     enough for a vector, whose running statistics have one momentum; and nothing random
     between the layers."""
-    if type(encoder) is not Encoder or encoder.input_noise or encoder.dropout:
-        return False
-    return all(
+    known = type(encoder) is Encoder and encoder.layers_alone
+    return known and all(
         type(layer) is DynamicBayesianLinear
         and layer.options.weight_noise
         and layer.options.batch_norm_momentum != "cumulative"

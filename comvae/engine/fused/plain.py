@@ -56,9 +56,8 @@ class PlainStep:
     def __init__(self, vae: VAE, optimiser: FusedAdam) -> None:
         self.vae, self.optimiser = vae, optimiser
         encoder = [*vae.encoder.hidden, vae.encoder.latents]
-        options = vae.options
         self.whole = type(vae.encoder) is Encoder and not vae.encoder.norms
-        self.whole &= not (options.input_noise or options.dropout)
+        self.whole &= vae.encoder.layers_alone
         self.whole &= {type(layer) for layer in encoder} == {Linear}
         if not self.whole:
             encoder = []
@@ -70,7 +69,7 @@ class PlainStep:
             latent=vae.latent,
             encoder=len(encoder),
             layers=len(layers),
-            exponential=options.latent_scale == "exp",
+            exponential=vae.options.latent_scale == "exp",
             tiny=torch.finfo(torch.float32).tiny,
         )
         own = [param for layer in layers for param in layer.parameters()]
