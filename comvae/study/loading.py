@@ -39,13 +39,14 @@ class Catalogue(Settings):
         several = {row for row, count in Counter(rows.values()).items() if count > 1}
         return {m: row for m, row in rows.items() if m != row and row in several}
 
-    def options(self, model: str) -> ModelOptions:
-        """The options of a model that is named or started from."""
-        return (self.models | self.parents)[model]
+    @property
+    def all_models(self) -> dict[str, ModelOptions]:
+        """Those that are named, and those that these start from."""
+        return self.models | self.parents
 
     def run_config(self, dataset: str, model: str, seeds: list[int]) -> RunConfig:
         """The resolved config of the block of `seeds` of one (dataset, model)."""
-        options = self.options(model)
+        options = self.all_models[model]
         start = options.starts_from
         return RunConfig(
             dataset=dataset,
