@@ -179,7 +179,7 @@ _ENTRIES = [
         "train_seconds",
         "Training time",
         "seconds",
-        "Wall time of the block divided by its seeds",
+        "Wall time of the block, and of what it starts from, divided by its seeds",
         better="lower",
     ),
     _bound("log_px", "log p(x)", "log_px_is, where it can be trusted (docs/gap.md)"),
