@@ -64,15 +64,16 @@ def train(
     `start` is what training the block of `starts_from` gave, of the same seeds: what
     failed there fails here, and its seconds count here too.
     """
-    sound = [] if start is None else set(config.seeds).difference(start.failed)
-    if start is not None and not (sound and config.options.trains != "nothing"):
-        return start
     # Adam's first moment of a pixel that is rarely ink decays to a subnormal number and
     # stays there: on a CPU its arithmetic makes the step up to fifteen times slower.
     torch.set_flush_denormal(True)
     keep_freed_memory()
     device = torch.device(device)
     images, pixels = dataset.train.shape
+    if start is not None:
+        sound = set(config.seeds).difference(start.failed)
+        if config.options.trains == "nothing" or not sound:
+            return _part_of(start, config, config, pixels)
     _refuse_single_image(config, images)
     held = (dataset.grey or dataset).train.nbytes
     waiting = parts_that_fit(config, pixels, held, device)

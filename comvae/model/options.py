@@ -128,8 +128,9 @@ class SVI(Settings):
     )
     draws: Positive = Field(
         8,
-        description="Latents that a step's slope is a mean over. The source has 1, "
-        "whose noise alone costs more nats than a small model's encoder.",
+        description="Latents that a step's slope is a mean over, in evaluation. The "
+        "source has 1, whose noise alone costs more nats than a small model's encoder; "
+        "so has training here.",
     )
 
 

@@ -54,7 +54,7 @@ def unused(results: Path, studies: Iterable[Path], models: Path) -> list[Unused]
     for study in studies:
         catalogue = load_study(source=study, models=models)
         for dataset in catalogue.study.datasets.names:
-            for model in catalogue.models | catalogue.parents:
+            for model in catalogue.all_models:
                 config = catalogue.run_config(dataset, model, [0])
                 measured = catalogue.study.measured
                 named |= _addresses(dataset, model, config.config_hash, measured)

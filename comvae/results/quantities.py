@@ -194,7 +194,7 @@ _ENTRIES = [
         "train_seconds",
         "Training time",
         "seconds",
-        "Wall time of the block divided by its seeds",
+        "Wall time of the block, and of what it starts from, divided by its seeds",
         better="lower",
         tables=("runs", "rivals"),
     ),

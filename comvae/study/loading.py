@@ -44,13 +44,14 @@ class Catalogue(Settings):
         """The models that are rivals of the paper's."""
         return [name for name, model in self.models.items() if model.rival]
 
-    def options(self, model: str) -> ModelOptions:
-        """The options of a model that is named or started from."""
-        return (self.models | self.parents)[model]
+    @property
+    def all_models(self) -> dict[str, ModelOptions]:
+        """Those that are named, and those that these start from."""
+        return self.models | self.parents
 
     def run_config(self, dataset: str, model: str, seeds: list[int]) -> RunConfig:
         """The resolved config of the block of `seeds` of one (dataset, model)."""
-        options = self.options(model)
+        options = self.all_models[model]
         start = options.starts_from
         return RunConfig(
             dataset=dataset,

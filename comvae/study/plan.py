@@ -88,23 +88,23 @@ def plan_parents(
     """The blocks that `blocks` start from, as far as they are none of these: they are
     trained alone."""
     found: list[Block] = []
-    waiting = list(blocks)
+    starts = {name: model.starts_from for name, model in catalogue.all_models.items()}
+    waiting = [block for block in blocks if starts[block.model]]
     while waiting:
         block = waiting.pop(0)
-        model = catalogue.options(block.model).starts_from
         there = parents_of(catalogue, block, [*blocks, *found])
         missing = set(block.seeds).difference(*(each.seeds for each in there))
-        if model and missing:
-            seeds = sorted(missing)
+        if missing:
+            model, seeds = starts[block.model], sorted(missing)
             new = _blocks_of(catalogue, block.dataset, model, seeds, results)
             found += new
-            waiting += new
+            waiting += [block for block in new if starts[block.model]]
     return found
 
 
 def parents_of(catalogue: Catalogue, block: Block, blocks: list[Block]) -> list[Block]:
     """Those of `blocks` that a block starts from."""
-    model = catalogue.options(block.model).starts_from
+    model = catalogue.all_models[block.model].starts_from
     return [
         each
         for each in blocks

@@ -95,7 +95,17 @@ def test_what_failed_in_the_parent_fails_here(models, blobs, parent):
     before, after = (t.vae.encoder.hidden[0].weight for t in (start, trained))
     assert torch.equal(before[0], after[0]) and not torch.equal(before[1], after[1])
     start.failed[1] = "vanilla failed too"
-    assert train(config, blobs, start=start) is start
+    assert train(config, blobs, start=start).history.equals(start.history)
+
+
+def test_a_block_that_trains_nothing_is_what_it_starts_from(models, blobs, parent):
+    """All of it, for an encoder of its own."""
+    config, start = child(models, parent, "svi-10")
+    taken = train(config, blobs, start=start)
+    for key, tensor in start.vae.state_dict().items():
+        assert torch.equal(taken.vae.state_dict()[key], tensor)
+    assert taken.history.equals(start.history) and taken.seconds == start.seconds
+    assert taken.vae.options == models["svi-10"]
 
 
 def test_seeds_that_do_not_fit_together_start_from_their_own(

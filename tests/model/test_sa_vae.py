@@ -27,7 +27,7 @@ def test_its_gradient_is_that_of_finite_differences(models, blobs):
         def normal(self, *shape):
             return super().normal(*shape).double()
 
-    vae = build(run_config(of(models, steps=3, rate=0.1, draws=2), [0], latent=2), 12)
+    vae = build(run_config(of(models, steps=3, rate=0.1), [0], latent=2), 12)
     vae.double()
     params = list(vae.parameters())
     generator = torch.Generator().manual_seed(0)

@@ -174,7 +174,7 @@ def block_config(wildcards):
 
 def parents(wildcards):
     """The training of the blocks that a block starts from; of most blocks none."""
-    if STUDY.options(wildcards.model).starts_from is None:
+    if STUDY.all_models[wildcards.model].starts_from is None:
         return []
     own = wildcards.dataset, wildcards.model, parse_seeds(wildcards.block)
     known = BLOCKS + PARENTS

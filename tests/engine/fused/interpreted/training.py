@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
     ],
 )
 def test_fused_steps_are_the_plain_steps(name, models, blobs, monkeypatch):
-    def on_gpu(vae, device):
+    def on_gpu(vae, device, training):
         layers = [m for m in vae.modules() if isinstance(m, DynamicBayesianLinear)]
         for layer in layers:
             layer.forward = FusedForward(layer, low_rank=True)
