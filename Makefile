@@ -16,7 +16,7 @@ EXTRAS := workflow,tracking,dashboard,data,crate,docs,peers,test,dev
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help study tables gap-selftest dashboard mlflow site report test integration histories slurm-test server-test browser-test chaos gpu-test lint format schemas docs release lock bench bench-study bench-large gpu-campaign clean
+.PHONY: help study tables gap-selftest dashboard mlflow site report test integration histories slurm-test server-test browser-test chaos gpu-test lint format schemas docs release lock bench bench-study bench-large bench-effort gpu-campaign clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,9 @@ bench-study: $(INSTALLED) ## time the digits study beside that of another revisi
 
 bench-large: $(INSTALLED) ## time planning and aggregating 10,000 runs
 	python -m benchmarks.large
+
+bench-effort: $(INSTALLED) ## log p(x) of MNIST at 20 and 50 latents beside 20 times the effort (BENCH=--latents …)
+	python -m benchmarks.effort $(BENCH)
 
 gpu-campaign: $(INSTALLED) ## kernels, bench, MNIST and its gaps on a GPU, 9 minutes a call
 	python -m benchmarks.campaign $(CAMPAIGN)

@@ -43,8 +43,9 @@ MENDING = {
 def system_message(error: OSError) -> str:
     """What to tell a user whose disk or file system refuses something."""
     why = error.strerror or str(error) or type(error).__name__
+    mend = MENDING.get(error.errno or 0, "mend that")
     found = f"{error.filename}: {why}" if error.filename else why
     return (
-        f"{found}; {MENDING.get(error.errno, 'mend that')} and run the same command "
-        "again: what is finished is kept, and it goes on from there"
+        f"{found}; {mend} and run the same command again: what is finished is kept, "
+        "and it goes on from there"
     )

@@ -17,7 +17,7 @@ from dashboard.summary import METRIC, compared
 
 LESS, MORE, PARTS, GAP = "Negative ELBO", "Gain", "Its parts", "Gap"
 HALF, THAN = "± 95%", "Beside vanilla"
-TIME = "s per seed"
+TIME, ENCODING = "s per seed", "s per 1,000"
 BY = dict(
     log_px="model",
     approximation_gap="approx.",
@@ -37,6 +37,7 @@ FORMATS = {
     GAP: ".2f",
     "Parameters": ",.0f",
     TIME: ".1f",
+    ENCODING: ".3g",
 }
 """The columns in their order, and how their numbers are written."""
 HOW = (
@@ -46,6 +47,7 @@ HOW = (
     "the 95% interval; "
 )
 AS_TRAINED = "Time is that of training, shared by the seeds of a block."
+TO_ENCODE = " s per 1,000: to encode as many images."
 
 
 def leaderboard(
@@ -56,6 +58,8 @@ def leaderboard(
     here = here[here["model"].isin(models)].dropna(subset=METRIC)
     losses = compared(here).pivot(index="seed", columns="model", values=METRIC)
     attribution, gaps = study.table("attribution"), study.of("gaps", dataset)
+    rivals = study.of("rivals", dataset)
+    rivals = None if rivals is None else rivals.set_index("model")
     widths = {}
     if gaps is not None:
         widths = of_quantity(gaps[gaps["split"] == "test"], MAIN_GAP)["mean"]
@@ -82,6 +86,8 @@ def leaderboard(
         row[GAP] = widths.get(model)
         row["Parameters"] = of_model["parameters"].mean()
         row[TIME] = of_model["train_seconds"].mean()
+        if rivals is not None and model in rivals.index:
+            row[ENCODING] = rivals.loc[model, "encode_seconds"]
         rows.append(row)
     table = pd.DataFrame(rows).dropna(axis="columns", how="all")
     if set(BY.values()) <= set(table):
@@ -100,7 +106,7 @@ def leaderboard(
     parts = of if set(BY.values()) & set(table) else "they are over all test images. "
     return [
         el.SortableTable(table, says, {k: form for k, form in FORMATS.items() if form}),
-        el.Caption(f"{HOW}{parts}{AS_TRAINED}"),
+        el.Caption(f"{HOW}{parts}{AS_TRAINED}{TO_ENCODE * (ENCODING in table)}"),
     ]
 
 

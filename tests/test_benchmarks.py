@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import cases, floor, harness, large, loop, study
+from benchmarks import cases, effort, floor, harness, large, loop, study
 from benchmarks.measure import measure, row_of
 from comvae.engine.training import train
 from tests.slow.support import copy_repository
@@ -208,3 +208,34 @@ class TestLarge:
     def test_says_that_a_command_failed(self):
         with pytest.raises(SystemExit, match="no module named nothing_there"):
             large.timed([sys.executable, "-c", "exit('no module named nothing_there')"])
+
+
+class TestEffort:
+    """log p(x) beside what 20 times the effort gives."""
+
+    def test_estimates_of_a_small_model_agree(self, models, blobs):
+        vae = train(run_config(models["vanilla"], [0], 1), blobs).vae
+        table = effort.compared(vae, blobs, 3, 2)
+        assert table["withheld"].eq(0).all() and table["more"].notna().all()
+        assert table["annealed"].notna().tolist() == [True, True, False]
+        assert (table["more_error"] < table["log_px_error"]).all()
+        found = effort.summary(table)
+        assert found["above"] == found["above_annealed"] == 0
+        assert 0 < found["difference_most"] < 0.1
+
+    def test_an_image_that_is_reported_and_off_is_counted(self):
+        errors = ["log_px_error", "more_error", "annealed_error"]
+        table = pd.DataFrame(
+            {
+                "log_px": [-1.0, math.nan, -1.0, -1.0],
+                "more": [-1.0, -9.0, -1.3, -1.0],
+                "annealed": [-1.0, -9.0, -1.0, -1.5],
+                "withheld": [0.0, 1.0, 0.0, 0.0],
+            }
+        ).assign(**dict.fromkeys(errors, 0.01))
+        found = effort.summary(table)
+        assert (found["above"], found["above_annealed"]) == (1, 1)
+        assert found["withheld"] == 0.25
+        assert found["difference_most"] == pytest.approx(0.3)
+        table["annealed_error"] = 0.2  # chains that do not tell
+        assert effort.summary(table)["above_annealed"] == 0

@@ -1,43 +1,38 @@
-"""Every code block of README.md and docs/: Python and settings run as written, and each
-command of a shell is one that is there, with options that it has.
+"""Every block of code of the documentation is of a kind that is followed, and each
+command and link that the pages name is there.
 
-The queries of MLflow run in tests/results/mlflow; the stages of the README, and the
-workflow in another one, in tests/slow/integration; the additions of CONTRIBUTING.md in
-tests/extending.
+tests/slow/integration and tests/slow/slurm follow the pages, tests/extending makes the
+additions of CONTRIBUTING.md.
 """
 
 import re
 import shlex
 import subprocess
-from pathlib import Path
 
 import pytest
 import typer
-import yaml
 
 from comvae.cli import app
-from comvae.study.settings import Study
+from tests.blocks import HEADING, PAGES, STEP, Block, anchor, blocks, check_printed
 from tests.support import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
-BLOCKS = [
-    pytest.param(language, text, id=f"{page.stem}-{number}")
-    for page in PAGES
-    for number, (language, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))
-]
-# of other programs, which a test cannot start: servers, logins, installations
-OTHERS = {"ssh", "sudo", "curl", "sbatch", "read", "export", "source", "mlflow"}
-INSIDE = {  # what a container runs
-    "docker": re.compile(r".*? comvae(?::cuda)? (.*)"),
-    "apptainer": re.compile(r".*? comvae.sif (.*)"),
+ALL = [block for page in PAGES for block in blocks(page)]
+NEEDS = {  # what a clone may lack, and how many blocks need it
+    "another machine": 2,
+    "another Python": 1,
+    "Apptainer": 1,
+    "a quiet machine": 1,
+    "Docker": 2,
+    "nginx": 1,
+    "password": 2,
+    "PostgreSQL": 3,
+    "Slurm": 4,  # tests/slow/slurm follows these
+    "uv": 1,
 }
 PARTS = re.compile(r"\s*(?:&&|\|)\s*")
 ASSIGNED = re.compile(r"^(?:\w+=(?:\$\((?=.* )|\S*)\s*)+")
-
-
-def blocks(*languages: str) -> list:
-    return [block for block in BLOCKS if block.values[0] in languages]
+IMAGES = {"comvae", "comvae:cuda", "comvae.sif"}
+INLINE = re.compile(r"`(?:python -m )?(make|comvae) ([a-z][\w-]*)")
 
 
 def commands(text: str) -> list[list[str]]:
@@ -50,35 +45,43 @@ def commands(text: str) -> list[list[str]]:
     return found
 
 
-def test_blocks_are_of_kinds_that_are_checked():
-    kinds = {"", "bash", "nginx", "python", "snakemake", "yaml"}
-    assert {block.values[0] for block in BLOCKS} <= kinds
-    assert len(BLOCKS) > 25
+def test_every_block_is_followed():
+    """Run, an edit, what is printed, or a picture: see tests/blocks.py."""
+    for block in ALL:
+        followed = block.language in {"bash", "python"} or block.edit
+        assert followed or block.language == "text" or "needs" in block.options, block
+        assert block.options.keys() <= {"needs", "serves"}, block
+    assert sum(block.language in {"bash", "python"} for block in ALL) > 40
 
 
-@pytest.mark.parametrize("language,text", blocks("python"))
-def test_python_runs(language, text, monkeypatch, capsys):
-    if "mlflow" in text or "runs" in text or "best." in text:
-        return  # a query: tests/results/mlflow/test_contents.py
-    monkeypatch.chdir(ROOT)
-    exec(compile(text, "a block", "exec"), {})
-    assert capsys.readouterr().out or "print(" not in text
+def test_what_a_block_needs_stands_above_it_and_few_need_anything():
+    found = [block for block in ALL if "needs" in block.options]
+    for block in found:
+        what = block.options["needs"]
+        assert what in f"{block.heading}\n{block.above}", f"{block}: say `{what}`"
+    needed = [block.options["needs"] for block in found]
+    assert {what: needed.count(what) for what in needed} == NEEDS
 
 
-@pytest.mark.parametrize("language,text", blocks("yaml"))
-def test_settings_are_those_of_a_study(language, text):
-    Study(**{"study": "any", "seeds": 1} | yaml.safe_load(text))
+@pytest.mark.parametrize("block", ALL, ids=str)
+def test_its_shell_and_its_commands_are_there(block):
+    if block.language == "bash":
+        subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
+        for words in commands(block.text):
+            check(words)
 
 
-@pytest.mark.parametrize("language,text", blocks("bash"))
-def test_commands_are_there(language, text):
-    subprocess.run(["bash", "-n"], input=text, text=True, check=True)
-    for words in commands(text):
-        check(words)
+def test_commands_between_the_lines_are_there():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    there = {("make", name) for name in re.findall(r"^([\w-]+):", makefile, re.M)}
+    there |= {("comvae", name) for name in typer.main.get_command(app).commands}
+    for page in PAGES:
+        named = set(INLINE.findall(STEP.sub("", page.read_text("utf-8"))))
+        assert named <= there, f"{page.name}: {named - there}"
 
 
 def check(words: list[str]) -> None:
-    """Raise, or exit, where a command has not what is asked of it."""
+    """Raise, or exit, where a command of this project has not what is asked of it."""
     match words:
         case ["comvae", *arguments] | ["python", "-m", "comvae", *arguments]:
             group = typer.main.get_command(app)
@@ -95,20 +98,10 @@ def check(words: list[str]) -> None:
         case ["snakemake", *arguments]:
             from snakemake.cli import parse_args
 
-            _, parsed = parse_args(arguments)
-            named = [*(parsed.configfile or []), *(parsed.profile or [])]
-            assert all((ROOT / name).exists() for name in named)
-        case ["python", script] if script.endswith(".py"):
-            assert (ROOT / script).is_file()
-        case ["docker" | "apptainer", "build", *_]:
-            pass
-        case ["docker" | "apptainer" as program, *rest]:
-            inner = INSIDE[program].fullmatch(" ".join(rest))[1]
-            check(shlex.split(inner.replace("/comvae/", "")))
-        case ["python", "-m", "pip", "install", *_] | ["head" | "dirname", *_]:
-            pass
-        case [program, *_]:
-            assert program in OTHERS, words
+            parse_args(arguments)
+        case ["docker" | "apptainer", "run" | "exec", *rest]:
+            image = next(word for word in rest if word in IMAGES)
+            check(rest[rest.index(image) + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -118,9 +111,7 @@ def check(words: list[str]) -> None:
         "comvae tables --stduy x",
         "make stduy",
         "snakemake --coers 8",
-        "snakemake --cores 8 --configfile config/none.yaml",
-        "python examples/none.py",
-        "unheard --of",
+        "docker run --rm comvae comvae tablez",
     ],
 )
 def test_a_command_that_is_not_there_fails(wrong):
@@ -129,21 +120,35 @@ def test_a_command_that_is_not_there_fails(wrong):
         check(words)
 
 
+@pytest.mark.parametrize(
+    "shown,agrees",
+    [
+        ("a  1.50\nb 2\n", True),
+        ("a 1.55\n…\nend\n", True),
+        ("a …\nb …\n", True),
+        ("a 2.50\n", False),
+        ("b 3\n", False),
+        ("a …\nend\n", False),
+    ],
+)
+def test_what_is_printed_is_compared(shown, agrees):
+    block = Block(PAGES[0], 0, "text", {}, shown, "", "prints:")
+    if agrees:
+        check_printed(block, "begin\n a 1.5001\nb 2\nend\n")
+    else:
+        with pytest.raises(AssertionError):
+            check_printed(block, "begin\n a 1.5001\nb 2\nend\n")
+
+
 def test_links_of_pages_lead_somewhere():
-    for page in [*PAGES, *ROOT.glob("*.md"), ROOT / "results" / "README.md"]:
-        text = BLOCK.sub("", page.read_text("utf-8"))
+    for page in {*PAGES, *ROOT.glob("*.md")}:
+        text = STEP.sub(lambda step: step[0] if step["page"] else "", page.read_text())
         for link in re.findall(r"\]\(([^)\s]+)\)", text):
-            name, _, anchor = link.partition("#")
+            name, _, section = link.partition("#")
             if "://" in name:
                 continue
             target = page.parent / name if name else page
             assert target.exists(), f"{page.name}: {link}"
-            if anchor:
-                assert anchor in anchors(target), f"{page.name}: {link}"
-
-
-def anchors(page: Path) -> set[str]:
-    """The headings of a page as GitHub makes links of them."""
-    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text("utf-8")), re.M)
-    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
-    return {heading.strip().replace(" ", "-") for heading in plain}
+            if section:
+                headings = HEADING.findall(STEP.sub("", target.read_text("utf-8")))
+                assert section in map(anchor, headings), f"{page.name}: {link}"

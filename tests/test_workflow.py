@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from comvae.study.loading import load_study
 from tests.support import ROOT
 
 TINY = {
@@ -259,3 +260,15 @@ def test_it_has_what_the_catalog_asks_of_standardized_usage():
 def test_the_snakefile_of_the_catalog_is_the_same_workflow(tmp_path):
     found = planned(tmp_path, "--snakefile", ROOT / "workflow" / "Snakefile")
     assert found == jobs(8, 1)
+
+
+@pytest.mark.parametrize("name", ["rivals", "rivals-half"])
+def test_what_encoding_costs_is_measured_once_where_a_study_has_rivals(tmp_path, name):
+    path = ROOT / "config" / f"{name}.yaml"
+    study = load_study(source=path, models=ROOT / "config" / "models.yaml")
+    found = planned(tmp_path, "--configfile", path)
+    assert found.get("price", 0) == bool(study.rivals)
+    datasets = study.study.datasets.names
+    foreign = sum(other != own for own in datasets for other in study.study.ood)
+    assert found["evaluate"] == len(study.models) * len(datasets)
+    assert found["ood"] == len(study.models) * foreign

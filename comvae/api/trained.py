@@ -87,7 +87,7 @@ class TrainedModel:
         of weights and latents. The same call gives the same numbers."""
         pixels, noise = self._pixels(x), self._noise("elbo")
         target = DecoderTarget(self.vae.decoder, self.vae.options.likelihood, pixels)
-        random = self.vae.options.weight_prior is not None
+        random = self.vae.options.random_encoder
         weights = min(WEIGHT_DRAWS, draws) if random else 1
         drawn = encode(self.vae, pixels, noise, weights, sample_weights=random)
         return self._out(bounds(target, drawn, draws, noise, "elbo")[0])

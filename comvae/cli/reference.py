@@ -60,7 +60,7 @@ def _signature(name: str, node: ast.FunctionDef) -> str:
     arguments = ast.unparse(node.args).removeprefix("self").removeprefix(", ")
     gives = ast.unparse(node.returns) if node.returns else "None"
     arrow = "" if node.name == "__init__" else f" -> {gives}"
-    return f"```\n{name}({arguments}){arrow}\n```"
+    return f"```text\n{name}({arguments}){arrow}\n```"
 
 
 def _documented(node: ast.AST) -> str:

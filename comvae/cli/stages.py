@@ -46,13 +46,20 @@ def configure(
     """Validate a study and write its plan and one run.json per block."""
     from comvae.files import write_text
     from comvae.study.loading import load_study
-    from comvae.study.plan import PLAN, plan_blocks, study_folder, study_json
+    from comvae.study.plan import (
+        PLAN,
+        plan_blocks,
+        plan_parents,
+        study_folder,
+        study_json,
+    )
 
     catalogue = load_study(source=study, models=models)
     blocks = plan_blocks(catalogue, results)
+    parents = plan_parents(catalogue, blocks, results)
     folder = study_folder(results, catalogue.study.study)
-    write_text(folder / PLAN, study_json(catalogue, blocks))
-    for block in blocks:
+    write_text(folder / PLAN, study_json(catalogue, blocks, parents))
+    for block in [*parents, *blocks]:
         config = catalogue.run_config(block.dataset, block.model, list(block.seeds))
         path = results / "runs" / block.folder / "run.json"
         write_text(path, config.to_json())
@@ -111,7 +118,7 @@ def train(
     from comvae.results.blocks import is_trained
     from comvae.results.continuing import go_on_from_longest, keep
     from comvae.results.trail import Trail
-    from comvae.results.weights import device_name, save_block
+    from comvae.results.weights import device_name, load_start, save_block
     from comvae.study.lock import empty, held
     from comvae.study.signals import stop_requested
 
@@ -124,6 +131,7 @@ def train(
             empty(state)
             return
         go_on_from_longest(run.parent, config, device_name(use))
+        start = load_start(run.parent, config, data.train.shape[1])
         with epochs_shown(what, config.training.epochs, len(data.train)) as show:
             trail = Trail(state, config, len(data.train))
 
@@ -141,6 +149,7 @@ def train(
                     stop,
                     checkpoint_every,
                     trail.resumed,
+                    start,
                 )
             finally:
                 trail.write()
@@ -195,11 +204,17 @@ def gap(
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Measure the gaps of one trained block, image by image; not of failed seeds."""
+    """Measure the gaps of one trained block, image by image; not of failed seeds.
+
+    Of a model that is evaluated after steps of SVI, svi.csv beside them has what the
+    steps gain.
+    """
     from comvae.engine.progress import progress_shown
     from comvae.evaluation.encoders import with_evaluated_encoder
     from comvae.evaluation.gap import measure
+    from comvae.evaluation.svi import curve
     from comvae.files import write_sum
+    from comvae.results import paths
     from comvae.results.blocks import sound_seeds, write_table
     from comvae.results.gap_files import no_gaps
     from comvae.results.weights import load_vae
@@ -215,9 +230,13 @@ def gap(
     gaps, seeds = no_gaps(), sound_seeds(run.parent, config)
     if seeds:
         vae = load_vae(run.parent, config, data.train.shape[1], use, seeds)
-        vae = with_evaluated_encoder(vae)
         what = f"{config.dataset} {config.model} {run.parent.name}"
         sound = config.model_copy(update={"seeds": seeds})
+        if config.options.evaluated_encoder == "svi":
+            steps = paths.svi(output.parent)
+            write_table(steps, curve(vae, sound, data, chosen, use))
+            write_sum(steps)
+        vae = with_evaluated_encoder(vae)
         with progress_shown(what, "measuring the gaps") as on_progress:
             gaps = measure(vae, sound, data, chosen, use, on_progress)
     write_table(output, gaps)
@@ -259,6 +278,52 @@ def ood(
         scores = score(with_evaluated_encoder(vae), sound, data, other, chosen, use)
     write_table(output, scores)
     write_sum(output)
+
+
+@command
+def price(
+    results: Results = Path("results"),
+    study: Study = None,
+    settings: StageSettings = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Measure what encoding with each model of a study costs, one after the other.
+
+    Of a model, the first seed whose training did not fail. `settings` are those of the
+    evaluation. Nothing else should run on the machine meanwhile.
+    """
+    import pandas as pd
+    import torch
+
+    from comvae.evaluation.encoders import with_evaluated_encoder
+    from comvae.evaluation.price import price as price_of
+    from comvae.results import paths
+    from comvae.results.blocks import sound_seeds, write_table
+    from comvae.results.formats import PRICE
+    from comvae.results.weights import device_name, load_vae
+    from comvae.study.loading import load_settings
+    from comvae.study.settings import Evaluation
+
+    chosen = load_settings(Evaluation, settings)
+    plan, rows = read_plan(results, study), {}
+    for block in plan.blocks:
+        cell = block.dataset, block.model
+        run = paths.run_folder(results, block.folder)
+        record = paths.dataset_record(results, block.dataset)
+        config, data, use = _job(run / paths.CONFIG, record, device, threads)
+        if cell in rows or not (sound := sound_seeds(run, config)[:1]):
+            continue
+        vae = load_vae(run, config, data.train.shape[1], use, sound)
+        one = config.model_copy(update={"seeds": sound})
+        rows[cell] = dict(zip(PRICE.key, cell, strict=True)) | dict(
+            **price_of(with_evaluated_encoder(vae), one, data, chosen, use),
+            seed=sound[0],
+            device=device_name(use),
+            threads=torch.get_num_threads(),
+        )
+    table = pd.DataFrame(rows.values(), columns=PRICE.columns)
+    write_table(paths.price(plan.folder(results)), table)
 
 
 @command

@@ -51,16 +51,18 @@ def bytes_per_seed(config: RunConfig, pixels: int) -> int:
     encoder = [pixels, *[width] * options.hidden_layers, 2 * training.latent]
     parameters = encoder_parameters(pixels, width, training.latent, options)
     parameters += sum((a + 1) * b for a, b in itertools.pairwise(decoder))
-    units = sum(encoder) + sum(decoder)
+    units = sum(encoder) + options.latent_draws * sum(decoder)
     per_image, drawn_once = PER_UNIT * units, 0
     kinds = [options.hidden_layer] * options.hidden_layers + [options.latent_layer]
     for kind, (fan_in, fan_out) in zip(kinds, itertools.pairwise(encoder), strict=True):
         weights = PER_WEIGHT * (fan_in + 1) * fan_out
-        each_image = options.bayesian.draws == "image" or kind == "dynamic"
-        if kind != "linear" and each_image:
+        each_image = options.bayesian.draws == "image"
+        if kind == "dynamic" or (kind == "bayesian" and each_image):
             per_image += weights
         elif kind == "bayesian":
             drawn_once += weights
+        elif kind == "adaptive":
+            per_image += PER_UNIT * options.adaptive.rank * fan_out
     numbers = PER_PARAMETER * parameters + drawn_once + training.batch_size * per_image
     return FLOAT * numbers
 

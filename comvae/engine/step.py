@@ -7,17 +7,19 @@ replayed, so that no epoch waits for the host (paper, section 3.1).
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from comvae.datasets.loading import Dataset
+from comvae.engine.ahead import Ahead
 from comvae.engine.build import build
 from comvae.engine.fused import FusedAdam, fuse, plain_step
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
-from comvae.model.objective import complexity_weights, minibatch_loss
+from comvae.model.objective import Terms, complexity_weights, minibatch_loss
+from comvae.model.vae import VAE
 from comvae.study.run_config import RunConfig
 
 log = logging.getLogger("comvae")
@@ -32,21 +34,30 @@ class Engine:
     """
 
     def __init__(
-        self, config: RunConfig, dataset: Dataset, device: torch.device
+        self,
+        config: RunConfig,
+        dataset: Dataset,
+        device: torch.device,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.config, self.device = config, device
+        """`start` is the state of the VAE to start from, else its initialisation."""
+        self.config, self.device, self._start = config, device, start
         self.dataset, self._redrawn = dataset.grey or dataset, bool(dataset.grey)
         self.images = self.dataset.train.to(device)
-        self.vae = build(config, self.images.shape[1], device)
+        self.vae = self._at_start().to(device)
         self.noise = Noise(config.seeds, "training", device)
         torch.backends.cuda.matmul.allow_tf32 = config.training.tf32
         fused = config.training.kernels == "auto"
+        together = config.options.inner_steps == 0
         self.optimiser = FusedAdam(
             self.vae.parameters(),
             lr=config.training.learning_rate,
-            low_rank=fuse(self.vae, device) if fused else [],
+            low_rank=fuse(self.vae, device, training=together) if fused else [],
             allow_tf32=config.training.tf32,
         )
+        if config.options.trains == "encoder":
+            self.vae.decoder.requires_grad_(False)
+            self.optimiser.leave_out(self.vae.decoder.parameters())
         self._plain_step = (
             plain_step(self.vae, self.optimiser, device) if fused else None
         )
@@ -62,7 +73,7 @@ class Engine:
         self._with_kl = [matters(w, random_weights) for w in self._weights]
         seeds = len(config.seeds)
         self._device_weights = weights.float().to(device)
-        self._alive = torch.ones(seeds, device=device)
+        self.alive = torch.ones(seeds, device=device)
         self._order = torch.zeros(seeds, count, dtype=torch.int64, device=device)
         # what the objective reports; any but the ELBO has a bound of its own
         self.terms = ["reconstruction", "latent_kl", "weight_kl"]
@@ -71,6 +82,7 @@ class Engine:
         self._sums = torch.zeros(shape, dtype=torch.float64, device=device)
         self._position = torch.zeros((), dtype=torch.int64, device=device)
         self._graphs: dict[bool, Replayed] = {}
+        self._ahead = None if together else Ahead(self)
         self.epoch = self.step = 0  # epochs begun, steps done in the current one
 
     @property
@@ -92,7 +104,7 @@ class Engine:
         start = self.step * size
         whole = (len(self.images) - start) // size  # minibatches that are not short
         count = 1
-        if self.device.type == "cuda" and whole:
+        if self.device.type == "cuda" and whole and self._ahead is None:
             self._position.fill_(self.step)
             self._replay(with_kl)
         elif self._several and whole:
@@ -104,6 +116,8 @@ class Engine:
             chosen = self._order[:, start : start + size]
             self._train_on(chosen, self._weights[self.step], with_kl)
         self.step += count
+        if self._ahead is not None and self.epoch_done:
+            self._ahead.end_epoch()
 
     def means(self) -> dict[str, list[float]]:
         """Means of the terms over the steps of this epoch so far, of each seed.
@@ -123,15 +137,22 @@ class Engine:
         seeds; without it the seed goes back to where it began.
         """
         if good is None:
-            fresh = build(self.config, self.images.shape[1]).state_dict()
-            good = {name: tensor[index] for name, tensor in fresh.items()}
-        self._alive[index] = 0
+            began = self._at_start().state_dict()
+            good = {name: tensor[index] for name, tensor in began.items()}
+        self.alive[index] = 0
         self._sums[:, index] = 0
         for name, tensor in self.vae.state_dict().items():
             tensor[index].copy_(good[name])
         for moments in self.optimiser.state.values():
             moments["exp_avg"][index] = 0
             moments["exp_avg_sq"][index] = 0
+
+    def _at_start(self) -> VAE:
+        """The VAE before its first step."""
+        vae = build(self.config, self.images.shape[1])
+        if self._start is not None:
+            vae.load_state_dict(self._start)
+        return vae
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that the remaining steps depend on, by name."""
@@ -162,23 +183,25 @@ class Engine:
         self.epoch, self.step = epoch, step
 
     def _own_tensors(self) -> dict[str, Tensor]:
-        return {
+        own = {
             "order": self._order,
             "sums": self._sums,
-            "alive": self._alive,
+            "alive": self.alive,
             "adam.steps": self.optimiser.steps,
         }
+        return own if self._ahead is None else own | self._ahead.state()
 
     def _train_on(self, chosen: Tensor, weight: float | Tensor, with_kl: bool) -> None:
         """One optimiser step of all seeds on the images `chosen`, (seeds, batch)."""
-        self.optimiser.zero_grad()
         if self._plain_step is not None:
+            self.optimiser.zero_grad()
             self._train_in_c(chosen, weight, with_kl)
         else:
-            terms = self.vae(self._inputs(chosen), self._mode(with_kl))
-            complexity_weight = weight if with_kl else None
-            losses = minibatch_loss(terms, complexity_weight, self.vae.options)
-            torch.dot(losses, self._alive).backward()
+            if self._ahead is not None:
+                self._ahead.catch_up(chosen, weight, with_kl)
+            terms = self.descend(chosen, weight, self.mode(with_kl, self.noise))
+            if self._ahead is not None:
+                self._ahead.follow()
             with torch.no_grad():
                 for name, total in zip(self.terms, self._sums, strict=True):
                     if name != "weight_kl":
@@ -186,6 +209,16 @@ class Engine:
                     elif with_kl:
                         total.add_(terms.weight_kl)
         self.optimiser.step()
+
+    def descend(self, chosen: Tensor, weight: float | Tensor, mode: Mode) -> Terms:
+        """The terms of each seed on the images `chosen`, (seeds, batch), and the
+        gradients of its loss."""
+        self.optimiser.zero_grad()
+        terms = self.vae(self._inputs(chosen, mode.noise), mode)
+        complexity_weight = weight if mode.weight_kl else None
+        losses = minibatch_loss(terms, complexity_weight, self.vae.options)
+        torch.dot(losses, self.alive).backward()
+        return terms
 
     def _train_in_c(
         self, chosen: Tensor, weight: float | Tensor, with_kl: bool, count: int = 1
@@ -196,30 +229,40 @@ class Engine:
         if self._several:
             read = self.images, self.dataset.pixel_max, chosen
         else:
-            x = self._inputs(chosen)
+            x = self._inputs(chosen, self.noise)
             read = x.flatten(0, 1), 1.0, torch.arange(chosen.numel()).view_as(chosen)
         if step.whole:
-            step(*read, self._alive, self.noise, self._sums, steps=count)
+            step(*read, self.alive, self.noise, self._sums, steps=count)
             return
-        outputs, kl = self.vae.encoder.outputs(x, self._mode(with_kl))
-        gradient = step(*read, self._alive, self.noise, self._sums, outputs)
+        forward = step.encoder.forward if step.encoder else self.vae.encoder.outputs
+        outputs, kl = forward(x, self.mode(with_kl, self.noise))
+        gradient = step(*read, self.alive, self.noise, self._sums, outputs)
         if with_kl:
             self._sums[self.terms.index("weight_kl")] += kl.detach()
-            weighted = weight * self._alive
+        weighted = weight * self.alive
+        if step.encoder:
+            step.encoder.backward(gradient, weighted)
+        elif with_kl:
             torch.autograd.backward([outputs, kl], [gradient, weighted])
         else:
             outputs.backward(gradient)
 
-    def _mode(self, with_kl: bool) -> Mode:
+    def mode(self, with_kl: bool, noise: Noise, update: bool = True) -> Mode:
+        """How a forward pass of training is done; without `update` the running
+        statistics stay."""
         return Mode(
-            self.noise, batch_statistics=True, update_statistics=True, weight_kl=with_kl
+            noise,
+            input_noise=True,
+            batch_statistics=True,
+            update_statistics=update,
+            weight_kl=with_kl,
         )
 
-    def _inputs(self, chosen: Tensor) -> Tensor:
+    def _inputs(self, chosen: Tensor, noise: Noise) -> Tensor:
         """The images `chosen`, (seeds, batch, pixels) in [0, 1]."""
         images = self.images.index_select(0, chosen.flatten()).view(*chosen.shape, -1)
         x = self.dataset.to_float(images)
-        return self.noise.bernoulli("pixels", x) if self._redrawn else x
+        return noise.bernoulli("pixels", x) if self._redrawn else x
 
     def _train_at_position(self, with_kl: bool) -> None:
         """The step whose number is on the device: nothing of it is on the host."""

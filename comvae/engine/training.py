@@ -47,6 +47,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     checkpoint_every: float = SECONDS_BETWEEN_CHECKPOINTS,
     on_resume: Callable[[pd.DataFrame], None] = lambda history: None,
+    start: Trained | None = None,
 ) -> Trained:
     """Train all seeds of a block in lockstep, as many at a time as fit into memory.
 
@@ -59,7 +60,13 @@ def train(
     `checkpoint_every` seconds, and training goes on from what is there. Where `stop`
     becomes true, the current step is finished, a checkpoint written and StoppedError
     raised. Raises SettingsError where the last minibatch would be too small.
+
+    `start` is what training the block of `starts_from` gave, of the same seeds: what
+    failed there fails here, and its seconds count here too.
     """
+    sound = [] if start is None else set(config.seeds).difference(start.failed)
+    if start is not None and not (sound and config.options.trains != "nothing"):
+        return start
     # Adam's first moment of a pixel that is rarely ink decays to a subnormal number and
     # stays there: on a CPU its arithmetic makes the step up to fifteen times slower.
     torch.set_flush_denormal(True)
@@ -73,9 +80,10 @@ def train(
     while waiting:
         part = waiting[0]
         folder = None if state is None else _part_folder(state, part, config)
+        begin = start and _part_of(start, config, part, pixels)
         try:
             done.append(
-                _Run(part, dataset, device, folder, checkpoint_every).train(
+                _Run(part, dataset, device, folder, checkpoint_every, begin).train(
                     on_epoch, stop, on_resume
                 )
             )
@@ -105,12 +113,18 @@ class _Run:
         device: torch.device,
         folder: Path | None,
         checkpoint_every: float,
+        start: Trained | None,
     ) -> None:
         self.config, self.every = config, checkpoint_every
-        self.engine = Engine(config, dataset, device)
+        state = None if start is None else start.vae.state_dict()
+        self.engine = Engine(config, dataset, device, state)
         self.history: list[pd.DataFrame] = []
         self.failed: dict[int, str] = {}
         self.seconds = 0.0
+        if start is not None:
+            self.seconds, self.failed = start.seconds, dict(start.failed)
+            for seed in self.failed:
+                self.engine.stop_seed(config.seeds.index(seed), None)
         self.checkpoints = None
         if folder is not None:
             of = config.hash_at_any_epoch, config.seeds
@@ -229,6 +243,16 @@ def _part_folder(state: Path, part: RunConfig, whole: RunConfig) -> Path:
     if part.seeds == whole.seeds:
         return state
     return state / ("seeds-" + ",".join(map(str, part.seeds)))
+
+
+def _part_of(start: Trained, whole: RunConfig, part: RunConfig, pixels: int) -> Trained:
+    """What a part of a block starts from."""
+    index = [whole.seeds.index(seed) for seed in part.seeds]
+    vae, state = build(part, pixels), start.vae.state_dict()
+    vae.load_state_dict({name: tensor[index] for name, tensor in state.items()})
+    failed = {seed: why for seed, why in start.failed.items() if seed in part.seeds}
+    seconds = start.seconds * len(index) / len(whole.seeds)
+    return Trained(vae, start.history, seconds, failed)
 
 
 def _joined(config: RunConfig, parts: list[Trained], pixels: int) -> Trained:

@@ -1,6 +1,7 @@
 """ELBO terms of trained models on whole splits."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import repeat
 
 import pandas as pd
@@ -31,7 +32,8 @@ def evaluate(
     The mode `default` samples weights and normalises with running statistics;
     `mean-weights` and `batch-statistics` stand beside it where a model has random
     weights or batch norm. Columns: seed, split, mode, images, the terms in nats and, in
-    the default mode, the metrics. The latent noise of a seed is the same for all
+    the default mode, the metrics and the negative bound of an objective other than the
+    ELBO. The latent noise of a seed is the same for all
     models, so that they compare paired.
     """
     if config.training.kernels == "auto":
@@ -51,7 +53,7 @@ def evaluate(
 def modes(options: ModelOptions) -> list[str]:
     """The evaluation modes that differ for a model."""
     chosen = ["default"]
-    if options.weight_prior is not None:
+    if options.random_encoder:
         chosen.append("mean-weights")
     if options.batch_norm_maps or options.batch_norm_hidden:
         chosen.append("batch-statistics")
@@ -81,6 +83,9 @@ def _terms(
         size = config.training.batch_size  # the statistics that training saw
     totals = torch.zeros(3, seeds, dtype=torch.float64, device=noise.device)
     first: list[DiagonalGaussian] = []
+    bound = named == "default" and config.options.objective != "elbo"
+    as_trained = replace(mode, noise=noise.of("bound"), weight_kl=False)
+    negative_bound = torch.zeros(seeds, dtype=torch.float64, device=noise.device)
     for batch in batches(images, size):
         x = dataset.to_float(batch).expand(seeds, *batch.shape)
         # with the weights at their means q(z given x) is the same each time
@@ -101,6 +106,8 @@ def _terms(
         nats[:2] /= settings.samples
         nats[2] /= max(with_kl, 1)
         totals += nats
+        if bound:
+            negative_bound += vae(x, as_trained).negative_bound.sum(1)
     reconstruction, latent_kl, weight_kl = totals / len(images)
     if named == "mean-weights":
         weight_kl = torch.full_like(weight_kl, torch.nan)  # fixed weights have none
@@ -110,6 +117,8 @@ def _terms(
         "negative_elbo": reconstruction + latent_kl,
         "weight_kl": weight_kl,
     }
+    if bound:
+        found["negative_bound"] = negative_bound / len(images)
     if named == "default":
         found |= metrics(vae, type(first[0]).joined(first))
     return found

@@ -1,10 +1,12 @@
-"""The ends of the scale of encoders: the prior for every image, and q* itself.
+"""The ends of the scale of encoders, the prior for every image and q* itself, and a way
+towards the better one, steps of SVI.
 
 Each stands in for the encoder that a decoder was trained with, where the option
 `evaluated_encoder` says so.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import repeat
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from comvae.evaluation.gap.certificate import search
 from comvae.evaluation.gap.local import local_optimum
 from comvae.evaluation.gap.target import DecoderTarget
+from comvae.evaluation.svi import climbed
 from comvae.model.mode import Mode
 from comvae.model.posterior import DiagonalGaussian
 from comvae.model.vae import VAE
@@ -28,6 +31,8 @@ def with_evaluated_encoder(vae: VAE) -> VAE:
         vae.encoder = PriorEncoder(vae.latent)
     elif chosen == "optimal":
         vae.encoder = OptimalEncoder(vae)
+    elif chosen == "svi":
+        vae.encoder = SteppedEncoder(vae)
     return vae
 
 
@@ -52,6 +57,23 @@ class PriorEncoder(_FixedEncoder):
         """Like `Encoder.forward`: means 0, scales 1, weight KL 0."""
         mean = x.new_zeros(*x.shape[:2], self.latent)
         return DiagonalGaussian(mean, torch.ones_like(mean)), x.new_zeros(len(x))
+
+
+class SteppedEncoder(_FixedEncoder):
+    """q(z given x) after `svi.steps` steps from what the encoder gives, with its
+    weights at their means."""
+
+    def __init__(self, vae: VAE) -> None:
+        super().__init__()
+        self.trained, self.decoder, self.options = vae.encoder, vae.decoder, vae.options
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, mode: Mode) -> tuple[DiagonalGaussian, Tensor]:
+        """Like `Encoder.forward`: the weight KL is 0."""
+        target = DecoderTarget(self.decoder, self.options.likelihood, x)
+        start, _ = self.trained(x, replace(mode, sample_weights=False, weight_kl=False))
+        q = climbed(target, start, self.options.svi, mode.noise)
+        return q, x.new_zeros(len(x))
 
 
 class OptimalEncoder(_FixedEncoder):

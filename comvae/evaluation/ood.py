@@ -65,7 +65,7 @@ def _scores(
     target = DecoderTarget(vae.decoder, config.options.likelihood, x)
     (at_mean,) = encode(vae, x, noise, 1, sample_weights=False)
     sampled = [at_mean]
-    if config.options.weight_prior is not None:
+    if config.options.random_encoder:
         sampled = encode(vae, x, noise, settings.marginal_draws, sample_weights=True)
     elbo = elbo_of_weights(target, sampled, noise)
     optimum = local_optimum(target, at_mean, **search(settings))

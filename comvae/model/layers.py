@@ -245,10 +245,3 @@ def _spread(sigma: Tensor, columns: Tensor) -> Tensor:
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias.unsqueeze(1), x, weight)
-
-
-LAYERS = {
-    "linear": Linear,
-    "bayesian": BayesianLinear,
-    "dynamic": DynamicBayesianLinear,
-}

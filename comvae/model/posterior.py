@@ -38,10 +38,18 @@ class DiagonalGaussian:
         """Log density of latents in nats, (seeds, images, ...)."""
         return log_normal(z, beside(self.mean, z), beside(self.scale, z))
 
-    def kl(self) -> Tensor:
-        """KL to the prior N(0, 1) of the latents in nats, (seeds, images)."""
+    def kl(self, z: Tensor | None = None) -> Tensor:
+        """KL to the prior N(0, 1) of the latents in nats, (seeds, images).
+
+        It is exact here; a family without a closed form estimates it from latents `z`
+        that are drawn from it.
+        """
         square = self.mean**2 + self.scale**2
         return (0.5 * (square - 1) - self.scale.log()).sum(-1)
+
+    def detached(self) -> Self:
+        """The same without a gradient to what it is made of."""
+        return type(self)(self.mean.detach(), self.scale.detach())
 
     def images(self, chosen: slice) -> Self:
         """The posterior of some of the images."""
@@ -59,6 +67,7 @@ class Gaussian(nn.Module):
 
     def __init__(self, latent: int, options: ModelOptions, init: Noise) -> None:
         super().__init__()
+        self.latent = latent
         self.outputs = 2 * latent  # of the encoder
         self.latent_scale = options.latent_scale
 

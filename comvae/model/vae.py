@@ -5,17 +5,24 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pkgutil import resolve_name
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from comvae.model.layers import LAYERS, DynamicBayesianLinear, Linear
+from comvae.model.layers import DynamicBayesianLinear, Linear
 from comvae.model.maps import BatchNorm
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
 from comvae.model.objective import Terms, reconstruction_loss
-from comvae.model.options import ENCODERS, OBJECTIVES, POSTERIORS, ModelOptions
+from comvae.model.options import (
+    ENCODERS,
+    LAYERS,
+    OBJECTIVES,
+    POSTERIORS,
+    ModelOptions,
+)
 from comvae.model.posterior import DiagonalGaussian
 
 
@@ -51,9 +58,9 @@ class VAE(nn.Module):
     ) -> Terms:
         """The terms of the ELBO for one draw of z from what the encoder gave for x."""
         eps = mode.noise.normal("latents", x.shape[1], self.latent)
-        logits = self.decoder(posterior.rsample(eps))
-        nats = reconstruction_loss(self.options.likelihood, logits, x)
-        return Terms(nats, posterior.kl(), weight_kl)
+        z = posterior.rsample(eps)
+        nats = reconstruction_loss(self.options.likelihood, self.decoder(z), x)
+        return Terms(nats, posterior.kl(z), weight_kl)
 
     def parameters_per_seed(self) -> int:
         """Number of trained parameters of one seed."""
@@ -65,6 +72,17 @@ def elbo(vae: VAE, x: Tensor, mode: Mode) -> Terms:
     return vae.terms(x, *vae.encoder(x, mode), mode)
 
 
+def simulate(vae: VAE, noise: Noise, images: int) -> tuple[Tensor, Tensor]:
+    """Latents from the prior, (seeds, images, latent), and an image from each, (seeds,
+    images, pixels): binary, or as the continuous Bernoulli has them."""
+    z = noise.normal("latents", images, vae.latent)
+    logits = vae.decoder(z)
+    if vae.options.likelihood == "bernoulli":
+        return z, noise.bernoulli("pixels", logits.sigmoid())
+    u = noise.uniform("pixels", 0.5, *logits.shape[1:]) + 0.5
+    return z, (torch.log1p(u * torch.expm1(logits)) / logits).nan_to_num(0.5)
+
+
 class Encoder(nn.Module):
     """q(z given x, w): hidden layers, then one layer for what the posterior needs."""
 
@@ -72,9 +90,11 @@ class Encoder(nn.Module):
         self, pixels: int, hidden: int, latent: int, options: ModelOptions, init: Noise
     ) -> None:
         super().__init__()
+        self.input_noise, self.dropout = options.input_noise, options.dropout
         widths = [pixels] + [hidden] * options.hidden_layers
+        hidden_layer, latent_layer = layer_kinds(options)
         self.hidden = nn.ModuleList(
-            LAYERS[options.hidden_layer](fan_in, fan_out, options, init)
+            hidden_layer(fan_in, fan_out, options, init)
             for fan_in, fan_out in itertools.pairwise(widths)
         )
         self.norms = nn.ModuleList(
@@ -86,9 +106,7 @@ class Encoder(nn.Module):
             latent, options, init
         )
         # the layers of mean and scale read the same input: one layer has both outputs
-        self.latents = LAYERS[options.latent_layer](
-            hidden, self.posterior.outputs, options, init
-        )
+        self.latents = latent_layer(hidden, self.posterior.outputs, options, init)
 
     def forward(self, x: Tensor, mode: Mode) -> tuple[DiagonalGaussian, Tensor]:
         """(seeds, batch, pixels) -> q(z given x, w), and the weight KL of all layers in
@@ -98,6 +116,8 @@ class Encoder(nn.Module):
 
     def outputs(self, x: Tensor, mode: Mode) -> tuple[Tensor, Tensor]:
         """What the posterior is made of, (seeds, batch, outputs), and the weight KL."""
+        if self.input_noise and mode.input_noise:
+            x = x + self.input_noise * mode.noise.normal("input", *x.shape[1:])
         h, weight_kl = self.hidden[0](x, mode)
         return self._after_first(h, weight_kl, mode)
 
@@ -131,9 +151,16 @@ class Encoder(nn.Module):
         for index, layer in enumerate([*self.hidden[1:], self.latents]):
             if self.norms:
                 h = self.norms[index](h.transpose(1, 2), mode).transpose(1, 2)
-            h, kl = layer(F.relu(h), mode)
+            h, kl = layer(self._dropped(F.relu(h), mode), mode)
             weight_kl = weight_kl + kl
         return h, weight_kl
+
+    def _dropped(self, h: Tensor, mode: Mode) -> Tensor:
+        """Hidden units, some of which are left out and the others scaled up."""
+        if not (self.dropout and mode.sample_weights):
+            return h
+        kept = torch.full_like(h, 1 - self.dropout)
+        return h * mode.noise.bernoulli("dropout", kept) / (1 - self.dropout)
 
     def random_weights(self) -> int:
         """Number of weights of one network that are drawn at random."""
@@ -159,6 +186,13 @@ class Decoder(nn.Module):
         for layer in hidden:
             z = F.relu(layer.affine(z))
         return last.affine(z)
+
+
+def layer_kinds(options: ModelOptions) -> tuple[Any, Any]:
+    """The classes of the encoder's hidden layers and of its last layer."""
+    kinds = options.hidden_layer, options.latent_layer
+    hidden, latent = (resolve_name(LAYERS[kind]) for kind in kinds)
+    return hidden, latent
 
 
 def encoder_width(pixels: int, hidden: int, latent: int, options: ModelOptions) -> int:
@@ -189,10 +223,11 @@ def encoder_parameters(
 ) -> int:
     """Number of trained parameters of one seed's encoder of width `hidden`."""
     widths = [pixels] + [hidden] * options.hidden_layers
+    hidden_layer, latent_layer = layer_kinds(options)
     layers = [
-        LAYERS[options.hidden_layer].size(fan_in, fan_out, options)
+        hidden_layer.size(fan_in, fan_out, options)
         for fan_in, fan_out in itertools.pairwise(widths)
     ]
-    heads = LAYERS[options.latent_layer].size(hidden, 2 * latent, options)
+    heads = latent_layer.size(hidden, 2 * latent, options)
     norms = 2 * hidden * options.hidden_layers if options.batch_norm_hidden else 0
     return sum(layers) + heads + norms

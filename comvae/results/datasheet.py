@@ -6,7 +6,7 @@ from typing import Any
 from comvae.datasets.store import DatasetRecord, read_record
 from comvae.results import paths
 from comvae.results.blocks import BlockFiles
-from comvae.results.headline import headline
+from comvae.results.headline import headline, rivals_headline
 from comvae.results.quantities import markdown_table
 from comvae.results.reading import load_study_table
 from comvae.results.statistics import COVERS
@@ -47,7 +47,9 @@ def _found(results: Path, plan: Plan) -> list[str]:
     study = plan.folder(results)
     runs = load_study_table(study, "runs")
     parts = load_study_table(study, "attribution")
+    rivals = load_study_table(study, "rivals")
     said = [headline(runs, parts, dataset) for dataset in plan.datasets]
+    said += [rivals_headline(rivals, plan.models, each) for each in plan.datasets]
     return [sentence for sentence in said if sentence]
 
 

@@ -54,7 +54,7 @@ def unused(results: Path, studies: Iterable[Path], models: Path) -> list[Unused]
     for study in studies:
         catalogue = load_study(source=study, models=models)
         for dataset in catalogue.study.datasets.names:
-            for model in catalogue.models:
+            for model in catalogue.models | catalogue.parents:
                 config = catalogue.run_config(dataset, model, [0])
                 measured = catalogue.study.measured
                 named |= _addresses(dataset, model, config.config_hash, measured)
@@ -71,10 +71,11 @@ def unused(results: Path, studies: Iterable[Path], models: Path) -> list[Unused]
 
 
 def _planned(results: Path) -> set[Address]:
+    plans = [Plan.read(results, study) for study in find_studies(results)]
     return {
         address
-        for study in find_studies(results)
-        for block in Plan.read(results, study).blocks
+        for plan in plans
+        for block in [*plan.blocks, *plan.parents]
         for address in _addresses(
             block.dataset, block.model, block.config_hash, block.measured
         )

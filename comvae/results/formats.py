@@ -86,6 +86,28 @@ CLAIMS = Format(
     key=["claim", "dataset", "split", "metric", "definition"],
     needed=["effect", *INTERVAL, "verdict"],
 )
+PRICE = Format(
+    _texts("dataset", "model")
+    | SEED
+    | _numbers(names("price"))
+    | _texts("device")
+    | _numbers(["threads"]),
+    key=["dataset", "model"],
+    needed=names("price"),
+)
+RIVALS = Format(
+    _texts("dataset", "model")
+    | _numbers(["amortization_gap", "effect", *INTERVAL, *names(table="rivals")]),
+    key=["dataset", "model"],
+    needed=["amortization_gap", "effect", *INTERVAL],
+)
+CURVE = Format(
+    _texts("dataset", "model")
+    | {"steps": int}
+    | _numbers(["evaluations", "encode_seconds", "amortization_gap", *INTERVAL]),
+    key=["dataset", "model", "steps"],
+    needed=["evaluations", "encode_seconds", "amortization_gap"],
+)
 _CHANGES = [name for name in names(table="readings") if "distance" not in name]
 READINGS = Format(
     _texts("dataset", "row", "model", "split", "paper_dataset")
@@ -100,6 +122,16 @@ OOD = Format(
     key=["dataset", "foreign", "model", "quantity"],
     needed=["mean", *INTERVAL],
 )
+SVI = Format(
+    SEED
+    | _texts("split", "optimiser")
+    | {"steps": int}
+    | _numbers(["evaluations", "elbo", "amortization_gap"]),
+    key=["seed", "split", "optimiser", "steps"],
+    needed=["evaluations", "elbo", "amortization_gap"],
+)
+"""svi.csv of an evaluation: after so many steps, for so many calls of the decoder with
+its gradient for each image; means over the images of gaps.parquet, in nats."""
 STATUS = ["dataset", "model", "seed", "status", "block", "detail"]
 """What became of a run; what of its gaps follows in cells.csv."""
 CELLS = Format(
@@ -116,5 +148,7 @@ TABLES = {
     "cells": CELLS,
     "readings": READINGS,
     "ood": OOD,
+    "rivals": RIVALS,
+    "svi": CURVE,
 }
-"""By their names below `results/tables`; `readings` and `ood` where a study has any."""
+"""By their names below `results/tables`; the last four where a study has any."""

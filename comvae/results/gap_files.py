@@ -21,7 +21,11 @@ GAPS = {
     for name in names("gap")
     if QUANTITIES[name].difference
 }
-STORED = [name for name in names("gap") if name not in GAPS]
+STORED = [
+    name
+    for name in names("gap")
+    if name not in GAPS and not QUANTITIES[name].beyond_train
+]
 Images = dict[str, list[int]]
 """The images of each split that the gaps are measured on, in ascending order."""
 

@@ -1,5 +1,7 @@
 """What a study says of the paper's own model, in one sentence with its intervals."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from comvae.results.claims import verdict
@@ -62,6 +64,53 @@ def headline(runs: pd.DataFrame, attribution: pd.DataFrame | None, dataset: str)
         return f"{text}; no gaps are measured."
     of = [f"{_signed(part)} by {NAMES[name]}" for name, part in parts.iterrows()]
     return f"{text}: {', '.join(of[:-1])} and {of[-1]}; plus is better."
+
+
+def rivals_headline(
+    rivals: pd.DataFrame | None, titles: Mapping[str, str], dataset: str
+) -> str:
+    """Which model closes most of vanilla's amortization gap on test images, which of
+    one pass does, where the compound model stands, and what each costs; of rivals.csv.
+
+    Empty where vanilla or all others lack a gap.
+    """
+    if rivals is None:
+        return ""
+    here = rivals[rivals["dataset"] == dataset].set_index("model")
+    others = here.drop(BASELINE, errors="ignore").dropna(subset="effect")
+    if BASELINE not in here.index or others.empty:
+        return ""
+    cost = others["encode_seconds"] / here.loc[BASELINE, "encode_seconds"]
+
+    def told(model: str) -> str:
+        found = others.loc[model]
+        doubt = " (inside the noise)" if verdict(found) == "inconclusive" else ""
+        at = "" if pd.isna(cost[model]) else f" at {_times(cost[model])}"
+        return f"{titles.get(model, model)}, {_signed(found)}{doubt}{at}"
+
+    really = others[[verdict(found) == "supported" for _, found in others.iterrows()]]
+    of_one_pass = really[~(really["decoder_evaluations"] > 0)]
+    named: dict[str, str] = {}
+    if not really.empty:
+        named[really["effect"].idxmax()] = "narrowed most by "
+    if not of_one_pass.empty:
+        named.setdefault(of_one_pass["effect"].idxmax(), "in one pass most by ")
+    if compound := [name for name in others.index if name.startswith("compound")]:
+        named.setdefault(compound[0], "by " if named else "")
+    parts = [f"{how}{told(model)}" for model, how in named.items()]
+    if really.empty:
+        parts.insert(0, "which no model really narrows")
+    times = ", times are of vanilla's time to encode" if cost.notna().any() else ""
+    return (
+        f"On {dataset}, vanilla's amortization gap on test images is "
+        f"{here.loc[BASELINE, 'amortization_gap']:.2f} {NATS}, {'; '.join(parts)}; "
+        f"plus is narrower{times}."
+    )
+
+
+def _times(ratio: float) -> str:
+    """`0.97 times`, `63 times`."""
+    return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.2g} times"
 
 
 def _signed(found: pd.Series) -> str:

@@ -86,6 +86,11 @@ def ood(evaluation: Path, foreign: str) -> Path:
     return evaluation / f"ood-{foreign}.parquet"
 
 
+def svi(evaluation: Path) -> Path:
+    """What steps of SVI gain, of a model that is evaluated after some."""
+    return evaluation / "svi.csv"
+
+
 def gap_images(results: Path, dataset: str, measured: str) -> Path:
     """The list of the images that the gaps are measured on, with those settings."""
     return results / "evaluations" / dataset / f"gap-images-{measured}.json"
@@ -94,6 +99,11 @@ def gap_images(results: Path, dataset: str, measured: str) -> Path:
 def table(study: Path, name: str) -> Path:
     """A table in the folder of a study, `study_folder` of comvae.study.plan."""
     return study / "tables" / f"{name}.csv"
+
+
+def price(study: Path) -> Path:
+    """What encoding with each model of a study costs."""
+    return study / "price.csv"
 
 
 def complete(study: Path) -> Path:

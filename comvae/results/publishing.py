@@ -93,15 +93,18 @@ def _published_before(target: Path) -> str | None:
 def _files(results: Path, plan: Plan) -> Iterator[Path]:
     """The files below `results` that the study is read from; of what is not there,
     none."""
-    there = [plan.folder(results) / PLAN, *paths.find_external(results)]
+    study = plan.folder(results)
+    there = [study / PLAN, paths.price(study), *paths.find_external(results)]
     for dataset in plan.datasets:
         there.append(paths.dataset_record(results, dataset))
-    for block in plan.blocks:
-        files = BlockFiles.at(results, block.folder, block.measured)
+    for block in [*plan.blocks, *plan.parents]:
+        run = paths.run_folder(results, block.folder)
         there += [
-            files.run / name
+            run / name
             for name in (paths.CONFIG, paths.TRAINING, paths.HISTORY, paths.WEIGHTS)
         ]
+    for block in plan.blocks:
+        files = BlockFiles.at(results, block.folder, block.measured)
         there.append(paths.gap_images(results, block.dataset, block.measured))
         there += sorted(files.evaluation.glob("*.*"))
         pictures = files.evaluation / paths.PICTURES

@@ -9,12 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+Source = Literal["evaluation", "gap", "training", "price", "ood", "table"]
+
 NATS = "nats per image"
 RUNNING = "train-running"  # the split of what training itself averages
 SOURCES = {
     "evaluation": "Evaluation: `metrics.csv` and, by epoch, `history.csv`",
     "training": "Training: `training.json`",
     "gap": "Gaps: `gaps.parquet`, image by image (docs/gap.md)",
+    "price": "Price: `price.csv`, measured in one run on one machine",
     "ood": "Off the training data: `ood.csv`, from `ood-<dataset>.parquet`",
     "table": "Tables: other readings beside Table 1 (docs/paper.md)",
 }
@@ -28,12 +31,13 @@ class Quantity:
     title: str
     unit: str = NATS  # empty for counts and shares
     better: Literal["lower", "higher"] | None = None  # None where neither is
-    source: Literal["evaluation", "gap", "training", "ood", "table"] = "evaluation"
+    source: Source = "evaluation"
     in_paper: bool = False
     description: str = ""
     short: str = ""  # the heading of a narrow column, where that is not the title
     tables: tuple[str, ...] = ("runs", "table1")  # those that have it
     difference: tuple[str, str] | None = None  # a gap is the first minus the second
+    beyond_train: str = ""  # the gap that it is, of test minus training images
     optional: bool = False  # runs.csv and gaps.csv lack it where no run has a value
     metric: bool = False  # the function of this name in evaluation/metrics.py
 
@@ -57,7 +61,12 @@ class Split:
 def _of_training(
     name: str, title: str, unit: str, description: str, **more: Any
 ) -> Quantity:
-    more |= {"source": "training", "tables": ("runs",)}
+    more = {"source": "training", "tables": ("runs",)} | more
+    return Quantity(name, title, unit, description=description, **more)
+
+
+def _price(name: str, title: str, unit: str, description: str) -> Quantity:
+    more = {"better": "lower", "source": "price", "tables": ("rivals",)}
     return Quantity(name, title, unit, description=description, **more)
 
 
@@ -173,7 +182,13 @@ _ENTRIES = [
         tables=("runs",),
         optional=True,
     ),
-    _of_training("parameters", "Parameters", "", "Trained numbers of a network"),
+    _of_training(
+        "parameters",
+        "Parameters",
+        "",
+        "Trained numbers of a network",
+        tables=("runs", "rivals"),
+    ),
     _of_training("epochs", "Epochs", "", "Passes over the training split"),
     _of_training(
         "train_seconds",
@@ -181,6 +196,28 @@ _ENTRIES = [
         "seconds",
         "Wall time of the block divided by its seeds",
         better="lower",
+        tables=("runs", "rivals"),
+    ),
+    _price(
+        "encode_seconds",
+        "Time to encode",
+        "seconds for 1,000 images",
+        "Of one seed's encoder on test images: the median of several times, and a "
+        "measurement of its machine",
+    ),
+    _price(
+        "decoder_evaluations",
+        "Decoder evaluations",
+        "for each image",
+        "Latents that the decoder is run on to find q(z given x), with or without a "
+        "gradient; 0 for an encoder of one pass",
+    ),
+    _price(
+        "memory",
+        "Memory",
+        "MB",
+        "Weights of one seed, and the most bytes that encoding holds at once in "
+        "tensors beside them, for a batch of the evaluation",
     ),
     _bound("log_px", "log p(x)", "log_px_is, where it can be trusted (docs/gap.md)"),
     _bound("elbo", "ELBO", "L[q], weights sampled: the paper's number"),
@@ -204,6 +241,16 @@ _ENTRIES = [
         short="amortization",
     ),
     _gap("inference_gap", "Inference gap", of="log_px", minus="elbo"),
+    _bound(
+        "generalisation_gap",
+        "Generalisation of inference",
+        "inference_gap on test images minus that on training images: what the encoder "
+        "loses on images that it was not trained on",
+        better="lower",
+        beyond_train="inference_gap",
+        short="test - train",
+        optional=True,
+    ),
     _gap(
         "amortization_gap_mean_weights",
         "Amortization gap, mean weights",
@@ -224,6 +271,28 @@ _ENTRIES = [
         of="elbo_optimal",
         minus="elbo_marginal",
         tables=("gaps",),
+    ),
+    _diagnostic(
+        "elbo_optimal_own",
+        "Best ELBO, own family",
+        "L[q*], the best that the encoder's outputs can name, where none is a Gaussian",
+        optional=True,
+    ),
+    _gap(
+        "approximation_gap_own",
+        "Approximation gap, own family",
+        of="log_px",
+        minus="elbo_optimal_own",
+        tables=("gaps",),
+        optional=True,
+    ),
+    _gap(
+        "amortization_gap_own",
+        "Amortization gap, own family",
+        of="elbo_optimal_own",
+        minus="elbo",
+        tables=("gaps",),
+        optional=True,
     ),
     _diagnostic("log_px_is", "log p(x), importance sampling", "A lower bound"),
     _diagnostic("log_px_ais", "log p(x), annealing", "Where it ran", tables=()),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -26,7 +27,7 @@ from comvae.files import (
 )
 from comvae.model.vae import VAE
 from comvae.results import paths
-from comvae.results.blocks import Training, trained_with
+from comvae.results.blocks import BlockFiles, Training, trained_with
 from comvae.study.run_config import RunConfig, load_run_config
 
 LIBRARIES = ("comvae", "torch", "numpy", "safetensors", "scikit-learn")
@@ -111,6 +112,44 @@ def load_vae(
             f"{AGAIN}, or train the block again"
         ) from None
     return vae
+
+
+def load_start(run: Path, config: RunConfig, pixels: int) -> Trained | None:
+    """What training gave the model that the block in the folder `run` starts from, of
+    the block's seeds and on the CPU; None where it starts from none.
+
+    Raises ResultsError where a seed is not trained there, or damaged.
+    """
+    model, cpu = config.options.starts_from, torch.device("cpu")
+    if model is None:
+        return None
+    place = run.resolve().parents[2] / model / config.parent
+    missing, seconds = list(config.seeds), 0.0
+    states, histories = {}, []
+    failed = {}
+    for record in sorted(place.glob(f"*/{paths.TRAINING}")):
+        files = BlockFiles(record.parent, record.parent)
+        own = [seed for seed in files.config.seeds if seed in missing]
+        if not own:
+            continue
+        vae = load_vae(files.run, files.config, pixels, cpu, own)
+        for index, seed in enumerate(own):
+            states[seed] = {n: t[index] for n, t in vae.state_dict().items()}
+            if seed in files.training.failed:
+                failed[seed] = f"{model} failed: {files.training.failed[seed]}"
+        histories.append(pd.DataFrame(files.history).query("seed in @own"))
+        seconds += files.training.train_seconds * len(own) / len(files.config.seeds)
+        missing = [seed for seed in missing if seed not in own]
+    if missing:
+        raise ResultsError(
+            f"{place}: found no trained block with the seeds "
+            f"{', '.join(map(str, missing))} of {config.dataset}, expected those that "
+            f"{config.model} starts from; run the study, which trains them first"
+        )
+    vae, each = build(config, pixels), [states[seed] for seed in config.seeds]
+    vae.load_state_dict({n: torch.stack([s[n] for s in each]) for n in each[0]})
+    history = pd.concat(histories).sort_values(["seed", "epoch"], ignore_index=True)
+    return Trained(vae, history, seconds, failed)
 
 
 def held_seeds(folder: Path, config: RunConfig) -> list[int]:

@@ -6,9 +6,13 @@ makes other results of the same hash: give the new reading a new name.
 
 import hashlib
 import json
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from comvae.model.settings import Settings
+
+KEPT = {"kind", "objective", "posterior", "encoder"}
+"""Settings that count at their defaults too: the tag that tells the members of a union
+apart, and the parts of a model that are found by name."""
 
 
 def hash_of(values: Any) -> str:
@@ -18,11 +22,8 @@ def hash_of(values: Any) -> str:
 
 
 def chosen(settings: Settings, exclude: Any = None) -> dict[str, Any]:
-    """The settings that differ from their defaults, but for those to `exclude`, as
-    pydantic takes them.
-
-    A tag, which tells the members of a union apart, is kept at its default too.
-    """
+    """The settings that differ from their defaults, and those KEPT, but for those to
+    `exclude`, as pydantic takes them."""
     return _chosen(settings, settings.model_dump(mode="json", exclude=exclude))
 
 
@@ -30,9 +31,7 @@ def _chosen(settings: Settings, values: dict[str, Any]) -> dict[str, Any]:
     differ = {}
     for name, value in values.items():
         found, field = getattr(settings, name), type(settings).model_fields[name]
-        is_tag = get_origin(field.annotation) is Literal
-        is_tag &= len(get_args(field.annotation)) == 1
-        if is_tag or found != field.default:
+        if name in KEPT or found != field.default:
             nested = isinstance(found, Settings)
             differ[name] = _chosen(found, value) if nested else value
     return differ

@@ -76,15 +76,47 @@ def plan_blocks(catalogue: Catalogue, results: Path) -> list[Block]:
         block
         for dataset in catalogue.study.datasets.names
         for model in catalogue.models
-        for block in _blocks_of(catalogue, dataset, model, results)
+        for block in _blocks_of(
+            catalogue, dataset, model, catalogue.study.seeds_of(model), results
+        )
+    ]
+
+
+def plan_parents(
+    catalogue: Catalogue, blocks: list[Block], results: Path
+) -> list[Block]:
+    """The blocks that `blocks` start from, as far as they are none of these: they are
+    trained alone."""
+    found: list[Block] = []
+    waiting = list(blocks)
+    while waiting:
+        block = waiting.pop(0)
+        model = catalogue.options(block.model).starts_from
+        there = parents_of(catalogue, block, [*blocks, *found])
+        missing = set(block.seeds).difference(*(each.seeds for each in there))
+        if model and missing:
+            seeds = sorted(missing)
+            new = _blocks_of(catalogue, block.dataset, model, seeds, results)
+            found += new
+            waiting += new
+    return found
+
+
+def parents_of(catalogue: Catalogue, block: Block, blocks: list[Block]) -> list[Block]:
+    """Those of `blocks` that a block starts from."""
+    model = catalogue.options(block.model).starts_from
+    return [
+        each
+        for each in blocks
+        if (each.dataset, each.model) == (block.dataset, model)
+        and not set(each.seeds).isdisjoint(block.seeds)
     ]
 
 
 def _blocks_of(
-    catalogue: Catalogue, dataset: str, model: str, results: Path
+    catalogue: Catalogue, dataset: str, model: str, seeds: list[int], results: Path
 ) -> list[Block]:
     size = catalogue.study.training.seeds_per_block
-    seeds = catalogue.study.seeds_of(model)
     address = catalogue.run_config(dataset, model, seeds).config_hash
     measured = catalogue.study.measured
     missing = set(seeds)
@@ -152,6 +184,8 @@ class Plan:
     gap_images: int = 0  # of each split; 0 where the gaps are not measured
     readings: dict[str, str] = field(default_factory=dict)  # model -> row of Table 1
     ood: list[str] = field(default_factory=list)  # foreign datasets
+    parents: list[Block] = field(default_factory=list)  # trained, and no more
+    rivals: list[str] = field(default_factory=list)  # models
 
     @classmethod
     def read(cls, results: Path, study: str | None = None) -> "Plan":
@@ -173,7 +207,9 @@ class Plan:
         return study_folder(results, self.study)
 
 
-def study_json(catalogue: Catalogue, blocks: list[Block]) -> str:
+def study_json(
+    catalogue: Catalogue, blocks: list[Block], parents: list[Block] | None = None
+) -> str:
     """The text of a study's `study.json`."""
     study = catalogue.study
     plan = Plan(
@@ -185,5 +221,7 @@ def study_json(catalogue: Catalogue, blocks: list[Block]) -> str:
         study.gap.images,
         catalogue.readings,
         study.ood,
+        parents or [],
+        catalogue.rivals,
     )
     return TypeAdapter(Plan).dump_json(plan, indent=2).decode()

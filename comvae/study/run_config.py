@@ -17,7 +17,7 @@ from comvae.study.validation import validate
 NO_RESULT = {
     "seeds": True,
     "training": {"seeds_per_block", "tf32", "kernels", "keep_optimiser"},
-    "options": {"title", "control", "reading_of"},
+    "options": {"title", "control", "rival", "reading_of"},
 }
 """What a seed's result does not depend on, but for rounding."""
 
@@ -31,6 +31,9 @@ class RunConfig(Settings):
     options: ModelOptions
     training: Training
     data: DataOptions = DataOptions()
+    parent: str = Field(
+        "", description="The config hash of what `options.starts_from` names."
+    )
     dataset_sha256: str = Field(
         "",
         description="Checksum of the registry's entry for the dataset, or of its own "

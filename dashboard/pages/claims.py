@@ -6,7 +6,7 @@ from functools import partial
 
 import pandas as pd
 
-from comvae.results.claims import CLAIMS, RESOLUTION, VERDICTS
+from comvae.results.claims import CLAIMS, RESOLUTION, VERDICTS, of_source
 from comvae.results.statistics import COVERS, p_text
 from comvae.results.tables.paper import paper_values
 from dashboard import elements as el
@@ -15,7 +15,7 @@ from dashboard.charts.effects import effect_row, effects
 from dashboard.charts.parts import intervals
 from dashboard.study import Study
 from dashboard.summary import title_of
-from dashboard.text import NOTHING, effect_text, number, signed
+from dashboard.text import NOTHING, counted, effect_text, number, signed
 
 PAPERS = "mnist"  # whose images the paper's effects are told of
 
@@ -64,8 +64,8 @@ def _rule() -> Iterator[el.Element]:
     yield el.Text(
         "A claim of several parts needs all of them; one contradicted part contradicts "
         "it. Its p value is the largest of its parts; against it, the smallest of the "
-        "contradicted ones times the number of parts (Bonferroni). The p values of the "
-        "claims that were run on a dataset are corrected for being many (Holm); the "
+        "contradicted ones times the number of parts (Bonferroni). The p values of "
+        "one source's claims on a dataset are corrected for being many (Holm); the "
         "intervals and the verdicts on single parts are not."
     )
 
@@ -141,10 +141,15 @@ def _effect_rows(claims: pd.DataFrame) -> pd.DataFrame:
 
 
 def _verdicts(claims: pd.DataFrame) -> str:
-    """How many of the claims on a dataset have which verdict, in a sentence."""
-    counts = claims.drop_duplicates("claim")["verdict"].value_counts()
-    found = [f"{name} {counts[name]}" for name in VERDICTS if name in counts]
-    return f"Of {counts.sum()} claims of the paper: {', '.join(found)}."
+    """How many of the claims on a dataset have which verdict, a sentence a source."""
+    claims, text = claims.drop_duplicates("claim"), []
+    for source, these in claims.groupby(claims["claim"].map(of_source), sort=False):
+        counts = these["verdict"].value_counts()
+        found = [f"{name} {counts[name]}" for name in VERDICTS if name in counts]
+        text.append(
+            f"Of {counted(len(these), 'claim')} of {source}: {', '.join(found)}."
+        )
+    return " ".join(text)
 
 
 def _in_paper(claim: str) -> list[float]:

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from comvae.results.headline import headline
+from comvae.results.claims import PAPER as PAPERS
+from comvae.results.claims import of_source
+from comvae.results.headline import headline, rivals_headline
 from dashboard import elements as el
 from dashboard import findings, progress, records, summary
 from dashboard.differences import RULE
@@ -46,6 +48,9 @@ def _headline(study: Study, dataset: str) -> Iterator[el.Element]:
         said = headline(runs, study.table("attribution"), dataset)
         if said:
             yield el.Heading(said)
+    if said := rivals_headline(study.table("rivals"), study.titles, dataset):
+        yield el.Text(said)
+        yield el.Link("rivals", "More: Rivals", {"dataset": dataset})
     yield el.Text(
         "Variational auto-encoders whose encoders have fixed, random, or dynamic "
         "weights: do they explain unseen images better, and is it because they narrow "
@@ -163,5 +168,5 @@ def _claims(study: Study, dataset: str) -> Iterator[el.Element]:
         yield from study.damage("claims")
         return
     yield el.Heading("The paper's claims")
-    yield from judged(claims)
+    yield from judged(claims[claims["claim"].map(of_source) == PAPERS])
     yield el.Link("claims", "More: Claims", {"dataset": dataset})

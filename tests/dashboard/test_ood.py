@@ -45,7 +45,7 @@ def test_what_flags_foreign_images_is_told_claimed_and_shown(whole):
     assert found["vanilla", "foreign_negative_log_px"] < 0.1
     assert np.isnan(found["vanilla", "knows_own"])
     claims = tables["claims"].set_index("claim")
-    assert claims.loc["random-weights-flag-foreign-images", "effect"] > 0.3
+    assert claims.loc["compound-mixture-flags-foreign-images", "effect"] > 0.3
     page = show("ood")
     said = text(page)
     first = page.markdown[0].value.replace("\\", "")
@@ -58,4 +58,4 @@ def test_what_flags_foreign_images_is_told_claimed_and_shown(whole):
 def test_a_study_without_foreign_images_has_neither_table_nor_claim(whole):
     tables = write_tables(whole, Plan.read(whole))
     assert "ood" not in tables
-    assert "random-weights-flag-foreign-images" not in set(tables["claims"]["claim"])
+    assert not tables["claims"]["claim"].str.endswith("flags-foreign-images").any()

@@ -50,7 +50,8 @@ def test_every_state(results, path, state):
     assert len(text(app)) > WORDS
     if state == "all":
         # which shows nothing of one study of one dataset
-        assert (shown(app) or path in ("studies", "ood")) and not app.warning
+        assert shown(app) or path in ("studies", "ood", "rivals")
+        assert not app.warning
     alts = [chart.proto.alt for chart in charts(app)]
     assert all(len(alt) > 30 and alt.endswith(".") for alt in alts)
     labels = [button.label for button in app.get("download_button")]
@@ -150,6 +151,7 @@ def test_with_ten_thousand_runs(large, monkeypatch, path):
         "ood",
         "pictures",
         "readings",
+        "rivals",
         "studies",
     )  # which such results have not
     assert shown(app) or path in lacking

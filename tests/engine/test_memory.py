@@ -77,6 +77,8 @@ print((memory("VmHWM") - before) / promised)
         ("compound-mixture", 14, 1),
         ("compound-mixture-no-batchnorm", 14, 1),
         ("compound-mixture-rank-16", 14, 1),
+        ("iwae-50", 28, 2),
+        ("ia-vae", 28, 2),
     ],
 )
 def test_a_step_takes_no_more_than_is_promised(model, side, seeds):

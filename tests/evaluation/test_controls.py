@@ -27,11 +27,7 @@ def load(name="config"):
     return load_study(source=ROOT / "config" / f"{name}.yaml", models=MODELS_FILE)
 
 
-CONTROLS = [
-    name
-    for name, model in load_models(MODELS_FILE).items()
-    if model.control and model.reading_of is None and name not in load("cremer").models
-]
+CONTROLS = [name for name, model in load("controls").models.items() if model.control]
 
 
 def test_all_means_the_models_of_table_1():

@@ -48,6 +48,13 @@ def runs(folder):
     return {path.parent for path in folder.glob("results/*/*/*/*/seeds-0-1")}
 
 
+def test_what_a_model_starts_from_is_in_use(folder):
+    path = folder / "config" / "kept.yaml"
+    path.write_text(path.read_text().replace("- vanilla", "- half-asleep"))
+    assert forget(folder, "--yes").exit_code == 0
+    assert runs(folder) == places(folder, config(path, "vanilla"))
+
+
 def places(folder, *configs):
     results, blocks = folder / "results", [block_of(each) for each in configs]
     runs = {results / "runs" / block.folder.parent for block in blocks}

@@ -15,7 +15,7 @@ from comvae.results.gap_files import load_image_gaps, read_gaps
 from comvae.results.paths import gap_images
 from comvae.results.quantities import QUANTITIES, names
 from comvae.results.tables import gaps, write_tables
-from comvae.results.tables.gaps import MEASURED, image_means
+from comvae.results.tables.gaps import AVERAGED, MEASURED, image_means
 from comvae.study.plan import Plan
 from tests.results.written import (
     GAP_IMAGES,
@@ -66,12 +66,28 @@ def test_runs_hold_the_means_over_the_images(results):
     for place, model in enumerate(MODELS):
         for seed in SEEDS:
             for split in ("train", "test"):
-                for quantity in MEASURED:
+                for quantity in AVERAGED:
                     expected = values(place, seed, split, quantity).mean()
                     assert runs.loc[(model, seed, split), quantity] == pytest.approx(
                         expected
                     )
             assert runs.loc[(model, seed, "train-running"), MEASURED].isna().all()
+
+
+def test_generalisation_is_the_gap_of_test_beyond_that_of_training_images(results):
+    tables = write_tables(results, plan_of())
+    runs = tables["runs"].set_index(["model", "seed", "split"])["generalisation_gap"]
+    for place, model in enumerate(MODELS):
+        wider = [
+            values(place, seed, "test", "inference_gap").mean()
+            - values(place, seed, "train", "inference_gap").mean()
+            for seed in SEEDS
+        ]
+        np.testing.assert_allclose(runs[model].xs("test", level="split"), wider)
+    assert runs.drop("test", level="split").isna().all()
+    rows = tables["gaps"].query("quantity == 'generalisation_gap'")
+    assert set(rows["split"]) == {"test"} and (rows["n_seeds"] == 3).all()
+    assert rows.set_index("model").loc[model, "mean"] == pytest.approx(np.mean(wider))
 
 
 def test_the_gaps_of_a_run_add_up(results):
@@ -99,7 +115,7 @@ def test_single_precision_in_the_file_costs_no_nat(results):
 def test_gaps_are_over_seeds_and_images(results):
     table = write_tables(results, plan_of())["gaps"]
     expected = [name for name in names(table="gaps") if not QUANTITIES[name].optional]
-    assert len(table) == 2 * 2 * len(expected)
+    assert len(table) == 2 * 2 * len(expected) + 2  # and how inference generalises
     table = table.set_index(["model", "split", "quantity"])
     for quantity in ("amortization_gap", "log_px", "amortization_gap_marginal"):
         row = table.loc["compound-mixture", "test", quantity]
@@ -285,7 +301,7 @@ def test_unfinished_runs_and_studies_without_gaps_have_no_gap_status(tmp_path):
     assert cells.loc[("vanilla", 0), "gap"] == "measured"
     tables = write_tables(results, plan_of(images=0))
     assert set(tables["cells"]["gap"]) == {""}
-    assert tables["runs"][MEASURED].isna().all(axis=None)
+    assert tables["runs"][AVERAGED].isna().all(axis=None)
     assert len(tables["gaps"]) == len(tables["attribution"]) == 0
 
 
@@ -318,4 +334,4 @@ def test_means_are_by_seed_and_split(results):
     assert set(means) == {
         (seed, split) for seed in SEEDS for split in ("train", "test")
     }
-    assert list(means[0, "test"]) == MEASURED
+    assert set(means[0, "test"]) == set(MEASURED)

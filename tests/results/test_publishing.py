@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,25 @@ def test_its_tables_are_made_again_from_its_files_byte_for_byte(
     write_tables(target, Plan.read(target))
     write_report(target, Plan.read(target))
     assert content(target) == before
+
+
+def test_what_a_model_starts_from_is_published_as_it_was_trained(
+    results, plan, tmp_path
+):
+    """Without an evaluation: the study has no row of it."""
+    blocks = {block.model: block for block in plan.blocks}
+    alone = replace(
+        plan,
+        models={"compound-mixture": plan.models["compound-mixture"]},
+        blocks=[blocks["compound-mixture"]],
+        parents=[blocks["vanilla"]],
+    )
+    target = tmp_path / "published"
+    publish(results, alone, target)
+    there = content(target)
+    run = f"runs/{blocks['vanilla'].folder}"
+    assert {f"{run}/run.json", f"{run}/training.json"} <= there.keys()
+    assert not [name for name in there if name.startswith("evaluations/digits/van")]
 
 
 def make_large(results, plan, monkeypatch, largest: int):

@@ -106,7 +106,7 @@ def test_a_metric_of_one_entry_is_in_mlflow(shown):
 
 
 def test_the_bound_of_an_objective_is_recorded_where_it_has_one(shown):
-    """In the history alone, and so in the rows of the last epoch."""
+    """Here in the history alone, and so in the rows of the last epoch."""
     bounds = {
         (row["model"], row["split"]): row["negative_bound"] for row in shown["runs"]
     }

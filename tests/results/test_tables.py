@@ -63,7 +63,7 @@ def test_written_tables_have_their_columns(tmp_path):
     stale.touch()
     write_tables(tmp_path, plan)
     optional = {q.name for q in QUANTITIES.values() if q.optional}
-    asked_for = {"readings", "ood"}
+    asked_for = {"readings", "ood", "rivals", "svi"}
     expected_tables = {k: v for k, v in TABLES.items() if k not in asked_for}
     for name, expected in expected_tables.items():
         table = pd.read_csv(folder / f"{name}.csv")

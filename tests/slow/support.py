@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import psutil
+import pytest
 import yaml
 
 from tests.support import ROOT, study_in
@@ -46,6 +47,16 @@ def copy_repository(folder: Path) -> Path:
         if (ROOT / name).is_file():  # else it was removed, and not yet in git
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def real_data() -> Path:
+    """The mirror of real MNIST and Fashion-MNIST: the folder that COMVAE_TEST_MIRROR
+    names, else COMVAE_MIRROR, else `../shared/data` beside the repository."""
+    named = os.environ.get("COMVAE_TEST_MIRROR") or os.environ.get("COMVAE_MIRROR")
+    folder = Path(named or ROOT.parent / "shared" / "data")
+    if not (folder / "mnist").is_dir():
+        pytest.fail(f"no real data in {folder}: set COMVAE_TEST_MIRROR to a mirror")
     return folder
 
 

@@ -72,6 +72,13 @@ def test_every_requirement_has_a_lower_bound(project):
         assert any(s.operator == ">=" for s in requirement.specifier), name
 
 
+def test_an_upper_bound_has_its_reason_beside_it():
+    lines = (ROOT / "pyproject.toml").read_text("utf-8").splitlines()
+    bounded = [line for line in lines if re.match(r' +"[\w-]+[^"]*<', line)]
+    assert len(bounded) == 2
+    assert all(re.search(r'", # \w', line) for line in bounded), bounded
+
+
 def test_the_lock_pins_what_the_project_asks_for(project, lock):
     for name, requirement in project.items():
         assert name in lock, f"{name} is not pinned: run `make lock`"

@@ -9,8 +9,10 @@ from comvae.study.loading import load_study
 from comvae.study.plan import (
     Plan,
     name_of,
+    parents_of,
     parse_seeds,
     plan_blocks,
+    plan_parents,
     relative_size,
     study_json,
 )
@@ -134,3 +136,88 @@ def test_size_is_that_of_seeds_images_and_pixels():
     assert relative_size("mnist", "seeds-0-4") == 5 / 4
     digits = relative_size("digits", "seeds-0")
     assert digits == pytest.approx(1437 * 64 / (60_000 * 784))
+
+
+def parents(catalogue, results) -> list[tuple]:
+    blocks = plan_blocks(catalogue, results)
+    found = plan_parents(catalogue, blocks, results)
+    return [(block.model, block.seeds, block.config_hash) for block in found]
+
+
+def test_what_a_model_starts_from_is_planned_too(tmp_path):
+    both = {"half-asleep": 5, "wake": [0, 6]}
+    alone = study(models=list(both), seeds=both)
+    assert parents(alone, tmp_path) == [
+        ("vanilla", (0, 1, 2, 3, 4), address()),
+        ("vanilla", (6,), address()),
+    ]
+    assert list(alone.models) == list(both) and list(alone.parents) == ["vanilla"]
+
+
+def test_what_a_study_has_it_does_not_plan_twice(tmp_path):
+    named = study(models=["half-asleep", "vanilla"])
+    assert parents(named, tmp_path) == [] and not named.parents
+    fewer = study(
+        models=["half-asleep", "vanilla"], seeds={"half-asleep": 3, "vanilla": 2}
+    )
+    assert parents(fewer, tmp_path) == [("vanilla", (2,), address())]
+    blocks = plan_blocks(fewer, tmp_path)
+    known = blocks + plan_parents(fewer, blocks, tmp_path)
+    child = next(block for block in blocks if block.model == "half-asleep")
+    assert [each.seeds for each in parents_of(fewer, child, known)] == [(0, 1), (2,)]
+
+
+def test_another_parent_is_another_block():
+    """Its hash is part of the child's, which no other model has."""
+
+    def half_asleep(**training):
+        made = study(models=["half-asleep"], training=training)
+        return made.run_config("digits", "half-asleep", [0])
+
+    assert half_asleep().parent == address()
+    assert half_asleep(tf32=True).config_hash == half_asleep().config_hash
+    other = half_asleep().model_copy(update={"parent": "0" * 12})
+    assert other.config_hash != half_asleep().config_hash
+    assert study().run_config("digits", "vanilla", [0]).parent == ""
+
+
+def test_a_chain_is_planned_to_its_end(tmp_path):
+    models = {
+        "a": {"title": "A"},
+        "b": {"title": "B", "starts_from": "a", "trains": "encoder"},
+        "c": {"title": "C", "starts_from": "b", "trains": "nothing"},
+    }
+    path = tmp_path / "models.yaml"
+    path.write_text(json.dumps(models))
+    values = {"study": "t", "datasets": ["digits"], "models": ["c"], "seeds": 2}
+    chain = load_study(values, source="t.yaml", models=path)
+    assert [name for name, *_ in parents(chain, tmp_path)] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    "models,words",
+    [
+        ({"a": {"starts_from": "z"}}, "a: starts_from: found 'z'. Unknown model `z`"),
+        ({"a": {"starts_from": "a"}}, "These start from each other: a."),
+        (
+            {"a": {"starts_from": "b"}, "b": {"starts_from": "a"}},
+            "These start from each other: a, b",
+        ),
+        (
+            {"a": {"starts_from": "b"}, "b": {"hidden_layers": 2}},
+            "Its `hidden_layers` is 2, and 1 here; set the same",
+        ),
+        ({"a": {"trains": "encoder"}}, "`starts_from` names no model"),
+    ],
+)
+def test_what_cannot_be_started_from_is_one_message(models, words, tmp_path):
+    path = tmp_path / "models.yaml"
+    titled = {name: {"title": "T"} | options for name, options in models.items()}
+    path.write_text(json.dumps(titled))
+    with pytest.raises(SettingsError) as error:
+        load_study(
+            {"study": "t", "datasets": ["digits"], "models": ["a"], "seeds": 1},
+            source="t.yaml",
+            models=path,
+        )
+    assert words in str(error.value)

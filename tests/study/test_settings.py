@@ -268,7 +268,7 @@ def test_every_setting_is_documented():
     page = generated_texts()["docs/settings.md"]
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     described = {"training", "evaluation", "gap", "tracking"}
-    described |= {"bayesian", "dynamic", "kind"}
+    described |= {"bayesian", "dynamic", "kind", "svi"}
     assert len(rows) > 40
     for row in rows:
         name, meaning = row.split("|")[1].strip(" `"), row.split("|")[-2].strip()

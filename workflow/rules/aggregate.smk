@@ -12,6 +12,7 @@ rule aggregate:
         metrics=all_metrics,
         gaps=all_gaps,
         ood=all_ood,
+        price=rules.price.output if STUDY.rivals else [],
         external=[str(path) for path in find_external(RESULTS)],
     output:
         runs=f"{FOLDER}/tables/runs.csv",
@@ -49,6 +50,12 @@ rule aggregate:
             labels={"table": "Readings of the paper"},
         ),
         ood=[f"{FOLDER}/tables/ood.csv"] if STUDY.study.ood else [],
+        rivals=report(
+            [f"{FOLDER}/tables/rivals.csv"] if STUDY.rivals else [],
+            caption="../report/rivals.rst",
+            category="Tables as CSV",
+            labels={"table": "Rivals, and what they cost"},
+        ),
     log:
         f"logs/{NAME}/aggregate.log",
     conda:

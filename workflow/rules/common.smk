@@ -27,7 +27,14 @@ from comvae.study.loading import load_study
 from comvae.errors import ComvaeError
 from comvae.files import check_writable
 from comvae.results.paths import find_external
-from comvae.study.plan import parse_seeds, plan_blocks, study_folder, study_json
+from comvae.study.plan import (
+    parents_of,
+    parse_seeds,
+    plan_blocks,
+    plan_parents,
+    study_folder,
+    study_json,
+)
 from comvae.study.running import run_alone
 
 RESULTS = Path("results")
@@ -61,7 +68,8 @@ try:
         models=short_path(beside("config/models.yaml")),
     )
     BLOCKS = plan_blocks(STUDY, RESULTS)
-    PLAN = study_json(STUDY, BLOCKS)
+    PARENTS = plan_parents(STUDY, BLOCKS, RESULTS)
+    PLAN = study_json(STUDY, BLOCKS, PARENTS)
     if workflow.is_main_process:
         check_writable(Path(".snakemake"), RESULTS, Path("logs"))
 except ComvaeError as error:
@@ -164,6 +172,19 @@ def block_config(wildcards):
     return block.to_json()
 
 
+def parents(wildcards):
+    """The training of the blocks that a block starts from; of most blocks none."""
+    if STUDY.options(wildcards.model).starts_from is None:
+        return []
+    own = wildcards.dataset, wildcards.model, parse_seeds(wildcards.block)
+    known = BLOCKS + PARENTS
+    [block] = [b for b in known if (b.dataset, b.model, b.seeds) == own]
+    return [
+        f"results/runs/{each.folder}/training.json"
+        for each in parents_of(STUDY, block, known)
+    ]
+
+
 def write_plan(path, log):
     """Write the plan; a shell command must not be as long as that of a large study."""
     Path(path).write_text(PLAN, encoding="utf-8")
@@ -221,10 +242,14 @@ def unfinished():
     wanted += [f"{EVALUATION}/metrics.csv"]
     wanted += [f"{EVALUATION}/gaps.parquet"] if STUDY.study.gap.images else []
     files = zip(BLOCKS, *map(expand_blocks, wanted))
-    return {
+    folders = {
         f"results/runs/{block.folder}"
         for block, *paths in files
         if not all(map(os.path.exists, paths))
+    }
+    alone = [f"results/runs/{block.folder}" for block in PARENTS]
+    return folders | {
+        path for path in alone if not os.path.exists(f"{path}/training.json")
     }
 
 

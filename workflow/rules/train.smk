@@ -38,6 +38,7 @@ rule train:
         # the address says which settings and data: dates decide nothing
         config=ancient("results/runs/{dataset}/{model}/{hash}/{block}/run.json"),
         dataset=ancient("results/datasets/{dataset}/dataset.json"),
+        starts_from=ancient(parents),
     output:
         weights="results/runs/{dataset}/{model}/{hash}/{block}/weights.safetensors",
         history="results/runs/{dataset}/{model}/{hash}/{block}/history.csv",

@@ -56,4 +56,22 @@ INLINE void adam_columns(const Adam *a, int vectors, const Vector *by, int64_t f
     keep(last, weight + end, mean + end, square + end);
 }
 
+/* A row of weights whose gradient is in memory */
+INLINE void adam_row(const Adam *a, int64_t count, const float *by, float *weight,
+                     float *mean, float *square)
+{
+    const int rest = (int)(count % LANES);
+    const int64_t end = count - rest;
+    for (int64_t i = 0; i < end; i += LANES)
+        keep(updated(a, load(by + i, LANES), weight + i, mean + i, square + i), weight + i,
+             mean + i, square + i);
+    float *const arrays[3] = {weight + end, mean + end, square + end};
+    float old[3][LANES] = {{0}};
+    for (int k = 0; k < 3; k++)
+        memcpy(old[k], arrays[k], rest * sizeof **old);
+    keep(updated(a, load(by + end, rest), old[0], old[1], old[2]), old[0], old[1], old[2]);
+    for (int k = 0; k < 3; k++)
+        memcpy(arrays[k], old[k], rest * sizeof **old);
+}
+
 #endif

@@ -4,20 +4,13 @@
    images in registers, where Adam takes it; it is never written. */
 
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "adam.h"
+#include "layers.h"
 #include "product.h"
 
 enum { HIGH = 4, WIDE = 3 }; /* rows, and vectors of columns, of a tile */
-
-/* native.py has the same fields. The gradient of a map is left right. */
-typedef struct {
-    float *weight, *mean, *square;  /* (seeds, rows, columns) */
-    const float *left, *right;      /* (seeds, rows, batch), (seeds, batch, columns) */
-    int64_t seeds, rows, columns, batch;
-    int32_t threads;
-    Adam adam;
-} LowRank;
 
 INLINE void update_tile(int rows, int vectors, const LowRank *l, int64_t at, int64_t first,
                         const float *left, const float *right)
@@ -88,21 +81,44 @@ void comvae_low_rank_adam(const LowRank *l)
         update_rows(l, i / groups, i % groups * HIGH);
 }
 
-/* to, (seeds, rows, batch), is the product of weight, (seeds, rows, columns), with from,
-   (seeds, columns, batch); the batch is a multiple of TOGETHER. */
-void comvae_product(const float *weight, const float *from, float *to, int64_t seeds,
-                    int64_t rows, int64_t columns, int64_t batch, int32_t threads)
+/* Rows first .. end of a seed's product; `x` has `width` images, of which the last may be
+   blank, where `to` has fewer. */
+static void product_rows(const Product *p, const float *weight, const int32_t *busy,
+                         int64_t count, const float *x, int64_t width, float *to,
+                         int64_t first, int64_t end)
 {
-    for (int64_t seed = 0; seed < seeds; seed++) {
-        const float *own = weight + seed * rows * columns, *x = from + seed * columns * batch;
-        float *out = to + seed * rows * batch;
-        int32_t busy[columns]; /* a pixel without ink in all images has no part */
-        const int64_t count = list_busy(x, columns, batch, busy);
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-        for (int64_t first = 0; first < rows; first += ROWS) {
-            const int64_t end = smaller(first + ROWS, rows);
-            memset(out + first * batch, 0, (end - first) * batch * sizeof *out);
-            product(own, columns, 1, first, end, busy, count, x, out, batch);
-        }
+    const int64_t batch = p->batch, rows = end - first;
+    float tile[width == batch ? 1 : ROWS * width];
+    float *out = width == batch ? to + first * batch : tile;
+    if (!p->adds || width != batch)
+        memset(out, 0, rows * width * sizeof *out);
+    product(weight + first * p->row, p->row, p->term, 0, rows, busy, count, x, out, width);
+    for (int64_t r = 0; width != batch && r < rows; r++) {
+        float *own = to + (first + r) * batch;
+        for (int64_t b = 0; b < batch; b++)
+            own[b] = tile[r * width + b] + (p->adds ? own[b] : 0);
     }
+}
+
+void comvae_product(const Product *p)
+{
+    const int64_t width = (p->batch + TOGETHER - 1) / TOGETHER * TOGETHER;
+    float *filled = width == p->batch ? NULL : calloc(p->terms * width, sizeof *filled);
+    if (width != p->batch && !filled)
+        abort(); /* no memory */
+    for (int64_t seed = 0; seed < p->seeds; seed++) {
+        const float *weight = p->weight + seed * p->weight_apart;
+        const float *x = p->from + seed * p->from_apart;
+        float *to = p->to + seed * p->to_apart;
+        for (int64_t n = 0; filled && n < p->terms; n++)
+            memcpy(filled + n * width, x + n * p->batch, p->batch * sizeof *x);
+        x = filled ? filled : x;
+        int32_t busy[p->terms]; /* a pixel without ink in all images has no part */
+        const int64_t count = list_busy(x, p->terms, width, busy);
+#pragma omp parallel for num_threads(p->threads) if (p->threads > 1)
+        for (int64_t first = 0; first < p->rows; first += ROWS)
+            product_rows(p, weight, busy, count, x, width, to, first,
+                         smaller(first + ROWS, p->rows));
+    }
+    free(filled);
 }

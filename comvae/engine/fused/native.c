@@ -16,33 +16,8 @@
 #include <omp.h>
 #endif
 
+#include "layers.h"
 #include "vectors.h"
-
-enum { NO_KL, CLOSED, SAMPLED, MIXTURE }; /* in the order of KINDS in native.py */
-
-/* All shapes and numbers of a layer; native.py has the same fields. */
-typedef struct {
-    int64_t seeds, outs, ins, batch, outs_together;
-    int32_t normalised; /* by the batch's statistics; else scaled and shifted only */
-    int32_t each_weight; /* a draw for each weight; else one for each output */
-    int32_t kl, threads;
-    float norm_eps, constant, half, log_ratio, excess;
-} Layer;
-
-typedef struct {
-    const float *maps, *inputs, *eps, *scale, *shift;
-    float *mean, *var; /* of the batch, (seeds, 2, outs, ins) */
-    float *h, *spread; /* (seeds, outs, batch); `spread` is its variance */
-    double *nats;      /* (seeds, outs) */
-} Forward;
-
-typedef struct {
-    const float *maps, *inputs, *eps, *ratio, *scale, *shift, *mean, *var;
-    const float *by_h, *by_nats;
-    float *by_maps, *by_inputs, *by_scale, *by_shift; /* by_inputs: (seeds, parts, ins, batch) */
-} Backward;
-
-INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* At most LANES weights of one unit, `rows` of them, and where they begin in each array
    of the layer; in those of two places the first is mu's, the second rho's. */

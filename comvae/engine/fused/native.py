@@ -18,7 +18,6 @@ KINDS = ("none", "closed", "sampled", "mixture")
 LANES = 16  # weights of a tile, and images at a time, as in vectors.h
 # for AVX-512, for AVX2, and for any processor
 BUILDS = {"AVX512": "_native_v4", "AVX2": "_native_v3", "": "_native"}
-IMAGES = 32  # a product takes so many at a time
 OUTS_TOGETHER = 8  # the gradient of the inputs is summed over so many outputs at a time
 
 
@@ -29,7 +28,7 @@ def structure(**fields: str) -> type[Structure]:
     return type("_Structure", (Structure,), {"_fields_": listed})
 
 
-_Layer = structure(
+Layer = structure(
     int64="seeds outs ins batch outs_together",
     int32="normalised each_weight kl threads",
     float="norm_eps constant half log_ratio excess",
@@ -47,6 +46,13 @@ _LowRank = structure(
     int64="seeds rows columns batch",
     int32="threads",
     float=ADAM,
+)
+
+
+_Product = structure(
+    pointer="weight inputs to",
+    int64="seeds rows terms batch row term weight_apart inputs_apart to_apart",
+    int32="adds threads",
 )
 
 
@@ -75,8 +81,14 @@ def launch_forward(
     """
     if maps.dtype != torch.float32:
         raise ValueError(f"maps is {maps.dtype}; expected float32 for the C kernels")
-    seeds, _, outs, _, batch = maps.shape
-    layer = _layer(formula, running is not None, maps, eps.ndim == 4)
+    seeds, _, outs, ins, batch = maps.shape
+    layer = layer_of(
+        formula,
+        running is not None,
+        (seeds, outs, ins, batch),
+        eps.ndim == 4,
+        torch.get_num_threads(),
+    )
     h = maps.new_empty(seeds, outs, batch)
     spread = None if eps.ndim == 4 else torch.empty_like(h)
     nats = torch.zeros(seeds, outs, dtype=torch.float64)
@@ -114,7 +126,8 @@ def launch_backward(
     """As `launch_backward` of triton_layer.py; `kept` is from the forward pass."""
     seeds, _, outs, ins, batch = maps.shape
     mean, var, *ratio = kept
-    layer = _layer(formula, statistics, maps, not ratio)
+    shape = seeds, outs, ins, batch
+    layer = layer_of(formula, statistics, shape, not ratio, torch.get_num_threads())
     by_maps = torch.empty_like(maps)
     by_inputs = maps.new_zeros(seeds, -(-outs // OUTS_TOGETHER), ins, batch)
     by_scale = by_shift = None
@@ -133,12 +146,21 @@ def launch_product(maps: Tensor, x: Tensor) -> Tensor:
     """`torch.bmm`, whose library copies all of the maps first for so few images."""
     seeds, rows, columns = maps.shape
     batch = x.shape[2]
-    if batch % IMAGES:
-        return torch.bmm(maps, x)
     out = maps.new_empty(seeds, rows, batch)
-    sizes = map(c_int64, (seeds, rows, columns, batch))
-    addresses = map(c_void_p, _addresses(maps, x, out))
-    library().comvae_product(*addresses, *sizes, torch.get_num_threads())
+    apart = rows * columns, columns * batch, rows * batch
+    product = _Product(
+        *_addresses(maps, x, out),
+        seeds,
+        rows,
+        columns,
+        batch,
+        columns,
+        1,
+        *apart,
+        False,
+        torch.get_num_threads(),
+    )
+    library().comvae_product(byref(product))
     return out
 
 
@@ -160,26 +182,18 @@ def launch_low_rank_adam(
     library().comvae_low_rank_adam(byref(arrays))
 
 
-def _layer(
-    formula: Formula, normalised: bool, maps: Tensor, each_weight: bool
-) -> _Layer:
-    seeds, _, outs, ins, batch = maps.shape
-    return _Layer(
-        seeds,
-        outs,
-        ins,
-        batch,
-        OUTS_TOGETHER,
-        normalised,
-        each_weight,
-        KINDS.index(formula.kind),
-        torch.get_num_threads(),
-        NORM_EPS,
-        formula.constant,
-        formula.half,
-        formula.log_ratio,
-        formula.excess,
-    )
+def layer_of(
+    formula: Formula,
+    normalised: bool,
+    shape: tuple[int, int, int, int],
+    each_weight: bool,
+    threads: int,
+) -> Structure:
+    """What the kernels know of a layer; `shape` is seeds, outputs, inputs, images."""
+    numbers = formula.constant, formula.half, formula.log_ratio, formula.excess
+    kind = KINDS.index(formula.kind)
+    flags = normalised, each_weight, kind, threads
+    return Layer(*shape, OUTS_TOGETHER, *flags, NORM_EPS, *numbers)
 
 
 def _addresses(*tensors: Tensor | None) -> list[int | None]:

@@ -56,6 +56,7 @@ class FusedAdam:
         """Keep the moments of some parameters, which something else updates."""
         left_out = set(map(id, params))
         self._dense = [p for p in self._dense if id(p) not in left_out]
+        self._low_rank = [g for g in self._low_rank if id(g.param) not in left_out]
 
     def step(self, count: int = 1) -> None:
         """One step of all parameters but those left out, which take `count`."""
@@ -64,24 +65,49 @@ class FusedAdam:
             self._update()
 
     @torch.no_grad()
+    def step_seeds(
+        self, params: Iterable[nn.Parameter], seeds: Iterable[int], steps: Tensor
+    ) -> None:
+        """One step of `params`, which were left out, of some of the seeds; `steps`,
+        (seeds,), has the number of it for each seed."""
+        pairs = [(param, seed) for param in params for seed in seeds]
+        if pairs:
+            self._adam(
+                [p[s] for p, s in pairs],
+                [p.grad[s] for p, s in pairs],
+                [{k: m[s] for k, m in self.state[p].items()} for p, s in pairs],
+                [steps[s] for _, s in pairs],
+            )
+
+    def _adam(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        moments: list[dict[str, Tensor]],
+        steps: list[Tensor],
+    ) -> None:
+        torch._fused_adam_(
+            params,
+            grads,
+            [m["exp_avg"] for m in moments],
+            [m["exp_avg_sq"] for m in moments],
+            [],
+            steps,
+            lr=self.lr,
+            beta1=BETA1,
+            beta2=BETA2,
+            weight_decay=0.0,
+            eps=EPS,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    @torch.no_grad()
     def _update(self) -> None:
         if self._dense:
+            grads = [p.grad for p in self._dense]
             moments = [self.state[p] for p in self._dense]
-            torch._fused_adam_(
-                self._dense,
-                [p.grad for p in self._dense],
-                [m["exp_avg"] for m in moments],
-                [m["exp_avg_sq"] for m in moments],
-                [],
-                [self.steps] * len(moments),
-                lr=self.lr,
-                beta1=BETA1,
-                beta2=BETA2,
-                weight_decay=0.0,
-                eps=EPS,
-                amsgrad=False,
-                maximize=False,
-            )
+            self._adam(self._dense, grads, moments, [self.steps] * len(moments))
         for gradient in self._low_rank:
             moments = self.state[gradient.param]
             low_rank_adam_(

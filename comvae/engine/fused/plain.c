@@ -316,18 +316,11 @@ static void update_short(const Adam *adam, int64_t outs, int count, const int32_
                          const float *in, const float *rows, float *weight, float *mean,
                          float *square)
 {
-    float by[LANES] = {0}, old[3][LANES] = {{0}};
-    float *const arrays[3] = {weight, mean, square};
+    float by[LANES] = {0};
     for (int n = 0; n < count; n++)
         for (int64_t i = 0; i < outs; i++)
             by[i] += in[images[n]] * rows[images[n] * outs + i];
-    for (int k = 0; k < 3; k++)
-        for (int64_t i = 0; i < outs; i++)
-            old[k][i] = arrays[k][i];
-    keep(updated(adam, load(by, LANES), old[0], old[1], old[2]), old[0], old[1], old[2]);
-    for (int k = 0; k < 3; k++)
-        for (int64_t i = 0; i < outs; i++)
-            arrays[k][i] = old[k][i];
+    adam_row(adam, outs, by, weight, mean, square);
 }
 
 static void update_row(const Adam *adam, int64_t first, int64_t vectors, int64_t outs,

@@ -5,6 +5,7 @@ from ctypes import Structure, addressof, byref
 import torch
 from torch import Tensor
 
+from comvae.engine.fused.dynamic import DynamicEncoder, all_dynamic
 from comvae.engine.fused.native import library, structure
 from comvae.engine.fused.optimiser import FusedAdam, adam_numbers
 from comvae.model.layers import Linear
@@ -29,6 +30,10 @@ SMALL = 20_000  # a step on fewer parameters ends before a second thread wakes u
 def without_plain_step(vae: VAE) -> str:
     """Why C does not know what follows on this model's encoder; empty where it does."""
     options = vae.options
+    if options.trains == "encoder":
+        return "there is no kernel that leaves the decoder as it is"
+    if options.inner_steps:
+        return "there is no kernel that trains the encoder alone"
     if vae.objective is not elbo:
         return f"there is no kernel for the objective {options.objective}"
     if options.likelihood != "bernoulli":
@@ -41,7 +46,8 @@ def without_plain_step(vae: VAE) -> str:
 class PlainStep:
     """Steps of the plain layers of all seeds of a block: the decoder, with all that
     lies between it and the encoder, and the encoder where it is plain too. The model is
-    `whole` then, and takes several steps at once.
+    `whole` then, and takes several steps at once. Where the encoder is all DBNN layers,
+    `encoder` takes its step.
 
     Takes gradients and Adam's step at once, on the tensors of `vae` and `optimiser` in
     place; `optimiser` leaves these layers alone from now on.
@@ -50,7 +56,9 @@ class PlainStep:
     def __init__(self, vae: VAE, optimiser: FusedAdam) -> None:
         self.vae, self.optimiser = vae, optimiser
         encoder = [*vae.encoder.hidden, vae.encoder.latents]
+        options = vae.options
         self.whole = type(vae.encoder) is Encoder and not vae.encoder.norms
+        self.whole &= not (options.input_noise or options.dropout)
         self.whole &= {type(layer) for layer in encoder} == {Linear}
         if not self.whole:
             encoder = []
@@ -62,11 +70,14 @@ class PlainStep:
             latent=vae.latent,
             encoder=len(encoder),
             layers=len(layers),
-            exponential=vae.options.latent_scale == "exp",
+            exponential=options.latent_scale == "exp",
             tiny=torch.finfo(torch.float32).tiny,
         )
         own = [param for layer in layers for param in layer.parameters()]
         optimiser.leave_out(own)
+        self.encoder = None
+        if all_dynamic(vae.encoder):
+            self.encoder = DynamicEncoder(vae.encoder, optimiser)
         self._small = sum(param[0].numel() for param in own) < SMALL
 
     def __call__(

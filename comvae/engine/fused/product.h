@@ -15,8 +15,6 @@ enum {
     TOGETHER = ACROSS * LANES /* images */
 };
 
-INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* Whether any of `width` numbers is not zero */
 INLINE int is_busy(const float *numbers, int64_t width)
 {

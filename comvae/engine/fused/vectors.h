@@ -15,6 +15,8 @@ typedef int32_t Integers __attribute__((vector_size(LANES * sizeof(int32_t))));
 /* A loop of few turns, known to the compiler: what it indexes stays in registers. */
 #define EACH(i, count) _Pragma("GCC unroll 8") for (int i = 0; i < count; i++)
 
+INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
 /* `lanes` numbers, and zeros */
 INLINE Vector load(const float *from, int lanes)
 {

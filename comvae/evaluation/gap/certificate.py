@@ -7,7 +7,6 @@ bound in expectation.
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from comvae.evaluation.gap.annealing import SCHEDULES, anneal_back
@@ -17,7 +16,7 @@ from comvae.evaluation.gap.local import local_optimum
 from comvae.evaluation.gap.target import DecoderTarget
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
-from comvae.model.vae import VAE
+from comvae.model.vae import VAE, simulate
 from comvae.study.settings import Gap
 
 
@@ -26,10 +25,9 @@ def certificate(
 ) -> tuple[Tensor, Tensor]:
     """Lower and upper bound on the mean log p(x) of simulated images, (seeds,) each.
 
-    The lower one is the estimate that the gaps are measured with. Images are binary,
-    or as the continuous Bernoulli has them.
+    The lower one is the estimate that the gaps are measured with.
     """
-    exact, x = simulate(vae, likelihood, noise, settings.certificate_images)
+    exact, x = simulate(vae, noise, settings.certificate_images)
     target = DecoderTarget(vae.decoder, likelihood, x)
     encoded, _ = vae.encoder(x, Mode(noise, sample_weights=False, weight_kl=False))
     found = local_optimum(target, encoded, **search(settings))
@@ -37,19 +35,6 @@ def certificate(
     lower = estimate(target, modes, settings.importance_draws, noise).found.log_px
     upper = anneal_back(target, modes, exact, SCHEDULES["certificate"], noise)
     return lower.mean(1), upper.mean(1)
-
-
-def simulate(
-    vae: VAE, likelihood: str, noise: Noise, images: int
-) -> tuple[Tensor, Tensor]:
-    """Latents from the prior, (seeds, images, latent), and an image from each, (seeds,
-    images, pixels)."""
-    z = noise.normal("latents", images, vae.latent)
-    logits = vae.decoder(z)
-    if likelihood == "bernoulli":
-        return z, noise.bernoulli("pixels", logits.sigmoid())
-    u = noise.uniform("pixels", 0.5, *logits.shape[1:]) + 0.5
-    return z, (torch.log1p(u * torch.expm1(logits)) / logits).nan_to_num(0.5)
 
 
 def search(settings: Gap) -> dict[str, Any]:

@@ -3,7 +3,8 @@ either."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -43,34 +44,45 @@ class Estimate:
         """Whether enough draws are effective, (seeds, images)."""
         return self.found.effective >= FEWEST
 
-    def agrees(self, annealed: Annealed, images: slice) -> Tensor:
-        """Whether annealing of some images from the prior bears out their estimates:
+    def images(self, chosen: slice) -> Self:
+        """That of some of the images."""
+        parts = self.found, self.modes, self.sampled
+        return type(self)(*(part.images(chosen) for part in parts))
+
+    def agrees(self, annealed: Annealed) -> Tensor:
+        """Whether annealing from the prior bears out the estimates, (seeds, images):
         both are within APART of their errors, and its chains end where the modes are,
         up to the share MISSED of their weight.
 
         It takes no part in the estimate: both are lower bounds in expectation, and the
-        larger of the two, image by image, is none. How far a weight may be above p(x)
-        follows from how much the weights of the importance draws vary.
+        larger of the two, image by image, is none.
         """
-        found, first = self.found.images(images), self.sampled.images(images)
-        apart = (found.log_px - annealed.log_px).abs()
-        allowed = APART * torch.hypot(found.error, annealed.error)
-        density = log_proposal(self.modes.images(images), annealed.z, int(1e4))
-        usual = found.log_px + (first.draws / first.effective).log()
-        foreign = annealed.joint - density > usual.unsqueeze(2) + FOREIGN
-        share = (annealed.log_weight.softmax(2) * foreign).sum(2)
+        apart = (self.found.log_px - annealed.log_px).abs()
+        allowed = APART * torch.hypot(self.found.error, annealed.error)
+        share = (annealed.log_weight.softmax(2) * self.foreign(annealed)).sum(2)
         return (apart <= allowed) & (share <= MISSED)
 
+    def foreign(self, annealed: Annealed) -> Tensor:
+        """Whether no mode accounts for where a chain ends, (seeds, images, chains). How
+        far a weight may be above p(x) follows from how much those of the importance
+        draws vary."""
+        density = log_proposal(self.modes, annealed.z, int(1e4))
+        usual = self.found.log_px + (self.sampled.draws / self.sampled.effective).log()
+        return annealed.joint - density > usual.unsqueeze(2) + FOREIGN
 
-def estimate(target: Target, modes: Normals, draws: int, noise: Noise) -> Estimate:
+
+def estimate(
+    target: Target, modes: Normals, draws: int, noise: Noise, times: int = 1
+) -> Estimate:
     """log p(x) of each image, by the method that its posterior needs.
 
     Where less than ENOUGH of `draws` importance draws is effective, or fewer than
     FEWEST are, or the tail of their weights is above HEAVY, one more mode is sought
     from the draw of the greatest weight, and as many are drawn anew. Where these do not
     do, chains are annealed from the modes by the schedule `short`, and where fewer than
-    FEWEST of them are effective by `longer`, the most that an image is given. Each
-    method draws for itself: what asked for it is no part of its estimate.
+    FEWEST of them are effective by `longer`, the most that an image is given; `times`
+    as many chains as the schedules say. Each method draws for itself: what asked for it
+    is no part of its estimate.
     """
     first = log_evidence(target, modes, draws, noise)
     found = Evidence(*(t.clone() for t in (first.log_px, first.effective, first.draws)))
@@ -85,11 +97,36 @@ def estimate(target: Target, modes: Normals, draws: int, noise: Noise) -> Estima
         wanting.scatter_(1, index, asked & _is_wanting(again))
     for name in ("short", "longer"):
         schedule, streams = SCHEDULES[name], noise.of(name)
+        schedule = replace(schedule, chains=times * schedule.chains)
         for index, asked in _those(wanting):
             own = target.select(index)
             again = anneal(own, more.select(index), schedule, streams)
             found.put(index, asked, again)
         wanting &= found.effective < FEWEST
+    return Estimate(found, more, first)
+
+
+def reconsider(
+    target: Target, given: Estimate, annealed: Annealed, draws: int, noise: Noise
+) -> Estimate:
+    """`given`, but that images which annealing from the prior does not bear out are
+    estimated anew, with one more mode: where the heaviest chain leads that no mode
+    accounts for. Where it ended is all that the estimate takes from annealing."""
+    more = Normals.joined([given.modes, given.modes.component(0)])
+    found, first = given.found.images(slice(None)), given.sampled.images(slice(None))
+    foreign = given.foreign(annealed)
+    foreign |= ~foreign.any(2, keepdim=True)
+    heaviest = annealed.log_weight.masked_fill(~foreign, -torch.inf).argmax(2)
+    place = heaviest[..., None, None].expand(-1, -1, 1, annealed.z.shape[3])
+    start = annealed.z.gather(2, place).squeeze(2)
+    streams = noise.of("reconsidered")
+    for index, asked in _those(~given.agrees(annealed)):
+        own = target.select(index)
+        another = _mode(own, given.modes.select(index), take(start, index))
+        more.put(len(given.modes.mean), index, asked, another)
+        again = estimate(own, more.select(index), draws, streams)
+        found.put(index, asked, again.found)
+        first.put(index, asked, again.sampled)
     return Estimate(found, more, first)
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from comvae.evaluation.gap.chunks import image_chunks
-from comvae.evaluation.gap.quasi_normal import quasi_normal
 from comvae.evaluation.gap.target import Target, take
 from comvae.model.priors import LOG_SQRT_2PI
+from comvae.model.quasi_normal import quasi_normal
 
 DRAWS = 128  # quasi-random points that curvature and slope are averaged over
 ROUNDS = 4

@@ -43,8 +43,9 @@ class Evidence:
             old.scatter_(1, index, torch.where(where, new, take(old, index)))
 
     def images(self, chosen: slice) -> Self:
-        """That of some of the images."""
-        return type(self)(*(tensor[:, chosen] for tensor in vars(self).values()))
+        """A copy of that of some of the images."""
+        parts = vars(self).values()
+        return type(self)(*(tensor[:, chosen].clone() for tensor in parts))
 
 
 @dataclass

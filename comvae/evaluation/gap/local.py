@@ -10,9 +10,9 @@ from torch import Tensor
 
 from comvae.evaluation.gap.chunks import image_chunks
 from comvae.evaluation.gap.minimise import minimise
-from comvae.evaluation.gap.quasi_normal import quasi_normal
 from comvae.evaluation.gap.target import Target
 from comvae.model.posterior import DiagonalGaussian, log_prior
+from comvae.model.quasi_normal import quasi_normal
 
 SCANNED = 4096  # points of the prior that every image's second start is chosen from
 APART = 0.7  # least distance of the second start from the first, in prior scales

@@ -11,9 +11,10 @@ from comvae.datasets.loading import Dataset
 from comvae.evaluation.gap.annealing import SCHEDULES, anneal
 from comvae.evaluation.gap.bounds import bounds
 from comvae.evaluation.gap.certificate import certificate, search
-from comvae.evaluation.gap.estimate import estimate
+from comvae.evaluation.gap.estimate import estimate, reconsider
 from comvae.evaluation.gap.fit import fit
 from comvae.evaluation.gap.local import local_optimum
+from comvae.evaluation.gap.own import own_optimum
 from comvae.evaluation.gap.target import DecoderTarget, Target
 from comvae.model.mode import Mode
 from comvae.model.noise import Noise
@@ -49,9 +50,10 @@ def measure(
 
     Columns: seed, split, image (its number in the split); elbo, elbo_mean_weights,
     elbo_marginal: L[q] with sampled weights, with weights at their means, and of the
-    mixture over weight draws; elbo_optimal: L[q*]; log_px_is, log_px_ais (NaN where
-    annealing from the prior did not run) and log_px, the estimate, NaN with `withheld`
-    1 where it cannot be trusted; its log_px_error, ess and draws;
+    mixture over weight draws; elbo_optimal: L[q*]; elbo_optimal_own, the same over the
+    posteriors of the encoder where these are no Gaussians; log_px_is, log_px_ais (NaN
+    where annealing from the prior did not run) and log_px, the estimate, NaN with
+    `withheld` 1 where it cannot be trusted; its log_px_error, ess and draws;
     iterations, converged and start (`encoder`, `prior`) of the search for q*, and
     start_difference, how far apart its two starts ended; simulated_lower and
     simulated_upper, the bounds of a seed's `certificate`, the same in each row.
@@ -96,10 +98,18 @@ def measure_images(
     target = DecoderTarget(vae.decoder, vae.options.likelihood, x)
     at_mean_weights = encode(vae, x, noise, 1, sample_weights=False)
     sampled = at_mean_weights
-    if vae.options.weight_prior is not None:
+    if vae.options.random_encoder:
         sampled = encode(vae, x, noise, settings.marginal_draws, sample_weights=True)
     stage(1)
-    return decompose(target, at_mean_weights, sampled, settings, noise, stage)
+    columns = decompose(target, at_mean_weights, sampled, settings, noise, stage)
+    if vae.options.posterior != "gaussian":
+        mode = Mode(noise, sample_weights=False, weight_kl=False)
+        outputs, _ = vae.encoder.outputs(x.expand(len(noise.seeds), *x.shape), mode)
+        family = vae.encoder.posterior
+        q = family(own_optimum(target, family, outputs, **search(settings)))
+        own, _ = bounds(target, [q], settings.final_draws, noise, "elbo-optimal-own")
+        columns["elbo_optimal_own"] = own
+    return columns
 
 
 @torch.no_grad()
@@ -135,15 +145,13 @@ def decompose(
     if settings.ais != "off":
         some = slice(0, settings.ais_images)
         index = torch.arange(elbo.shape[1], device=elbo.device)[some]
-        schedule = SCHEDULES[settings.ais]
-        annealed = anneal(
-            target.select(index.expand(len(elbo), -1)),
-            modes.images(some),
-            schedule,
-            noise,
-        )
+        index = index.expand(len(elbo), -1)
+        own, given = target.select(index), estimated.images(some)
+        annealed = anneal(own, modes.images(some), SCHEDULES[settings.ais], noise)
         log_px_ais[:, some] = annealed.log_px
-        trusted[:, some] &= estimated.agrees(annealed, some)
+        again = reconsider(own, given, annealed, settings.importance_draws, noise)
+        found.put(index, torch.ones_like(trusted[:, some]), again.found)
+        trusted[:, some] = again.trusted() & again.agrees(annealed)
     stage(5)
 
     def of_best(tensor: Tensor) -> Tensor:

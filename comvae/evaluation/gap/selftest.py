@@ -12,7 +12,7 @@ from comvae.datasets.loading import Dataset
 from comvae.engine.training import train
 from comvae.evaluation.gap.annealing import SCHEDULES, anneal, anneal_back
 from comvae.evaluation.gap.bounds import bounds
-from comvae.evaluation.gap.estimate import estimate
+from comvae.evaluation.gap.estimate import estimate, reconsider
 from comvae.evaluation.gap.fit import Normals, fit
 from comvae.evaluation.gap.importance import log_evidence
 from comvae.evaluation.gap.local import Optimum, local_optimum, optimise
@@ -240,7 +240,8 @@ def evidence_checks(
     """log p(x) of the images for which it is reported."""
     estimated = estimate(target, modes, 5000, noise)
     annealed = anneal(target, modes, SCHEDULES["fast"], noise)
-    reported = estimated.trusted() & estimated.agrees(annealed, slice(None))
+    estimated = reconsider(target, estimated, annealed, 5000, noise)
+    reported = estimated.trusted() & estimated.agrees(annealed)
     found = estimated.found
     yield Check(
         model,

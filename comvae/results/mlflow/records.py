@@ -193,6 +193,8 @@ def _tags(
         "git_commit": training.git_commit,
         "device": training.device,
     }
+    if start := config.options.starts_from:
+        tags["starts_from"] = f"{start}/{config.parent}"
     tags |= {f"version.{name}": version for name, version in training.versions.items()}
     tags |= {
         "comvae.failure": training.failed.get(seed, ""),

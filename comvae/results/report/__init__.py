@@ -9,7 +9,7 @@ from rich.markdown import Markdown
 from comvae.errors import ResultsError
 from comvae.files import write_text
 from comvae.results import paths
-from comvae.results.headline import headline
+from comvae.results.headline import headline, rivals_headline
 from comvae.results.reading import load_study_table
 from comvae.results.report.forms import RENDERED
 from comvae.results.report.pages import claims_page, departures, gaps_page, table1_page
@@ -45,10 +45,12 @@ def write_report(results: Path, plan: Plan) -> dict[str, Path]:
     )
     readings = load_study_table(folder, "readings")
     heads = [headline(runs, attribution, each) for each in plan.datasets]
+    rivals = load_study_table(folder, "rivals")
+    heads += [rivals_headline(rivals, plan.models, each) for each in plan.datasets]
     said = [text for text in heads if text]
     pages = {
         "table1": table1_page(plan, table1, claims, readings, cells, said),
-        "gaps": gaps_page(plan, gaps, attribution, cells),
+        "gaps": gaps_page(plan, gaps, attribution, rivals, cells),
         "claims": claims_page(plan, claims),
     }
     written = {name: paths.report(folder, name) for name in pages}

@@ -2,9 +2,15 @@
 
 import pandas as pd
 
-from comvae.results.claims import RESOLUTION, in_words
+from comvae.results.claims import RESOLUTION, in_words, of_source
 from comvae.results.formats import BOTH, STATUS
-from comvae.results.quantities import QUANTITIES, RUNNING, SPLITS, markdown_table
+from comvae.results.quantities import (
+    QUANTITIES,
+    RUNNING,
+    SPLITS,
+    markdown_table,
+    names,
+)
 from comvae.results.statistics import COVERS, p_text, reach, with_interval
 from comvae.results.tables.attribution import PARTS
 from comvae.study.plan import Plan
@@ -80,9 +86,14 @@ def table1_page(
 
 
 def gaps_page(
-    plan: Plan, gaps: pd.DataFrame, attribution: pd.DataFrame, cells: pd.DataFrame
+    plan: Plan,
+    gaps: pd.DataFrame,
+    attribution: pd.DataFrame,
+    rivals: pd.DataFrame | None,
+    cells: pd.DataFrame,
 ) -> str:
-    """The gaps of every model, the parts of its gain over vanilla, what is missing."""
+    """The gaps of every model, the parts of its gain over vanilla, of a study with
+    rivals what they close and cost, and what is missing."""
     title = f"Gaps of the study `{plan.study}`"
     if not plan.gap_images:
         return _page(title, NOT_MEASURED, {})
@@ -97,6 +108,9 @@ def gaps_page(
                 chosen = (table["dataset"] == dataset) & (table["split"] == split)
                 rows = _by_model(plan, table[chosen], cells_of)
                 sections[f"{dataset}, {heading} {SPLITS[split].images}"] = rows
+        if rivals is not None:
+            rows = _by_model(plan, rivals[rivals["dataset"] == dataset], _price)
+            sections[f"{dataset}, gap closed on test images, and price"] = rows
     missing = cells[cells["gap"] == "missing"]
     missing = missing.assign(status=missing["gap"], detail=missing["gap_detail"])
     sections["Not measured"] = missing[STATUS].astype(str)
@@ -106,8 +120,10 @@ def gaps_page(
 def claims_page(plan: Plan, claims: pd.DataFrame) -> str:
     """Every claim on every dataset of the study."""
     sections = {
-        f"{dataset}, claims of the paper": claim_rows(of_dataset)
-        for dataset, of_dataset in claims.groupby("dataset", sort=False)
+        f"{dataset}, claims of {source}": claim_rows(these)
+        for (dataset, source), these in claims.groupby(
+            ["dataset", claims["claim"].map(of_source)], sort=False
+        )
     }
     legend = "\n\n".join([CLAIMS, *departures(claims).values()])
     return _page(f"Claims in the study `{plan.study}`", legend, sections)
@@ -172,6 +188,19 @@ def _gaps(cells: pd.DataFrame) -> dict[str, str]:
     for name, quantile in (("median", "median"), ("95%", "q95")):
         row[name] = f"{gap[quantile]:.2f}" if gap["n_seeds"] else "-"
     return row
+
+
+def _price(cells: pd.DataFrame) -> dict[str, str]:
+    """By how much the gap is narrower than vanilla's, and what that costs."""
+    [found] = cells.to_dict("records")
+    ends = found["effect"], found["ci_high"], found["n_seeds"]
+    spent = {
+        ", ".join(filter(None, [QUANTITIES[name].title, QUANTITIES[name].unit])): (
+            "-" if pd.isna(found[name]) else f"{found[name]:,.4g}"
+        )
+        for name in names(table="rivals")
+    }
+    return {"gap closed": with_interval(*ends, "+") or "-"} | spent
 
 
 def _trust(cells: pd.DataFrame) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pandas as pd
 from comvae.files import AGAIN, write_text
 from comvae.results import paths
 from comvae.results.blocks import write_table
-from comvae.results.claims import CLAIMS, OOD_CLAIMS, claims_table
+from comvae.results.claims import CLAIMS, OOD_CLAIMS, RIVAL_CLAIMS, claims_table
 from comvae.results.external import with_external
 from comvae.results.formats import RUNS
 from comvae.results.quantities import QUANTITIES
@@ -19,6 +19,7 @@ from comvae.results.tables.gaps import add_gaps, collect_gaps, gaps_table
 from comvae.results.tables.ood import ood_runs, ood_table, with_own_sign
 from comvae.results.tables.paper import table1
 from comvae.results.tables.readings import readings_table
+from comvae.results.tables.rivals import curve_table, load_price, rivals_table
 from comvae.study.plan import Plan
 
 
@@ -42,10 +43,11 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
     runs, cells = collect(results, plan.blocks)
     gaps, intervals, problems = collect_gaps(results, plan, cells)
     runs, cells = add_gaps(runs, cells, gaps, problems)
-    claims, claimed = CLAIMS, runs
+    rivals = [claim for claim in RIVAL_CLAIMS if claim.models <= set(plan.models)]
+    claims, claimed = (*CLAIMS, *rivals), runs
     if plan.ood:
         scored = ood_runs(results, plan)
-        claims, claimed = (*CLAIMS, *OOD_CLAIMS), with_own_sign(runs, scored)
+        claims, claimed = (*claims, *OOD_CLAIMS), with_own_sign(runs, scored)
     shown = with_external(runs, results, plan)
     optional = [
         name
@@ -63,10 +65,15 @@ def write_tables(results: Path, plan: Plan) -> dict[str, pd.DataFrame]:
     folder = plan.folder(results)
     complete = paths.complete(folder)
     complete.unlink(missing_ok=True)
-    for name in ("readings", "ood"):  # of an earlier plan
+    for name in ("readings", "ood", "rivals", "svi"):  # of an earlier plan
         paths.table(folder, name).unlink(missing_ok=True)
     if plan.ood:
         tables["ood"] = ood_table(plan, scored)
+    if plan.rivals:
+        price = load_price(folder)
+        tables["rivals"] = rivals_table(plan, runs, price)
+        curve = curve_table(results, plan, price)
+        tables |= {} if curve.empty else {"svi": curve}
     if plan.readings:
         tables["readings"] = readings_table(plan, runs)
     for name, table in tables.items():

@@ -20,7 +20,10 @@ Intervals = dict[tuple[str, str, str, str], tuple[float, float]]
 """Low and high by dataset, model, split and quantity."""
 RUN = CELLS.key
 MEASURED = names("gap", table="runs")
+BEYOND = {n: QUANTITIES[n].beyond_train for n in MEASURED if QUANTITIES[n].beyond_train}
+AVERAGED = [name for name in MEASURED if name not in BEYOND]
 SUMMARISED = names("gap", table="gaps")
+OF_IMAGES = [name for name in SUMMARISED if name not in BEYOND]
 RESAMPLED = [n for n in SUMMARISED if QUANTITIES[n].difference and QUANTITIES[n].better]
 """The gaps: the quantities with an interval over seeds and images too."""
 MOST_WITHHELD = 0.05
@@ -32,20 +35,26 @@ ROWS_AT_ONCE = 200_000
 def image_means(
     gaps: pd.DataFrame, by: Sequence[str] = ("seed", "split")
 ) -> dict[tuple, dict[str, float]]:
-    """Means of MEASURED over the images by (seed, split); NaN where one is missing.
+    """MEASURED, means over the images, by (seed, split); NaN where one is missing.
 
     A few images whose log p(x) is withheld are taken to have the mean approximation gap
     of the others: to leave them out would change the images, which differ by far more.
+    BEYOND is a difference between the splits, and stands at `test`.
     """
     found = {}
-    for key, rows in gaps.groupby(list(by), sort=False)[MEASURED]:
-        means = dict(zip(MEASURED, _row_means(rows.to_numpy().T), strict=True))
+    for key, rows in gaps.groupby(list(by), sort=False)[AVERAGED]:
+        means = dict(zip(AVERAGED, _row_means(rows.to_numpy().T), strict=True))
         if 0 < rows["log_px"].isna().mean() <= MOST_WITHHELD:
             gap = rows["approximation_gap"].mean()
             means["approximation_gap"] = gap
             means["log_px"] = means["elbo_optimal"] + gap
             means["inference_gap"] = means["log_px"] - means["elbo"]
         found[key] = means
+    for (*run, split), means in found.items():
+        train = found.get((*run, "train"), {}) if split == "test" else {}
+        means |= {
+            name: means[of] - train.get(of, np.nan) for name, of in BEYOND.items()
+        }
     return found
 
 
@@ -128,18 +137,22 @@ def over_images(
     """
     rows = with_gaps(pd.concat(runs, names=RUN))
     by = [*RUN, "split"]
-    groups = rows[[*SUMMARISED, "split"]].groupby(by, sort=False)
+    groups = rows[[*OF_IMAGES, "split"]].groupby(by, sort=False)
     quantiles = groups.quantile(list(QUANTILES.values()))
     whole = pd.DataFrame.from_dict(image_means(rows, by), orient="index")
     statistics = {
         # one at a time: pandas sums all columns another way where one has a NaN
-        "mean": pd.concat({name: groups[name].mean() for name in SUMMARISED}, axis=1),
+        "mean": pd.concat({name: groups[name].mean() for name in OF_IMAGES}, axis=1),
         "images": groups.count(),
         "whole": whole.rename_axis(by),
     }
     partly = statistics["images"]["log_px"] < groups.size()
     means = statistics["mean"]
     means.update(statistics["whole"].loc[partly[partly].index])
+    for name, of in BEYOND.items():  # which no image has
+        means[name] = statistics["whole"][name]
+        statistics["images"][name] = statistics["images"][of]
+        quantiles[name] = np.nan
     for name, share in QUANTILES.items():
         statistics[name] = quantiles.xs(share, level=-1)
     deviations = {
@@ -195,7 +208,7 @@ def gaps_table(plan: Plan, gaps: pd.DataFrame, intervals: Intervals) -> pd.DataF
             for split in EVALUATED_SPLITS:
                 cell = dict(dataset=dataset, model=model, split=split)
                 group = by_cell.get((dataset, model, split), _no_statistics())
-                for quantity in SUMMARISED:
+                for quantity in SUMMARISED if split == "test" else OF_IMAGES:
                     found = _over_seeds(group.xs(quantity, axis=1, level=1))
                     ends = intervals.get((*cell.values(), quantity), ())
                     found |= dict(zip(BOTH, ends, strict=False))

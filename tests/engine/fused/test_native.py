@@ -101,7 +101,7 @@ def test_adam_from_two_factors_is_that_of_pytorch(rows, columns, batch):
     close(ours.double(), exact.data)
 
 
-@pytest.mark.parametrize("batch", [native.IMAGES, 2 * native.IMAGES, 45])
+@pytest.mark.parametrize("batch", [2, 32, 45, 64])
 @pytest.mark.parametrize(("rows", "columns"), [(5, 16), (24, 17), (31, 300)])
 def test_the_product_of_the_maps_is_that_of_pytorch(rows, columns, batch):
     """Rows and columns that fill no tile, fill some, or leave a rest; a pixel of one

@@ -11,7 +11,7 @@ from comvae.evaluation.gap import annealing, chunks, selftest
 from comvae.evaluation.gap.annealing import SCHEDULES, Schedule, anneal, anneal_back
 from comvae.evaluation.gap.annealing import _density_and_gradient as of_mixture
 from comvae.evaluation.gap.bounds import bounds
-from comvae.evaluation.gap.estimate import estimate
+from comvae.evaluation.gap.estimate import estimate, reconsider
 from comvae.evaluation.gap.fit import Normals, fit
 from comvae.evaluation.gap.importance import DEFENSIVE, log_evidence, split_draws
 from comvae.evaluation.gap.oracles import (
@@ -308,7 +308,7 @@ def test_heavy_tails_are_annealed_where_draws_do_not_do():
     assert (estimated.found.log_px - truth).abs().mean() < off
 
 
-def test_a_mode_that_no_search_found_is_told_by_annealing():
+def test_a_mode_that_no_search_found_is_told_by_annealing_and_then_sought():
     target = TwoModes(20, 6, "test")
     sides = target.x.clone()
     sides[..., 0] = target.SIDE
@@ -320,7 +320,11 @@ def test_a_mode_that_no_search_found_is_told_by_annealing():
     assert estimated.trusted().all()  # the draws know nothing of it
     short = Schedule(60, 32, 4, 0.4, "prior", power=3)
     annealed = anneal(target, one, short, Noise([0], "t"))
-    assert not estimated.agrees(annealed, slice(None)).any()
+    assert not estimated.agrees(annealed).any()
+    again = reconsider(target, estimated, annealed, 1000, Noise([0], "t"))
+    assert (again.agrees(annealed) & again.trusted()).all()
+    off = again.found.log_px - target.log_evidence()
+    torch.testing.assert_close(off, torch.zeros_like(off), rtol=0, atol=0.1)
 
 
 def diagonal_optima(target):

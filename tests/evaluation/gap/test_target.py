@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from comvae.evaluation.gap import chunks
-from comvae.evaluation.gap.quasi_normal import quasi_normal
 from comvae.evaluation.gap.target import DecoderTarget, even_part
 from comvae.model.noise import Noise
 from comvae.model.objective import reconstruction_loss
 from comvae.model.options import ModelOptions
+from comvae.model.quasi_normal import quasi_normal
 from comvae.model.vae import Decoder
 
 LIKELIHOODS = ["bernoulli", "continuous-bernoulli"]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from comvae.results.mlflow import track
+from comvae.results.mlflow.records import read_records
 from comvae.study.run_config import RunConfig
 from tests.results import written
 from tests.results.mlflow.blocks import (
@@ -198,3 +199,12 @@ def test_a_block_whose_seeds_all_failed_needs_no_evaluation(results):
     shutil.rmtree(results / "evaluations")
     assert track(results).imported == 2
     assert {r.info.status for r in active_runs(results).values()} == {"FAILED"}
+
+
+def test_a_run_names_what_it_started_from(tmp_path):
+    config = written.config_of("half-asleep").model_copy(update={"parent": "0" * 12})
+    files = written.write_block(
+        tmp_path, config, lambda *of: dict.fromkeys(written.TERMS, 1.0)
+    )
+    tags = read_records(tmp_path, files.run, written.MEASURED_WITH)[0].tags
+    assert tags["starts_from"] == "vanilla/000000000000"

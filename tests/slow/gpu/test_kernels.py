@@ -123,7 +123,7 @@ def exact(models, name: str, images: int) -> Engine:
         moments |= {key: moment.double() for key, moment in moments.items()}
     normal = training.noise.normal
     training.noise.normal = lambda *draw: normal(*draw).double()
-    training._alive = training._alive.double()
+    training.alive = training.alive.double()
     return training
 
 

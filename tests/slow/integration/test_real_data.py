@@ -1,14 +1,9 @@
-"""Real MNIST and Fashion-MNIST, read from a mirror (see CONTRIBUTING).
-
-The mirror is the folder that COMVAE_TEST_MIRROR names, else COMVAE_MIRROR, else
-`../shared/data` beside the repository.
-"""
+"""Real MNIST and Fashion-MNIST, read from a mirror."""
 
 import functools
 import gzip
 import http.server
 import json
-import os
 import threading
 from pathlib import Path
 
@@ -22,18 +17,12 @@ from comvae.datasets.loading import load
 from comvae.datasets.options import DataOptions
 from comvae.datasets.registry import REGISTRY
 from comvae.datasets.source import PARTS
-from tests.support import ROOT
-
-BESIDE = ROOT.parent / "shared" / "data"
+from tests.slow.support import real_data
 
 
 @pytest.fixture(scope="module")
 def mirror() -> Path:
-    named = os.environ.get("COMVAE_TEST_MIRROR") or os.environ.get("COMVAE_MIRROR")
-    folder = Path(named or BESIDE)
-    if not (folder / "mnist").is_dir():
-        pytest.fail(f"no real data in {folder}: set COMVAE_TEST_MIRROR to a mirror")
-    return folder
+    return real_data()
 
 
 @pytest.fixture(scope="module", params=["mnist", "fashion-mnist"])
