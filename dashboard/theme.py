@@ -23,7 +23,8 @@ STAR = (
 HOURGLASS = "M-0.85,-0.85L0.85,-0.85L-0.85,0.85L0.85,0.85Z"
 SHAPES = ["circle", "square", "triangle-up", "cross", "triangle-down", STAR, HOURGLASS]
 PAPER_SHAPE = "diamond"  # kept for the paper's values, whichever the model
-DASHES = ((1, 0), (6, 3), (2, 2), (10, 4), (1, 4))  # of lines of one colour
+DOTTED = (8, 2, 2, 2), (8, 2, 2, 2, 2, 2)
+DASHES = ((1, 0), (6, 3), (2, 2), (10, 4), (1, 4), *DOTTED)  # of lines of one colour
 MARKED = {"background-color": "rgba(230, 159, 0, 0.18)"}  # of rows that stand out
 MODELS_FILE = Path(__file__).parents[1] / "config" / "models.yaml"
 
@@ -34,7 +35,7 @@ class Mark:
 
     colour: str
     shape: str
-    dash: tuple[int, int] = DASHES[0]
+    dash: tuple[int, ...] = DASHES[0]
 
 
 class Ink:
@@ -56,8 +57,8 @@ def marks(models: Sequence[str], dark: bool) -> dict[str, Mark]:
     """The mark of each of `models`, by its place in models.yaml.
 
     So a model looks the same in every study. Models that stand there no longer follow
-    by their names. Eight colours and seven shapes repeat with different periods, so
-    that no two of 56 models look the same.
+    by their names. Eight colours, seven shapes and seven dashes repeat with
+    different periods, so that no two of 56 models look the same.
     """
     colours = DARK if dark else LIGHT
     known = models_in_file(MODELS_FILE)

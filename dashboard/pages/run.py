@@ -122,7 +122,7 @@ def _results(
     yield el.Subheading("Results")
     rows = []
     if metrics is not None:
-        ranks = {"split": ["test", *SPLITS], "mode": [*MODES]}
+        ranks = {"split": dict.fromkeys(["test", *SPLITS]), "mode": MODES}
         order = {by: {n: i for i, n in enumerate(ranks[by])} for by in ranks}
         known = metrics.sort_values([*ranks], key=lambda of: of.map(order[of.name]))
         for row in known.to_dict("records"):
