@@ -47,9 +47,9 @@ def effort(
     """Compare log p(x), image by image, with what 20 times the effort gives.
 
     Writes results/benchmarks/<host>-effort.csv after each model, and one row an image
-    beside it. Exit status 1: an image that is reported differs by more than 0.2 nats from 20 times the
-    draws, or from 20 times the distributions from the prior by more than that and 4 of
-    both standard errors.
+    beside it. Exit status 1: an image that is reported differs by more than 0.2 nats
+    from 20 times the draws, or from 20 times the distributions from the prior by more
+    than that and 4 of both standard errors.
     """
     torch.set_flush_denormal(True)
     data, rows, found = images.named("mnist"), [], []
