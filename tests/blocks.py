@@ -194,7 +194,12 @@ class Reader:
                 start_new_session=True,
             )
         try:
-            wait_for(lambda: _answers(address), f"{block}: no answer", log.read_text)
+            wait_for(
+                lambda: _answers(address),
+                f"{block}: no answer",
+                log.read_text,
+                PATIENCE,
+            )
             assert server.poll() is None, f"{block}: another server answers there"
         finally:
             os.killpg(server.pid, signal.SIGTERM)
