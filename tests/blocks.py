@@ -182,7 +182,7 @@ class Reader:
         return done.stdout, Path(left.read_text().strip())
 
     def _serve(self, block: Block, folder: Path, address: str) -> None:
-        """Start a server, see that it answers at its address, and interrupt it."""
+        """Start a server, see that it answers at its address, and end it."""
         log = self.clone / ".venv" / "served"
         with log.open("w") as printed:
             server = subprocess.Popen(
@@ -195,19 +195,23 @@ class Reader:
             )
         try:
             wait_for(
-                lambda: _answers(address),
-                f"{block}: no answer",
+                lambda: server.poll() is not None or _answers(address),
+                f"{block}: no answer at {address}",
                 log.read_text,
                 PATIENCE,
             )
-            assert server.poll() is None, f"{block}: another server answers there"
+            assert server.poll() is None, f"{block} ended:\n{log.read_text()}"
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
             server.wait(PATIENCE)
 
 
 def _answers(address: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(address) as answer:
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(address, timeout=10) as answer,
+    ):
         return answer.status == 200
     return False
 
