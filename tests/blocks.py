@@ -8,8 +8,8 @@ A page says in words what a block is:
   "Make the edits of [A metric](…#a-metric)" makes those of another page's section;
 - `text` after "prints:" is what the block before prints: … stands for anything, and
   numbers with a point are those of another machine, a tenth apart at the most;
-- `serves="<address>"` after the language: a server, which is to answer there;
-- `needs="<what>"`: run only where that is. The text above the block says it, too.
+- `title="serves <address>"` after the language: a server, which is to answer there;
+- `title="needs <what>"`: run only where that is. The text above the block says it, too.
 
 Other blocks of `text` are pictures, formulas and trees. There are no other kinds.
 """
@@ -39,7 +39,7 @@ PAGES = sorted(
     ]
 )
 STEP = re.compile(
-    r"^```(?P<language>\w*)(?P<options>(?: \w+=\"[^\"]*\")*)\n(?P<text>.*?)^```$"
+    r"^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^```$"
     r"|Make\s+the\s+edits?\s+of\s+\[[^]]*\]\((?P<page>[^)#]*)#(?P<section>[\w-]+)\)",
     re.M | re.S,
 )
@@ -86,7 +86,8 @@ def blocks(page: Path, section: str | None = None) -> list[Block]:
         if step["page"] is not None:
             found += blocks((page.parent / step["page"]).resolve(), step["section"])
             continue
-        options = dict(re.findall(r'(\w+)="([^"]*)"', step["options"]))
+        word, _, what = (step["title"] or "").partition(" ")
+        options = {word: what} if what else {}
         above = above.rpartition("\n```\n")[2].rstrip()
         kind, code = step["language"], step["text"]
         found.append(Block(page, number, kind, options, code, heading, above))
