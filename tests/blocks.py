@@ -8,8 +8,8 @@ A page says in words what a block is:
   "Make the edits of [A metric](…#a-metric)" makes those of another page's section;
 - `text` after "prints:" is what the block before prints: … stands for anything, and
   numbers with a point are those of another machine, a tenth apart at the most;
-- `serves="<address>"` after the language: a server, which is to answer there;
-- `needs="<what>"`: run only where that is. The text above the block says it, too.
+- `title="serves <address>"` after the language: a server, which is to answer there;
+- `title="needs <what>"`: run only where that is. The text above the block says it, too.
 
 Other blocks of `text` are pictures, formulas and trees. There are no other kinds.
 """
@@ -39,7 +39,7 @@ PAGES = sorted(
     ]
 )
 STEP = re.compile(
-    r"^```(?P<language>\w*)(?P<options>(?: \w+=\"[^\"]*\")*)\n(?P<text>.*?)^```$"
+    r"^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^```$"
     r"|Make\s+the\s+edits?\s+of\s+\[[^]]*\]\((?P<page>[^)#]*)#(?P<section>[\w-]+)\)",
     re.M | re.S,
 )
@@ -86,7 +86,8 @@ def blocks(page: Path, section: str | None = None) -> list[Block]:
         if step["page"] is not None:
             found += blocks((page.parent / step["page"]).resolve(), step["section"])
             continue
-        options = dict(re.findall(r'(\w+)="([^"]*)"', step["options"]))
+        word, _, what = (step["title"] or "").partition(" ")
+        options = {word: what} if what else {}
         above = above.rpartition("\n```\n")[2].rstrip()
         kind, code = step["language"], step["text"]
         found.append(Block(page, number, kind, options, code, heading, above))
@@ -182,7 +183,7 @@ class Reader:
         return done.stdout, Path(left.read_text().strip())
 
     def _serve(self, block: Block, folder: Path, address: str) -> None:
-        """Start a server, see that it answers at its address, and interrupt it."""
+        """Start a server, see that it answers at its address, and end it."""
         log = self.clone / ".venv" / "served"
         with log.open("w") as printed:
             server = subprocess.Popen(
@@ -194,15 +195,24 @@ class Reader:
                 start_new_session=True,
             )
         try:
-            wait_for(lambda: _answers(address), f"{block}: no answer", log.read_text)
-            assert server.poll() is None, f"{block}: another server answers there"
+            wait_for(
+                lambda: server.poll() is not None or _answers(address),
+                f"{block}: no answer at {address}",
+                log.read_text,
+                PATIENCE,
+            )
+            assert server.poll() is None, f"{block} ended:\n{log.read_text()}"
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
             server.wait(PATIENCE)
 
 
 def _answers(address: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(address) as answer:
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(address, timeout=10) as answer,
+    ):
         return answer.status == 200
     return False
 

@@ -45,7 +45,9 @@ def test_the_site_is_built_and_a_link_that_leads_nowhere_fails_it(tmp_path):
     assert "datasheet" in (site / "index.html").read_text("utf-8").lower()
     loaded = r'<(?:script|img|iframe)[^>]+src="https?:|<link[^>]+href="https?:'
     for html in site.rglob("*.html"):
-        assert not re.search(loaded, html.read_text("utf-8")), html
+        text = html.read_text("utf-8")
+        assert not re.search(loaded, text), html
+        assert "```" not in text, f"{html}: a block is not shown as one"
     for page, broken in (
         ("docs/api.md", "none.md"),
         ("CONTRIBUTING.md", "README.md#none"),
