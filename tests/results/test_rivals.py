@@ -11,6 +11,7 @@ from comvae.results import paths
 from comvae.results.formats import PRICE, RUNS
 from comvae.results.headline import rivals_headline
 from comvae.results.quantities import names
+from comvae.results.report import write_report
 from comvae.results.tables import write_tables
 from comvae.results.tables.rivals import load_price, rivals_table
 from comvae.study.plan import Plan
@@ -100,6 +101,9 @@ def test_the_tables_of_a_study_have_them_where_it_has_rivals(tmp_path):
     price().replace("d", "digits").to_csv(paths.price(folder), index=False)
     table = write_tables(tmp_path, with_rivals)["rivals"]
     assert table["encode_seconds"].tolist() == SECONDS[:2]
+    told = write_report(tmp_path, with_rivals)["gaps"].read_text()
+    assert "gap closed on test images, and price" in told
+    assert "| +0.20 ± 0.00 | 12,345 | 4.167 | 0.600 | 0.000 | 1.000 | 3 |" in told
     write_tables(tmp_path, plan)
     assert not paths.table(folder, "rivals").exists()
     paths.price(folder).write_text("dataset,model\n")

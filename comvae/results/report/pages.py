@@ -196,7 +196,7 @@ def _price(cells: pd.DataFrame) -> dict[str, str]:
     ends = found["effect"], found["ci_high"], found["n_seeds"]
     spent = {
         ", ".join(filter(None, [QUANTITIES[name].title, QUANTITIES[name].unit])): (
-            "-" if pd.isna(found[name]) else f"{found[name]:,.4g}"
+            "-" if pd.isna(value := found[name]) else f"{value:,.{3 * (value < 100)}f}"
         )
         for name in names(table="rivals")
     }
