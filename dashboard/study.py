@@ -15,7 +15,7 @@ from comvae.study.plan import PLAN, find_studies, last_planned, study_folder
 from dashboard import elements as el
 
 TRAINED = ("trained", "evaluated")  # statuses of runs that no table has yet
-OWN_ENCODER = "model"  # the option `evaluated_encoder` of a model that is evaluated
+BOUNDS = ("prior", "optimal")  # of `evaluated_encoder`: no encoder gives these
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,8 @@ def bounds_alone(study: Study) -> set[str]:
             with noting([]):  # the index has noted why
                 options = (runs.load_settings(run) or {}).get("options")
                 if isinstance(options, dict):
-                    found[run.model] = options.get("evaluated_encoder", OWN_ENCODER)
-    return {model for model, encoder in found.items() if encoder != OWN_ENCODER}
+                    found[run.model] = options.get("evaluated_encoder", "")
+    return {model for model, encoder in found.items() if encoder in BOUNDS}
 
 
 def part_of(study: Study) -> list[el.Element]:

@@ -255,4 +255,10 @@ ON_MNIST = FIRST | {
     "seeds": 1,
     "training": {"epochs": 1, "batch_size": 500, "hidden": 16, "latent": 3},
 }
-SMALL = {"config.yaml": FIRST, "mnist-cpu.yaml": ON_MNIST, "paper.yaml": ON_MNIST}
+RIVALS = FIRST | {"models": ["vanilla", "half-asleep", "iwae-5", "svi-10"]}
+SMALL = {
+    "config.yaml": FIRST,
+    "mnist-cpu.yaml": ON_MNIST,
+    "paper.yaml": ON_MNIST,
+    "rivals.yaml": RIVALS,
+}

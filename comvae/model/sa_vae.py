@@ -3,6 +3,7 @@ Sontag and Rush 2018, "Semi-Amortized Variational Autoencoders")."""
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from comvae.model.mode import Mode
@@ -24,6 +25,7 @@ def sa_vae(vae: VAE, x: Tensor, mode: Mode) -> Terms:
         logits = vae.decoder(z.flatten(1, 2)).unflatten(1, z.shape[1:3])
         return -reconstruction_loss(vae.options.likelihood, logits, x.unsqueeze(2))
 
-    *_, q = ascend(start, log_likelihood, settings, mode.noise, through=True)
+    through = torch.is_grad_enabled()
+    *_, q = ascend(start, log_likelihood, settings, mode.noise, through)
     terms = vae.terms(x, q, weight_kl, mode)
     return replace(terms, negative_bound=terms.reconstruction + terms.latent_kl)

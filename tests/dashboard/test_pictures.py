@@ -174,7 +174,8 @@ def test_one_finished_block(results):
     write_study(results, missing=[("digits", m) for m in FEW if m != "vanilla"])
     app = show("pictures")
     assert len(charts(app)) == 8
-    assert "Vanilla VAE: mean reconstruction error over 16 test images of" in text(app)
+    message = "The mean reconstruction error over 16 test images of Vanilla VAE is"
+    assert message in text(app)
     assert warned(app) == [f"No pictures of {t}, seed 0 (missing)." for t in TITLES[1:]]
 
 
