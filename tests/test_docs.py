@@ -1,8 +1,8 @@
 """Every block of code of the documentation is of a kind that is followed, and each
 command and link that the pages name is there.
 
-tests/slow/integration and tests/slow/slurm follow the pages, tests/extending makes the
-additions of CONTRIBUTING.md.
+tests/slow/integration follows the pages, tests/extending makes the additions of
+CONTRIBUTING.md.
 """
 
 import re
@@ -26,7 +26,7 @@ NEEDS = {  # what a clone may lack, and how many blocks need it
     "nginx": 1,
     "password": 2,
     "PostgreSQL": 3,
-    "Slurm": 4,  # tests/slow/slurm follows these
+    "Slurm": 4,
     "uv": 1,
 }
 PARTS = re.compile(r"\s*(?:&&|\|)\s*")
