@@ -61,11 +61,11 @@ def _stack(here: pd.DataFrame, study: Study, dataset: str) -> Iterator[el.Elemen
     rows = decomposition.stack_rows(here, study)
     title = "log p(x) minus ELBO, nats per image (lower is better)"
     yield el.Text(message)
-    yield el.Chart("stack-gaps", partial(stack, rows, x_title=title), message)
     yield el.Text(
         "ELBO = log p(x) \N{MINUS SIGN} approximation gap \N{MINUS SIGN} amortization "
         f"gap, for every image. {decomposition.certified(here, study)}"
     )
+    yield el.Chart("stack-gaps", partial(stack, rows, x_title=title), message)
     yield el.Caption(
         "How to read it: the bar begins at log p(x), which is set to 0, and ends at "
         "the ELBO, where the mark of the model stands, with its 95% interval. From the "

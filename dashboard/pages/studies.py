@@ -46,9 +46,12 @@ def compose(study: Study, ask: el.Ask) -> Iterator[el.Element]:
 
 def comparable(study: Study) -> dict[str, Study]:
     """The other studies with a dataset and a model of this one, by their labels."""
+    root = results_folder()
+    if not study.results.resolve().is_relative_to(root.resolve()):
+        root = study.results
     others = {
         label: load_study(*where)
-        for label, where in find_shown(results_folder()).items()
+        for label, where in find_shown(root).items()
         if study_folder(*where) != study.folder
     }
     return {label: other for label, other in others.items() if common(study, other)}
