@@ -149,11 +149,24 @@ class Reader:
         }
 
     def follow(self, page: Path) -> None:
-        """Do what the page says, from its beginning; AssertionError where it fails."""
+        """Do what the page says, from its beginning; AssertionError where it fails.
+
+        The files that it edits are as before at its end; what it adds stays.
+        """
+        edited: dict[Path, str] = {}
+        try:
+            self._follow(page, edited)
+        finally:
+            for path, text in edited.items():
+                path.write_text(text)
+
+    def _follow(self, page: Path, edited: dict[Path, str]) -> None:
         folder, names, printed = self.clone, {"__name__": "__main__"}, ""
         for block in blocks(page):
             if block.edit:
                 how, name = block.edit
+                if (folder / name).exists():
+                    edited.setdefault(folder / name, (folder / name).read_text())
                 make_edit(folder / name, how, block.text)
             elif block.printed:
                 check_printed(block, printed)

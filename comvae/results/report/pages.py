@@ -165,7 +165,9 @@ def _by_model(plan: Plan, table: pd.DataFrame, cells_of) -> pd.DataFrame:
 
 def _metrics(cells: pd.DataFrame) -> dict[str, str]:
     return {
-        QUANTITIES[cell.metric].heading: _beside(cell) for cell in cells.itertuples()
+        QUANTITIES[cell.metric].heading: _beside(cell)
+        for cell in cells.itertuples()
+        if cell.metric in QUANTITIES  # a table may be of a later version
     }
 
 
