@@ -47,6 +47,18 @@ def test_a_model_without_runs_says_so(tmp_path):
     assert "| not finished [112.33] |" in markdown
 
 
+def test_a_metric_of_another_version_is_left_out(tmp_path):
+    plan = plan_of({"vanilla": "Vanilla VAE"})
+    write_results(tmp_path, datasets=["mnist"], models=list(plan.models))
+    write_tables(tmp_path, plan)
+    before = printed_report(tmp_path, plan)
+    path = study_in(tmp_path) / "tables" / "table1.csv"
+    table = pd.read_csv(path)
+    more = table.drop_duplicates(["dataset", "model", "split"]).assign(metric="none")
+    pd.concat([table, more]).to_csv(path, index=False)
+    assert printed_report(tmp_path, plan) == before
+
+
 def test_the_gaps_and_the_gains_over_vanilla_are_shown(tmp_path):
     plan = plan_of({"vanilla": "Vanilla VAE", "compound-mixture": "Compound"})
     write_results(tmp_path, datasets=["mnist"], models=list(plan.models))
