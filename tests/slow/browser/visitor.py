@@ -35,7 +35,7 @@ SETTLED = """quiet => {
   return performance.now() - (window.busyAt ??= performance.now()) > quiet;
 }"""
 PATIENCE = 120_000  # milliseconds until a page that is not finished is an error
-QUIET = 300  # milliseconds without work until a page counts as finished
+QUIET = 500  # milliseconds without work until a page counts as finished
 NAVIGATION = '[data-testid="stTopNavLink"], [data-testid="stSidebarNavLink"]'
 PROBES = ("/_stcore/health", "/_stcore/host-config")  # see docs/dashboard.md
 
