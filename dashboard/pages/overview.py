@@ -140,7 +140,7 @@ def _findings(
         (
             "How much of it is amortization gap?",
             findings.amortization(study, runs, attribution, dataset, model),
-            el.Link("gaps", "More: Gaps", here),
+            el.Link("gaps", "More: Gaps", pair),
         ),
         (
             "What does it cost?",
