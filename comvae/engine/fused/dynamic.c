@@ -58,8 +58,10 @@ static Layer shape_of(const Encoder *e, const Dynamic *d)
 static void adam(const Encoder *e, const Layer *l, int64_t count, const float *by, Param p)
 {
     const int64_t parts = (count + PART - 1) / PART;
+    const unsigned mode = float_mode();
 #pragma omp parallel for num_threads(l->threads) if (l->threads > 1)
     for (int64_t i = 0; i < l->seeds * parts; i++) {
+        take_over(mode);
         const int64_t first = i % parts * PART, at = i / parts * count + first;
         adam_row(&e->adam, smaller(PART, count - first), by + at, p.weight + at, p.mean + at,
                  p.square + at);

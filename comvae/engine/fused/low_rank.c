@@ -76,9 +76,12 @@ static void update_rows(const LowRank *l, int64_t seed, int64_t first)
 void comvae_low_rank_adam(const LowRank *l)
 {
     const int64_t groups = (l->rows + HIGH - 1) / HIGH;
+    const unsigned mode = float_mode();
 #pragma omp parallel for num_threads(l->threads) if (l->threads > 1)
-    for (int64_t i = 0; i < l->seeds * groups; i++)
+    for (int64_t i = 0; i < l->seeds * groups; i++) {
+        take_over(mode);
         update_rows(l, i / groups, i % groups * HIGH);
+    }
 }
 
 /* Rows first .. end of a seed's product; `x` has `width` images, of which the last may be
@@ -102,6 +105,7 @@ static void product_rows(const Product *p, const float *weight, const int32_t *b
 
 void comvae_product(const Product *p)
 {
+    const unsigned mode = float_mode();
     const int64_t width = (p->batch + TOGETHER - 1) / TOGETHER * TOGETHER;
     float *filled = width == p->batch ? NULL : calloc(p->terms * width, sizeof *filled);
     if (width != p->batch && !filled)
@@ -116,9 +120,11 @@ void comvae_product(const Product *p)
         int32_t busy[p->terms]; /* a pixel without ink in all images has no part */
         const int64_t count = list_busy(x, p->terms, width, busy);
 #pragma omp parallel for num_threads(p->threads) if (p->threads > 1)
-        for (int64_t first = 0; first < p->rows; first += ROWS)
+        for (int64_t first = 0; first < p->rows; first += ROWS) {
+            take_over(mode);
             product_rows(p, weight, busy, count, x, width, to, first,
                          smaller(first + ROWS, p->rows));
+        }
     }
     free(filled);
 }

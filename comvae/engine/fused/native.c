@@ -355,17 +355,22 @@ static void backward_unit(const Layer *l, const Backward *f, int64_t unit,
 void comvae_forward(const Layer *l, const Forward *f)
 {
     const int64_t units = l->seeds * l->outs;
+    const unsigned mode = float_mode();
 #pragma omp parallel for num_threads(l->threads) if (l->threads > 1)
-    for (int64_t unit = 0; unit < units; unit++)
+    for (int64_t unit = 0; unit < units; unit++) {
+        take_over(mode);
         forward_unit(l, f, unit);
+    }
 }
 
 /* by_inputs is all zero before; a part is `outs_together` outputs of one seed */
 void comvae_backward(const Layer *l, const Backward *f)
 {
     const int64_t parts = (l->outs + l->outs_together - 1) / l->outs_together;
+    const unsigned mode = float_mode();
 #pragma omp parallel for num_threads(l->threads) if (l->threads > 1)
     for (int64_t part = 0; part < l->seeds * parts; part++) {
+        take_over(mode);
         const int64_t seed = part / parts, first = part % parts * l->outs_together;
         const int64_t end = first + l->outs_together;
         float *own = f->by_inputs + part * l->ins * l->batch;

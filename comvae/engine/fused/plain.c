@@ -470,9 +470,7 @@ static void step_of_seed(const Step *s, int64_t seed, int64_t now, int part, int
 
 void comvae_plain_steps(const Step *s)
 {
-#if defined(__x86_64__)
-    const unsigned mode = __builtin_ia32_stmxcsr(); /* whether subnormals are flushed */
-#endif
+    const unsigned mode = float_mode();
 #pragma omp parallel num_threads(s->threads) if (s->threads > 1)
     {
         int part = 0, parts = 1;
@@ -480,9 +478,7 @@ void comvae_plain_steps(const Step *s)
         part = omp_get_thread_num();
         parts = omp_get_num_threads();
 #endif
-#if defined(__x86_64__)
-        __builtin_ia32_ldmxcsr(mode);
-#endif
+        take_over(mode);
         const int64_t whole = s->seeds / parts * parts;
         for (int64_t seed = part; seed < whole; seed += parts)
             for (int64_t now = 0; now < s->steps; now++)

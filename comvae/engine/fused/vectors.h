@@ -15,6 +15,26 @@ typedef int32_t Integers __attribute__((vector_size(LANES * sizeof(int32_t))));
 /* A loop of few turns, known to the compiler: what it indexes stays in registers. */
 #define EACH(i, count) _Pragma("GCC unroll 8") for (int i = 0; i < count; i++)
 
+/* Whether subnormal numbers are flushed is a thread's own affair: the threads of a loop
+   take it over from the one that calls, so that no bit depends on how many there are. */
+INLINE unsigned float_mode(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_stmxcsr();
+#else
+    return 0;
+#endif
+}
+
+INLINE void take_over(unsigned mode)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr(mode);
+#else
+    (void)mode;
+#endif
+}
+
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* `lanes` numbers, and zeros */

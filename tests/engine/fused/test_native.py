@@ -115,6 +115,19 @@ def test_the_product_of_the_maps_is_that_of_pytorch(rows, columns, batch):
     torch.testing.assert_close(found, exact, rtol=0, atol=1e-4)
 
 
+def test_every_thread_flushes_subnormal_numbers_where_the_caller_does():
+    """Also a thread that was there before the caller was told to."""
+    torch.set_num_threads(2)  # conftest sets both back
+    rows = torch.ones(1, 64, 32)
+    native.launch_product(rows, rows.mT.contiguous())
+    torch.set_flush_denormal(True)
+    mean = torch.full_like(rows, 1.2e-38)
+    factors = torch.zeros(1, 64, 8), torch.zeros(1, 32, 8)
+    step = torch.tensor(1.0)
+    low_rank_adam_(rows, mean, torch.zeros_like(rows), *factors, step=step, lr=0.01)
+    assert torch.equal(mean.view(torch.int32), torch.zeros(1, 64, 32).int())
+
+
 @pytest.mark.parametrize("rho", [-60.0, -12.0, 0.0, 15.0, 20.5, 60.0])
 def test_large_rho_and_tiny_sigma_keep_their_digits(rho):
     check_extreme_rho(rho)
