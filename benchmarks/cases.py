@@ -54,12 +54,12 @@ def cases(
     """
     known = catalogue("mnist").models
     names, steps = models or list(known), 60 if quick else 600
+    sizes = seeds or ([1] if quick else [1, 5, 20])
     if device == "cuda":
-        sizes = seeds or ([1] if quick else [1, 5, 20])
         return [Case(name, "mnist", size, steps) for name in names for size in sizes]
     rows = []
     for name in names:
-        for size in seeds or [3]:
+        for size in sizes:
             rows.append(Case(name, "digits", size, epochs=1 if quick else 4))
     for name in names:
         # weights per image: 123 million parameters, and a step takes seconds
@@ -68,5 +68,5 @@ def cases(
                 rows.append(Case(name, "mnist-half", 1, steps))
                 rows.append(Case(name, "mnist", 1, steps=200))
         elif name == "vanilla" or not quick:
-            rows += [Case(name, "mnist", size, steps) for size in seeds or [1, 5]]
+            rows += [Case(name, "mnist", size, steps) for size in sizes]
     return rows

@@ -24,8 +24,8 @@ LARGEST_COPY = 2**29
 PRODUCT = {"cpu": 1024, "cuda": 8192}  # rows and columns of the large product
 
 
-def floor_of(config: RunConfig, pixels: int, device: torch.device) -> float:
-    """Milliseconds that a step of the config's block needs at the least, per seed.
+def floor_of(config: RunConfig, pixels: int, device: torch.device) -> dict[str, float]:
+    """What a step of the config's block moves, computes and lasts at least, per seed.
 
     A copy is as large as the parameters and moments of the block, so that what fits
     into a CPU's cache is measured there.
@@ -33,8 +33,13 @@ def floor_of(config: RunConfig, pixels: int, device: torch.device) -> float:
     parameters, flops = work(config, pixels)
     state = 4 * 3 * parameters * len(config.seeds)
     size = min(max(state // 2, SMALLEST_COPY[device.type]), LARGEST_COPY)
-    moving = BYTES_PER_PARAMETER * parameters / copy_bandwidth(size, device)
-    return 1e3 * max(moving, flops / product_rate(device))
+    moved = BYTES_PER_PARAMETER * parameters
+    seconds = max(moved / copy_bandwidth(size, device), flops / product_rate(device))
+    return {
+        "megabytes": moved / 1e6,
+        "megaflops": flops / 1e6,
+        "floor_ms": 1e3 * seconds,
+    }
 
 
 def work(config: RunConfig, pixels: int) -> tuple[int, int]:

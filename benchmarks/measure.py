@@ -54,7 +54,7 @@ def measure(case: Case, device: torch.device, rounds: int) -> dict[str, Any]:
     return block | times | dict(images_per_second=speed) | circumstances(device)
 
 
-def row_of(rounds: pd.DataFrame, floor: float) -> dict[str, float]:
+def row_of(rounds: pd.DataFrame, floor: dict[str, float]) -> dict[str, float]:
     """Medians of the milliseconds per step and seed, and of the rounds' ratios."""
     medians = rounds.median()
     ratios = rounds.div(rounds[OURS], axis=0).median()
@@ -62,7 +62,7 @@ def row_of(rounds: pd.DataFrame, floor: float) -> dict[str, float]:
     for peer in (JAX, PYTHAE, PLAIN):
         row[f"{peer}_ms"] = medians.get(peer, math.nan)
         row[f"ratio_{peer}"] = ratios.get(peer, math.nan)
-    return row | dict(floor_ms=floor, ratio_floor=medians[OURS] / floor)
+    return row | floor | dict(ratio_floor=medians[OURS] / floor["floor_ms"])
 
 
 def circumstances(device: torch.device) -> dict[str, object]:

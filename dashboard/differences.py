@@ -1,6 +1,6 @@
 """Differences between models, paired over the seeds, judged by the rule of the claims.
 
-The statistics are those of results/statistics.py, the rule that of results/claims.py.
+The statistics are those of results/statistics.py, the rule that of results/verdicts.py.
 """
 
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from comvae.results.claims import RESOLUTION, verdict
 from comvae.results.quantities import QUANTITIES
 from comvae.results.statistics import COVERS, effect, paired
+from comvae.results.verdicts import RESOLUTION, verdict
 from dashboard.charts.effects import effect_row
 from dashboard.study import Study
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from comvae.results.claims import best_models, verdict
 from comvae.results.headline import MODEL
 from comvae.results.headline import gain as gain_over_vanilla
 from comvae.results.tables.attribution import BASELINE
+from comvae.results.verdicts import best_models, verdict
 from dashboard.decomposition import AT_MEANS, NOISE
 from dashboard.study import Study
 from dashboard.summary import METRIC, compared

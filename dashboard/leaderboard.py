@@ -4,10 +4,10 @@ from collections.abc import Set
 
 import pandas as pd
 
-from comvae.results.claims import verdict
 from comvae.results.headline import gain
 from comvae.results.statistics import effect
 from comvae.results.tables.attribution import BASELINE
+from comvae.results.verdicts import verdict
 from dashboard import elements as el
 from dashboard.charts.parts import bars
 from dashboard.decomposition import MAIN_GAP, of_quantity

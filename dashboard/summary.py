@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from comvae.results.claims import best_models, in_words
 from comvae.results.headline import MODEL
 from comvae.results.quantities import QUANTITIES, SPLITS
 from comvae.results.tables.attribution import BASELINE
+from comvae.results.verdicts import best_models, in_words
 from dashboard import elements as el
 from dashboard.study import Study, bounds_alone
 from dashboard.text import number, with_interval

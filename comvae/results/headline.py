@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from comvae.results.claims import verdict
 from comvae.results.quantities import NATS
 from comvae.results.statistics import effect, paired, with_interval
 from comvae.results.tables.attribution import BASELINE, PARTS
+from comvae.results.verdicts import verdict
 
 MODEL = "compound-mixture"  # the paper's own, with all of its section 2
 NAMES = dict(

@@ -6,9 +6,10 @@ from functools import partial
 
 import pandas as pd
 
-from comvae.results.claims import CLAIMS, RESOLUTION, VERDICTS, of_source
+from comvae.results.claims import CLAIMS, of_source
 from comvae.results.statistics import COVERS, p_text
 from comvae.results.tables.paper import paper_values
+from comvae.results.verdicts import RESOLUTION, VERDICTS
 from dashboard import elements as el
 from dashboard import summary, theme
 from dashboard.charts.effects import effect_row, effects

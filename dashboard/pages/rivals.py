@@ -5,12 +5,13 @@ from functools import partial
 
 import pandas as pd
 
-from comvae.results.claims import RIVALS, of_source, verdict
+from comvae.results.claims import RIVALS, of_source
 from comvae.results.formats import CURVE
 from comvae.results.headline import rivals_headline
 from comvae.results.quantities import QUANTITIES
 from comvae.results.statistics import COVERS
 from comvae.results.tables.attribution import BASELINE
+from comvae.results.verdicts import verdict
 from dashboard import elements as el
 from dashboard.charts.price import price
 from dashboard.differences import GAIN

@@ -9,24 +9,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from comvae.results.claims import (
-    CLAIMS,
-    COLLAPSE,
-    HERE,
-    RESOLUTION,
-    RIVAL_CLAIMS,
-    RIVALS,
-    Claim,
-    claims_table,
-    conjunction,
-    smaller,
-    verdict,
-)
+from comvae.results.claims import CLAIMS, COLLAPSE, RIVAL_CLAIMS, RIVALS, Claim, smaller
 from comvae.results.formats import RUNS
 from comvae.results.quantities import PAPER_METRICS, QUANTITIES, SPLITS
 from comvae.results.statistics import holm
 from comvae.results.tables import write_tables
 from comvae.results.tables.paper import paper_values
+from comvae.results.verdicts import HERE, RESOLUTION, claims_table, conjunction, verdict
 from comvae.study.plan import Plan
 from tests.results.written import write_results
 from tests.support import MODELS

@@ -5,9 +5,9 @@ import pytest
 from typer.testing import CliRunner
 
 from comvae.cli import app
-from comvae.results.claims import best_models
 from comvae.results.report import write_paper_tables
 from comvae.results.tables import write_tables
+from comvae.results.verdicts import best_models
 from comvae.study.plan import Plan, study_folder
 from tests.results.written import block_of, config_of, write_results
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from comvae.results.claims import RESOLUTION, in_words, of_source
+from comvae.results.claims import of_source
 from comvae.results.formats import BOTH, STATUS
 from comvae.results.quantities import (
     QUANTITIES,
@@ -13,6 +13,7 @@ from comvae.results.quantities import (
 )
 from comvae.results.statistics import COVERS, p_text, reach, with_interval
 from comvae.results.tables.attribution import PARTS
+from comvae.results.verdicts import RESOLUTION, in_words
 from comvae.study.plan import Plan
 
 IN_TABLE1 = (RUNNING, "test")  # the paper's rows of a model, in its order

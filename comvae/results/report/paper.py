@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from comvae.results import paths
-from comvae.results.claims import best_models
 from comvae.results.quantities import NATS, QUANTITIES, SPLITS
 from comvae.results.reading import load_json
 from comvae.results.report.pages import (
@@ -20,6 +19,7 @@ from comvae.results.report.pages import (
 )
 from comvae.results.statistics import with_interval
 from comvae.results.tables.attribution import PARTS
+from comvae.results.verdicts import best_models
 from comvae.study.plan import Plan, name_of
 
 INTERVAL = "mean ± half of the 95% interval over seeds, on the same images"

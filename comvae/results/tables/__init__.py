@@ -8,7 +8,7 @@ import pandas as pd
 from comvae.files import AGAIN, write_text
 from comvae.results import paths
 from comvae.results.blocks import write_table
-from comvae.results.claims import CLAIMS, OOD_CLAIMS, RIVAL_CLAIMS, claims_table
+from comvae.results.claims import CLAIMS, OOD_CLAIMS, RIVAL_CLAIMS
 from comvae.results.external import with_external
 from comvae.results.formats import RUNS
 from comvae.results.quantities import QUANTITIES
@@ -20,6 +20,7 @@ from comvae.results.tables.ood import ood_runs, ood_table, with_own_sign
 from comvae.results.tables.paper import table1
 from comvae.results.tables.readings import readings_table
 from comvae.results.tables.rivals import curve_table, load_price, rivals_table
+from comvae.results.verdicts import claims_table
 from comvae.study.plan import Plan
 
 
