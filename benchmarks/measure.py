@@ -48,7 +48,8 @@ def measure(case: Case, device: torch.device, rounds: int) -> dict[str, Any]:
         contestants[PYTHAE] = _timed(pythae_peer.train, one, data, device)
     say(f"{case.model}, {data.name}, block of {case.seeds}: {', '.join(contestants)}")
     floor = floor_of(config, data.train.shape[1], device)
-    block = dict(model=case.model, dataset=data.name, seeds=case.seeds, batch_size=size)
+    block = dict(model=case.model, dataset=data.name, pixels=data.train.shape[1])
+    block |= dict(seeds=case.seeds, batch_size=size)
     times = row_of(alternate(contestants, rounds), floor)
     speed = 1e3 * len(data.train) / _steps(data, config) / times["ms_per_step_per_seed"]
     return block | times | dict(images_per_second=speed) | circumstances(device)
